@@ -1,0 +1,18 @@
+# Writes OUTPUT: the text of FILES below ROOT as raw string literals. A literal may be at most 64 KiB in ISO C++, so
+# that files are cut into pieces, which the compiler joins again.
+set(text "#include \"util/embedded.h\"\n\nnamespace gemmsmith {\n\nstd::span<const EmbeddedFile> Embedded_${NAME}() {\n")
+string(APPEND text "  static constexpr EmbeddedFile kFiles[] = {\n")
+foreach(file IN LISTS FILES)
+  file(READ ${ROOT}/${file} content)
+  string(LENGTH "${content}" length)
+  string(APPEND text "    {\"${file}\",\n")
+  set(offset 0)
+  while(offset LESS length)
+    string(SUBSTRING "${content}" ${offset} 8000 piece)
+    string(APPEND text "R\"gemmsmith(${piece})gemmsmith\"\n")
+    math(EXPR offset "${offset} + 8000")
+  endwhile()
+  string(APPEND text "    },\n")
+endforeach()
+string(APPEND text "  };\n  return kFiles;\n}\n\n}  // namespace gemmsmith\n")
+file(WRITE ${OUTPUT} "${text}")

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "gemmsmith/export.h"
+#include "gemmsmith/problem.h"
+#include "gemmsmith/tensor.h"
+
+namespace gemmsmith {
+
+/// A host value, or a pointer to one in the accumulator's type on the device (read when the kernel runs).
+struct Scalar {
+  double value = 0;
+  const void* device_pointer = nullptr;
+
+  Scalar(double value = 0) : value(value) {}
+  static Scalar OnDevice(const void* pointer) {
+    Scalar s;
+    s.device_pointer = pointer;
+    return s;
+  }
+};
+
+/// The tensors of one call, by name. What the problem does not use must not be given.
+struct GemmArgs {
+  Tensor a;  ///< (m, k), or (batch, m, k).
+  Tensor b;  ///< (k, n), or (batch, k, n); rank 2 is shared by the whole batch. Packed: from Engine::Pack.
+  Tensor c;  ///< (m, n), or (batch, m, n); may be d itself. Not read where beta is 0.
+  Tensor d;  ///< (m, n), or (batch, m, n); may not overlap a or b.
+  Scalar alpha = 1.0;
+  Scalar beta = 0.0;
+};
+
+/// The problem that `args` pose. One of the last two strides of each matrix must be 1. Throws kInvalidArgument.
+GEMMSMITH_API GemmProblem Describe(const GemmArgs& args, DType acc_type, ComputeMode compute = ComputeMode::kIeee);
+
+}  // namespace gemmsmith

@@ -1,0 +1,5 @@
+#pragma once
+
+// Forwarding header for sources that include "jit/jit_persistent_cache.hpp".
+#include "gemmsmith/cache.h"
+#include "gemmsmith/manager.h"

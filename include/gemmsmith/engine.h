@@ -1,0 +1,121 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gemmsmith/args.h"
+#include "gemmsmith/cache.h"
+#include "gemmsmith/config.h"
+#include "gemmsmith/device.h"
+#include "gemmsmith/export.h"
+#include "gemmsmith/kernel.h"
+#include "gemmsmith/observer.h"
+#include "gemmsmith/options.h"
+#include "gemmsmith/problem.h"
+#include "gemmsmith/profile.h"
+#include "gemmsmith/target.h"
+
+namespace gemmsmith {
+
+/// All that is known of one kernel; dumped as JSON by `--debug-dump`. Never part of a key.
+struct KernelReport {
+  std::string name, problem, config, target, compiler, options;
+  std::string key;         ///< Digest, 32 hexadecimal digits.
+  std::string key_text;    ///< What was digested, readable.
+  std::string source, log;
+  Origin origin = Origin::kCompiled;
+  double compile_ms = 0;   ///< Of the compile that made it, whenever that was.
+  double obtain_ms = 0;    ///< Of this lookup or compile.
+  std::uint64_t code_bytes = 0;  ///< cubin, or machine code.
+  std::uint32_t dynamic_shared_bytes = 0;
+  KernelResources resources;
+};
+
+/// One term of a predicted time.
+struct CostTerm {
+  std::string name;
+  double microseconds = 0;
+};
+struct RankedConfig {
+  TileConfig config;
+  double microseconds = 0;       ///< Predicted.
+  std::vector<CostTerm> terms;
+  std::string limiting;          ///< The term that decides.
+};
+/// What would be chosen, and why.
+struct Explanation {
+  GemmProblem problem;
+  std::string device, target;
+  std::vector<RankedConfig> ranked;   ///< Best first.
+  std::vector<std::string> refused;   ///< "family: reason", for families of the target that cannot do it.
+};
+
+/// What Prepare made ready.
+struct PlanInfo {
+  GemmProblem problem;
+  TileConfig config;
+  std::vector<KernelReport> kernels;
+  std::uint64_t workspace_bytes = 0;
+};
+
+struct PrepareOptions {
+  bool auto_tune = false;   ///< Time the best few candidates on scratch operands and keep the fastest.
+  CancellationToken cancel;
+};
+
+/// One façade over choosing, compiling, caching, loading and launching. Thread-safe. Several engines may share devices
+/// and cache directories.
+class GEMMSMITH_API Engine {
+ public:
+  explicit Engine(EngineOptions options = {});
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// D = alpha * A * B + beta * C on the device that holds the tensors. The first call of a problem plans it; later
+  /// calls are a lookup and a launch. Throws before anything is launched, with D untouched.
+  void Gemm(const GemmProblem& problem, const GemmArgs& args, Stream stream = {});
+  /// Plans, compiles and reserves; launches nothing.
+  PlanInfo Prepare(const GemmProblem& problem, DeviceId device, const PrepareOptions& options = {});
+  /// Ranks the configs for a device, or for a target and a device that need not be here.
+  Explanation Explain(const GemmProblem& problem, DeviceId device) const;
+  Explanation Explain(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const;
+
+  /// Compiles (or finds) the kernels of a problem for `target`; needs no device. `spec` guides the choice.
+  std::vector<KernelReport> CompileAhead(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
+                                         const CancellationToken& cancel = {});
+  /// The source that CompileAhead would compile for its first choice.
+  KernelSource Render(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const;
+  /// The text of one part of a compiled kernel: "ptx", or the bytes of "cubin". Compiles if needed.
+  std::string Emit(const KernelSource& source, std::string_view part, const CancellationToken& cancel = {});
+  /// A user's own kernel, through the same compilers and cache, loaded on `device`.
+  std::shared_ptr<const Kernel> Compile(const KernelSource& source, DeviceId device, const CancellationToken& cancel = {});
+
+  /// B in the form that the device's kernels read fastest: `packed` goes into GemmArgs::b, with the problem's b_layout
+  /// kPacked. Empty where the device reads B as it comes.
+  struct PackedWeight {
+    Buffer storage;
+    Tensor packed;
+  };
+  std::optional<PackedWeight> Pack(const Tensor& b, DeviceId device, Stream stream = {});
+
+  void AddObserver(std::shared_ptr<Observer> observer);
+  Profiler& profiler();
+  /// Every kernel that this engine made or found, oldest first.
+  std::vector<KernelReport> Kernels() const;
+  CacheStats Cache() const;
+  Devices& devices();
+  const EngineOptions& options() const;
+
+ private:
+  friend class EngineTestPeer;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace gemmsmith

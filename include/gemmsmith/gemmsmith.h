@@ -1,0 +1,12 @@
+#pragma once
+
+/// The whole public interface.
+#include "gemmsmith/doctor.h"
+#include "gemmsmith/engine.h"
+#include "gemmsmith/error.h"
+#include "gemmsmith/gemm.h"
+#include "gemmsmith/jit_wrapper.h"
+#include "gemmsmith/manager.h"
+#include "gemmsmith/shapes.h"
+#include "gemmsmith/verify.h"
+#include "gemmsmith/version.h"

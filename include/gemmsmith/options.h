@@ -1,0 +1,67 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gemmsmith/export.h"
+
+namespace gemmsmith {
+
+/// How kernels are compiled; part of every cache key but for the warning.
+struct CompileOptions {
+  int opt_level = 3;               ///< 0 to 3, ptxas's level.
+  bool fast_math = false;          ///< Approximate division, square root and exponentials; flush denormals.
+  int register_usage_level = 5;    ///< 0 to 10, ptxas's --register-usage-level; 5 is its default.
+  bool warn_local_memory = false;  ///< Log spills and local memory. Never changes the code, nor the key.
+  bool line_info = false;          ///< Source lines in the PTX and cubin, for profilers and the emulator.
+
+  friend bool operator==(const CompileOptions&, const CompileOptions&) = default;
+};
+
+/// kBlocking: compile on a miss and wait. kOffline: never compile; a miss is an error that says what is missing.
+enum class CompileMode { kBlocking, kOffline };
+
+/// Cancels long compiles from another thread. Copies share one flag.
+class CancellationToken {
+ public:
+  void Cancel() { flag_->store(true, std::memory_order_relaxed); }
+  bool cancelled() const { return flag_->load(std::memory_order_relaxed); }
+
+ private:
+  std::shared_ptr<std::atomic<bool>> flag_ = std::make_shared<std::atomic<bool>>(false);
+};
+
+/// Everything the environment decides, read once per process. Names and meanings: docs/environment.md.
+struct Environment {
+  std::string cache_dir;       ///< GEMMSMITH_CACHE_DIR, else $XDG_CACHE_HOME/gemmsmith, else $HOME/.cache/gemmsmith; empty: none.
+  std::string compiler;        ///< GEMMSMITH_COMPILER: "nvrtc" or "nvcc"; empty: the first that is there.
+  std::string nvrtc;           ///< GEMMSMITH_NVRTC: library file, or folder that holds it.
+  std::string nvcc;            ///< GEMMSMITH_NVCC: executable.
+  std::string cuda_home;       ///< CUDA_HOME or CUDA_PATH.
+  std::string log_level;       ///< GEMMSMITH_LOG: trace, debug, info, warn, error, off. Default warn.
+  std::string trace_file;      ///< GEMMSMITH_TRACE: where to write a trace of all stages, for trace viewers.
+  int num_threads = 0;         ///< GEMMSMITH_NUM_THREADS for the CPU device; 0: one per core this process may use.
+  std::string cpu_isa;         ///< GEMMSMITH_CPU_ISA: "portable", "avx2" or "avx512" caps what is used; empty: the best.
+
+  GEMMSMITH_API static const Environment& Get();
+};
+
+/// The settings of one Engine.
+struct EngineOptions {
+  CompileOptions compile;
+  CompileMode mode = CompileMode::kBlocking;
+  bool enable_jit = true;      ///< False: no code is generated here; portable and cached kernels only.
+  bool enable_caching = true;  ///< False: nothing is kept between plans, in memory or on disk.
+  bool enable_disk = true;     ///< False: the memory tier only.
+  std::string cache_dir;       ///< Empty: Environment::cache_dir.
+  std::string compiler;        ///< "nvrtc" or "nvcc"; empty: Environment::compiler.
+  std::chrono::seconds compile_timeout{600};  ///< Of one compile by nvcc.
+
+  friend bool operator==(const EngineOptions&, const EngineOptions&) = default;
+};
+
+}  // namespace gemmsmith

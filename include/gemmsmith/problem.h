@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "gemmsmith/dtype.h"
+#include "gemmsmith/export.h"
+
+namespace gemmsmith {
+
+/// How a matrix lies in memory. kPacked: the device's own form of a weight, made by Engine::Pack.
+enum class Layout : std::uint8_t { kRowMajor, kColMajor, kPacked };
+/// What beta is known to be when the kernel is made. kZero: C is not read, and need not exist.
+enum class BetaClass : std::uint8_t { kZero, kGeneral };
+/// kIeee: products and sums in the accumulator's type. kTf32: f32 operands may be rounded to tf32.
+enum class ComputeMode : std::uint8_t { kIeee, kTf32 };
+/// How operands are scaled. Only kNone has kernels so far.
+enum class Scaling : std::uint8_t { kNone, kPerTensor, kRowColumn, kBlock1x128, kBlock128x128 };
+/// How one call is split into several GEMMs. Only kNone (with batch) has kernels so far.
+enum class Grouping : std::uint8_t { kNone, kContiguous, kMasked, kAlongK };
+
+/// D = alpha * A * B + beta * C for A (m, k), B (k, n), C and D (m, n), once per batch entry.
+/// A plain value, hashed as bytes: made by the caller or by Describe from the tensors of a call.
+struct GemmProblem {
+  std::int64_t m = 0, n = 0, k = 0;
+  std::int64_t batch = 1;
+  std::int64_t groups = 1;
+  std::int64_t lda = 0, ldb = 0, ldc = 0, ldd = 0;  ///< Elements between rows (kRowMajor) or columns (kColMajor).
+  std::int64_t batch_stride_a = 0, batch_stride_b = 0, batch_stride_c = 0, batch_stride_d = 0;  ///< Elements.
+  std::uint64_t epilogue_id = 0;  ///< Digest of an epilogue trace; 0: none.
+  DType a_type = DType::kF32, b_type = DType::kF32, c_type = DType::kF32, d_type = DType::kF32;
+  DType acc_type = DType::kF32;
+  Layout a_layout = Layout::kRowMajor, b_layout = Layout::kRowMajor, d_layout = Layout::kRowMajor;  ///< C lies as D.
+  BetaClass beta = BetaClass::kZero;
+  ComputeMode compute = ComputeMode::kIeee;
+  Scaling scaling = Scaling::kNone;
+  Grouping grouping = Grouping::kNone;
+  std::uint8_t alignment = 0;   ///< log2 of the bytes (at most 16) that all pointers and leading dimensions are multiples of.
+  std::uint8_t deterministic = 1;  ///< Same inputs, same bits, on the same device.
+  std::uint8_t reserved[2] = {};
+
+  friend bool operator==(const GemmProblem&, const GemmProblem&) = default;
+  double flops() const { return 2.0 * m * n * k * batch; }
+};
+
+/// A dense problem in the words of the command line: layout "nn", "nt", "tn" or "tt" (t: stored transposed).
+/// Leading dimensions are the tight ones; D is row-major; alignment is that of such buffers from Device::Allocate.
+/// Throws kInvalidArgument.
+GEMMSMITH_API GemmProblem MakeProblem(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype = DType::kF32,
+                                      std::string_view layout = "nn", BetaClass beta = BetaClass::kZero);
+/// "f32" sets all types; "a,b,d" or "a,b,d,acc" sets each. The accumulator defaults to f64 for f64, s32 for integers, else f32.
+/// Throws kInvalidArgument.
+GEMMSMITH_API void SetDTypes(GemmProblem& problem, std::string_view dtypes);
+
+/// Throws kInvalidArgument or kUnsupported if no kernel could ever run the problem: negative sizes, short leading
+/// dimensions, sizes that overflow, dtypes that do not go together.
+GEMMSMITH_API void Validate(const GemmProblem& problem);
+
+GEMMSMITH_API std::size_t Hash(const GemmProblem& problem);
+/// "m=1 n=2 k=3 f32 nt", with everything that is not a default.
+GEMMSMITH_API std::string ToString(const GemmProblem& problem);
+/// "nn", "nt", ...; "np" for a packed B; a '^T' is added for a column-major D.
+GEMMSMITH_API std::string LayoutName(const GemmProblem& problem);
+
+}  // namespace gemmsmith

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+
+#include "gemmsmith/args.h"
+#include "gemmsmith/export.h"
+#include "gemmsmith/problem.h"
+
+namespace gemmsmith {
+
+/// Fills a host tensor with seeded uniform values in [-1, 1] (integers: the whole range of 8-bit types, [-127, 127]
+/// otherwise), rounded to its dtype. The same seed gives the same values on every machine.
+GEMMSMITH_API void FillRandom(const Tensor& tensor, std::uint64_t seed);
+/// Fills with NaN (integers: 0x5a bytes), so that an element that is never written is found.
+GEMMSMITH_API void Poison(const Tensor& tensor);
+
+struct VerifyReport {
+  bool ok = false;
+  double max_error = 0;    ///< Largest |result - reference| / (|A||B| + |beta C| at that element).
+  double tolerance = 0;    ///< Bound on max_error from the dtypes and k.
+  std::int64_t checked = 0;  ///< Elements compared.
+  std::int64_t worst_row = -1, worst_column = -1;
+};
+
+/// Compares `args.d` with a float64 reference on the host; all tensors in host memory. `c_before` is C as it was before
+/// the call (ignored where beta is 0). All elements when m*n*k is small, else full random rows and columns from `seed`.
+/// The tolerance is the forward error bound of a dot product: gamma(k) of the accumulator plus one rounding to D's type
+/// (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1).
+GEMMSMITH_API VerifyReport Verify(const GemmProblem& problem, const GemmArgs& args, const Tensor& c_before,
+                                  std::uint64_t seed = 0);
+
+}  // namespace gemmsmith

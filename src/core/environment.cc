@@ -1,0 +1,57 @@
+#include <cstdlib>
+#include <string>
+
+#include "gemmsmith/options.h"
+#include "util/log.h"
+
+namespace gemmsmith {
+namespace {
+
+std::string Read(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+/// Empty where there is neither a setting nor a home: the disk tier is then off.
+std::string DefaultCacheDir() {
+  if (std::string dir = Read("GEMMSMITH_CACHE_DIR"); !dir.empty()) return dir;
+  if (std::string dir = Read("XDG_CACHE_HOME"); dir.starts_with('/')) return dir + "/gemmsmith";
+  if (std::string home = Read("HOME"); home.starts_with('/')) return home + "/.cache/gemmsmith";
+  return "";
+}
+
+int ReadCount(const char* name) {
+  const std::string text = Read(name);
+  if (text.empty()) return 0;
+  char* end = nullptr;
+  const long value = std::strtol(text.c_str(), &end, 10);
+  if (*end != 0 || value < 0 || value > 4096) {
+    Warn("{}=\"{}\" is not a number of threads (0 to 4096); ignored", name, text);
+    return 0;
+  }
+  return static_cast<int>(value);
+}
+
+Environment ReadAll() {
+  Environment e;
+  e.cache_dir = DefaultCacheDir();
+  e.compiler = Read("GEMMSMITH_COMPILER");
+  e.nvrtc = Read("GEMMSMITH_NVRTC");
+  e.nvcc = Read("GEMMSMITH_NVCC");
+  e.cuda_home = Read("CUDA_HOME");
+  if (e.cuda_home.empty()) e.cuda_home = Read("CUDA_PATH");
+  e.log_level = Read("GEMMSMITH_LOG");
+  e.trace_file = Read("GEMMSMITH_TRACE");
+  e.num_threads = ReadCount("GEMMSMITH_NUM_THREADS");
+  e.cpu_isa = Read("GEMMSMITH_CPU_ISA");
+  return e;
+}
+
+}  // namespace
+
+const Environment& Environment::Get() {
+  static const Environment* const environment = new Environment(ReadAll());
+  return *environment;
+}
+
+}  // namespace gemmsmith

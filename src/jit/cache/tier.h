@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "artifact.h"
+#include "gemmsmith/kernel.h"
+#include "jit/key.h"
+
+namespace gemmsmith {
+
+using ArtifactPtr = std::shared_ptr<const Artifact>;
+
+/// One level of the cache. A miss is null; a broken entry is counted, set aside and a miss; an exception means the tier
+/// itself fails, and the store turns it off with one warning. Thread-safe.
+class Tier {
+ public:
+  virtual ~Tier() = default;
+  virtual Origin origin() const = 0;
+  virtual ArtifactPtr Get(const CacheKey& key) = 0;
+  virtual void Put(const CacheKey& key, const ArtifactPtr& artifact) = 0;
+  virtual void Remove(const CacheKey& key) = 0;
+  /// Visits each entry until `visit` returns false. Order is unspecified.
+  virtual void ForEach(const std::function<bool(const std::string& key_digest, std::uint64_t stored_bytes)>& visit) = 0;
+};
+
+}  // namespace gemmsmith

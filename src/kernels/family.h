@@ -1,0 +1,80 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gemmsmith/args.h"
+#include "gemmsmith/config.h"
+#include "gemmsmith/kernel.h"
+#include "gemmsmith/problem.h"
+#include "gemmsmith/target.h"
+
+namespace gemmsmith {
+
+/// What the cost model needs to know of a config.
+struct TileShape {
+  std::int64_t block_m = 1, block_n = 1;  ///< One CTA's, or one thread's, part of D.
+  std::int64_t micro_m = 1, micro_n = 1;  ///< What is held in registers at once: one GPU thread's, or one micro-kernel's.
+  int workers = 1;             ///< CPU: threads. GPU: CTAs that are resident on one SM together.
+  double issue_efficiency = 1; ///< Share of the FMA peak the inner loop reaches on full tiles.
+  double packed_bytes = 0;     ///< Extra bytes moved to pack operands.
+};
+
+/// One launch of a plan: geometry and parameters, prepared once; `bind` puts a call's pointers into a copy of them.
+struct LaunchStep {
+  static constexpr std::size_t kMaxParamBytes = 256;
+
+  Dim3 grid, block, cluster;
+  std::uint32_t shared_bytes = 0;
+  std::size_t param_bytes = 0;
+  alignas(64) std::array<std::byte, kMaxParamBytes> params{};
+  void (*bind)(const GemmArgs& args, std::byte* params) = nullptr;
+
+  template <class Params>
+  void SetParams(const Params& value) {
+    static_assert(sizeof(Params) <= kMaxParamBytes && std::is_trivially_copyable_v<Params>);
+    param_bytes = sizeof(Params);
+    *reinterpret_cast<Params*>(params.data()) = value;
+  }
+};
+
+/// A kernel template and all that is known of it. Stateless; one instance per row of families.def.
+/// Problems that reach a family are valid and have a row-major D (see Canonical).
+class KernelFamily {
+ public:
+  virtual ~KernelFamily() = default;
+
+  virtual std::string_view name() const = 0;
+  virtual std::span<const ConfigField> fields() const = 0;
+  virtual bool Targets(const CodeTarget& target) const = 0;
+  /// Why `problem` cannot be done on `target`; empty if it can.
+  virtual std::string WhyNot(const GemmProblem& problem, const CodeTarget& target) const = 0;
+  /// Legal configs, the default first. Never empty where WhyNot is.
+  virtual std::vector<TileConfig> Candidates(const GemmProblem& problem, const CodeTarget& target,
+                                             const DeviceSpec& spec) const = 0;
+  virtual TileShape Shape(const GemmProblem& problem, const TileConfig& config, const DeviceSpec& spec) const = 0;
+  virtual KernelSource Render(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target,
+                              const CompileOptions& options) const = 0;
+  virtual LaunchStep MakeLaunch(const GemmProblem& problem, const TileConfig& config) const = 0;
+  /// The width of the column panels of a packed B (see PackedB in cpu_gemm.h); 0: B is read as it comes.
+  virtual std::int64_t PackedPanel(DType, const CodeTarget&) const { return 0; }
+};
+
+/// All families, best first.
+std::span<const KernelFamily* const> AllFamilies();
+/// Throws kNotFound.
+const KernelFamily& FindFamily(std::string_view name);
+/// The inverse of ToString(config). Throws kInvalidArgument.
+TileConfig ParseConfig(std::string_view text);
+
+/// The same problem with a row-major D: where D is column-major, D^T = B^T * A^T. Args follow by Canonical(args).
+GemmProblem Canonical(const GemmProblem& problem);
+GemmArgs Canonical(const GemmArgs& args);
+
+}  // namespace gemmsmith
