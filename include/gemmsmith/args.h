@@ -29,7 +29,11 @@ struct GemmArgs {
   Scalar beta = 0.0;
 };
 
-/// The problem that `args` pose. One of the last two strides of each matrix must be 1. Throws kInvalidArgument.
+/// The accumulator that fits operands of these types: f64 for f64, s32 for integers, else f32.
+GEMMSMITH_API DType DefaultAccumulator(DType a_type);
+
+/// The problem that `args` pose. Throws kInvalidArgument if they pose none: shapes that do not match, a matrix with no
+/// unit stride, null pointers, tensors of several devices, a read-only D, a D that overlaps A, B, or part of C.
 GEMMSMITH_API GemmProblem Describe(const GemmArgs& args, DType acc_type, ComputeMode compute = ComputeMode::kIeee);
 
 }  // namespace gemmsmith

@@ -80,6 +80,8 @@ class GEMMSMITH_API Engine {
   /// D = alpha * A * B + beta * C on the device that holds the tensors. The first call of a problem plans it; later
   /// calls are a lookup and a launch. Throws before anything is launched, with D untouched.
   void Gemm(const GemmProblem& problem, const GemmArgs& args, Stream stream = {});
+  /// The same for the problem that `args` pose, with the accumulator that fits their types.
+  void Gemm(const GemmArgs& args, Stream stream = {});
   /// Plans, compiles and reserves; launches nothing.
   PlanInfo Prepare(const GemmProblem& problem, DeviceId device, const PrepareOptions& options = {});
   /// Ranks the configs for a device, or for a target and a device that need not be here.
@@ -113,7 +115,8 @@ class GEMMSMITH_API Engine {
   const EngineOptions& options() const;
 
  private:
-  friend class EngineTestPeer;
+  friend class JITWrapperBase;
+  void Run(const GemmProblem& problem, const GemmArgs& args, Stream stream, bool auto_tune);
   struct State;
   std::unique_ptr<State> state_;
 };

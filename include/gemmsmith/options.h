@@ -22,7 +22,8 @@ struct CompileOptions {
   friend bool operator==(const CompileOptions&, const CompileOptions&) = default;
 };
 
-/// kBlocking: compile on a miss and wait. kOffline: never compile; a miss is an error that says what is missing.
+/// kBlocking: compile on a miss and wait. kOffline: never run a compiler; a miss is an error that says what is missing.
+/// CPU kernels are emitted in either mode: that takes microseconds.
 enum class CompileMode { kBlocking, kOffline };
 
 /// Cancels long compiles from another thread. Copies share one flag.
@@ -60,6 +61,7 @@ struct EngineOptions {
   std::string cache_dir;       ///< Empty: Environment::cache_dir.
   std::string compiler;        ///< "nvrtc" or "nvcc"; empty: Environment::compiler.
   std::chrono::seconds compile_timeout{600};  ///< Of one compile by nvcc.
+  bool keep_sources = false;   ///< Engine::Kernels also holds each kernel's source and log.
 
   friend bool operator==(const EngineOptions&, const EngineOptions&) = default;
 };

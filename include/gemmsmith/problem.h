@@ -58,6 +58,10 @@ GEMMSMITH_API void SetDTypes(GemmProblem& problem, std::string_view dtypes);
 /// dimensions, sizes that overflow, dtypes that do not go together.
 GEMMSMITH_API void Validate(const GemmProblem& problem);
 
+/// The same problem in the words that Describe uses, where there are several: a matrix of one row or column has many
+/// layouts and leading dimensions, a batch of one many strides.
+GEMMSMITH_API GemmProblem Normalized(GemmProblem problem);
+
 GEMMSMITH_API std::size_t Hash(const GemmProblem& problem);
 /// "m=1 n=2 k=3 f32 nt", with everything that is not a default.
 GEMMSMITH_API std::string ToString(const GemmProblem& problem);

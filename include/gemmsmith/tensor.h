@@ -37,6 +37,7 @@ struct Tensor {
   std::uint8_t rank = 0;
   DeviceId device{};
   bool read_only = false;  ///< An output that is read-only is refused.
+  bool packed = false;     ///< Made by Engine::Pack: the shape holds, the strides mean nothing.
 
   /// A dense row-major view.
   Tensor() = default;

@@ -1,0 +1,174 @@
+#include "gemmsmith/problem.h"
+
+#include <algorithm>
+#include <bit>
+#include <type_traits>
+#include <vector>
+
+#include "gemmsmith/args.h"
+#include "util/digest.h"
+#include "util/log.h"
+
+namespace gemmsmith {
+namespace {
+
+static_assert(std::has_unique_object_representations_v<GemmProblem>, "the problem is hashed as bytes");
+
+struct Side {
+  const char* name;
+  std::int64_t rows, columns, ld, batch_stride;
+  Layout layout;
+  DType dtype;
+};
+
+/// Products of sizes stay below 2^60 bytes, so that no offset overflows.
+constexpr double kMaxBytes = 0x1p60;
+
+void CheckSide(const Side& side, std::int64_t batch) {
+  if (side.layout == Layout::kPacked) return;
+  const bool by_rows = side.layout == Layout::kRowMajor;
+  const std::int64_t run = by_rows ? side.columns : side.rows, lines = by_rows ? side.rows : side.columns;
+  if (lines > 1 && side.ld < run)
+    throw Fail(Code::kInvalidArgument, "rows (or columns, if column-major) must not overlap",
+               "gemm: leading dimension ld{}={} is shorter than {}", side.name, side.ld, run);
+  const double span = (static_cast<double>(side.ld) * lines + static_cast<double>(side.batch_stride) * batch) * 8;
+  if (side.batch_stride < 0 || span > kMaxBytes)
+    throw Fail(Code::kInvalidArgument, "", "gemm: {} with ld{}={} and batch stride {} does not fit an address space", side.name,
+               side.name, side.ld, side.batch_stride);
+}
+
+void CheckTypes(const GemmProblem& p) {
+  const auto integer = [](DType t) { return Info(t).is_integer(); };
+  if (integer(p.a_type) != integer(p.b_type) || (p.a_type == DType::kF64) != (p.b_type == DType::kF64))
+    throw Fail(Code::kUnsupported, "convert one of them", "gemm: a ({}) and b ({}) cannot be multiplied", ToString(p.a_type),
+               ToString(p.b_type));
+  if (p.acc_type != DefaultAccumulator(p.a_type))
+    throw Fail(Code::kUnsupported, "", "gemm: {} operands are summed in {}, not in {}", ToString(p.a_type),
+               ToString(DefaultAccumulator(p.a_type)), ToString(p.acc_type));
+  if (p.beta != BetaClass::kZero && p.c_type != p.d_type)
+    throw Fail(Code::kUnsupported, "convert C", "gemm: c ({}) must have the dtype of d ({})", ToString(p.c_type), ToString(p.d_type));
+}
+
+/// Batch entries of D are whole blocks one after the other, or interleaved row by row; all else overlaps.
+void CheckBatchOfD(const GemmProblem& p) {
+  const bool by_rows = p.d_layout == Layout::kRowMajor;
+  const std::int64_t run = by_rows ? p.n : p.m, lines = by_rows ? p.m : p.n;
+  if (p.batch <= 1 || run == 0 || lines == 0) return;
+  const bool blocks = p.batch_stride_d >= (lines - 1) * p.ldd + run;
+  const bool interleaved = p.batch_stride_d >= run && p.ldd >= (p.batch - 1) * p.batch_stride_d + run;
+  if (!blocks && !interleaved)
+    throw Fail(Code::kInvalidArgument, "", "gemm: batch entries of d overlap: stride {} with rows of {} every {}", p.batch_stride_d,
+               run, p.ldd);
+}
+
+void SetTightAlignment(GemmProblem& p) {
+  const std::uint64_t bits = p.lda * SizeOf(p.a_type) | p.ldb * SizeOf(p.b_type) | p.ldc * SizeOf(p.c_type) |
+                             p.ldd * SizeOf(p.d_type) | 16;
+  p.alignment = static_cast<std::uint8_t>(std::countr_zero(bits));
+}
+
+std::vector<std::string_view> Split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  for (;;) {
+    const std::size_t end = text.find(separator);
+    parts.push_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
+Layout ParseLayout(std::string_view layout, std::size_t i) {
+  if (layout.size() == 2 && layout[i] == 'n') return Layout::kRowMajor;
+  if (layout.size() == 2 && layout[i] == 't') return Layout::kColMajor;
+  throw Fail(Code::kInvalidArgument, "", "unknown layout \"{}\": there are nn, nt, tn, tt (t: stored transposed)", layout);
+}
+
+}  // namespace
+
+DType DefaultAccumulator(DType a_type) {
+  return a_type == DType::kF64 ? DType::kF64 : Info(a_type).is_integer() ? DType::kS32 : DType::kF32;
+}
+
+GemmProblem MakeProblem(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, std::string_view layout, BetaClass beta) {
+  GemmProblem p;
+  p.m = m, p.n = n, p.k = k;
+  p.a_layout = ParseLayout(layout, 0);
+  p.b_layout = ParseLayout(layout, 1);
+  p.beta = beta;
+  p.lda = std::max<std::int64_t>(1, p.a_layout == Layout::kRowMajor ? k : m);
+  p.ldb = std::max<std::int64_t>(1, p.b_layout == Layout::kRowMajor ? n : k);
+  p.ldd = std::max<std::int64_t>(1, n);
+  p.ldc = beta == BetaClass::kZero ? 0 : p.ldd;
+  SetDTypes(p, ToString(dtype));
+  Validate(p);
+  return Normalized(p);
+}
+
+GemmProblem Normalized(GemmProblem p) {
+  const auto side = [](Layout& layout, std::int64_t& ld, std::int64_t rows, std::int64_t columns) {
+    if (layout == Layout::kColMajor && (columns <= 1 || ld == 1)) {
+      layout = Layout::kRowMajor;
+      ld = 1;
+    }
+    if (layout == Layout::kRowMajor && rows <= 1) ld = std::max<std::int64_t>(columns, 1);
+    if (layout == Layout::kPacked) ld = 0;
+  };
+  side(p.a_layout, p.lda, p.m, p.k);
+  side(p.b_layout, p.ldb, p.k, p.n);
+  Layout c_layout = p.d_layout;
+  if (p.beta != BetaClass::kZero) side(c_layout, p.ldc, p.m, p.n);
+  side(p.d_layout, p.ldd, p.m, p.n);
+  if (p.batch == 1) p.batch_stride_a = p.batch_stride_b = p.batch_stride_c = p.batch_stride_d = 0;
+  if (p.beta == BetaClass::kZero) {
+    p.ldc = p.batch_stride_c = 0;
+    p.c_type = p.d_type;
+  }
+  return p;
+}
+
+void SetDTypes(GemmProblem& p, std::string_view dtypes) {
+  const std::vector<std::string_view> names = Split(dtypes, ',');
+  if (names.size() != 1 && names.size() != 3 && names.size() != 4)
+    throw Fail(Code::kInvalidArgument, "give one dtype, or a,b,d, or a,b,d,acc", "dtypes \"{}\"", dtypes);
+  p.a_type = ParseDType(names[0]);
+  p.b_type = names.size() == 1 ? p.a_type : ParseDType(names[1]);
+  p.acc_type = names.size() == 4 ? ParseDType(names[3]) : DefaultAccumulator(p.a_type);
+  p.d_type = names.size() == 1 ? (Info(p.a_type).is_integer() ? DType::kS32 : p.a_type) : ParseDType(names[2]);
+  p.c_type = p.d_type;
+  SetTightAlignment(p);
+}
+
+void Validate(const GemmProblem& p) {
+  if (p.m < 0 || p.n < 0 || p.k < 0 || p.batch < 0 || p.groups < 1)
+    throw Fail(Code::kInvalidArgument, "", "gemm: sizes must not be negative: m={} n={} k={} batch={}", p.m, p.n, p.k, p.batch);
+  if (p.a_layout == Layout::kPacked || p.d_layout == Layout::kPacked || (p.b_layout == Layout::kPacked && p.d_layout != Layout::kRowMajor))
+    throw Fail(Code::kUnsupported, "give D row-major", "gemm: only b can be packed, and only beside a row-major d");
+  CheckSide({"a", p.m, p.k, p.lda, p.batch_stride_a, p.a_layout, p.a_type}, p.batch);
+  CheckSide({"b", p.k, p.n, p.ldb, p.batch_stride_b, p.b_layout, p.b_type}, p.batch);
+  CheckSide({"d", p.m, p.n, p.ldd, p.batch_stride_d, p.d_layout, p.d_type}, p.batch);
+  if (p.beta != BetaClass::kZero) CheckSide({"c", p.m, p.n, p.ldc, p.batch_stride_c, p.d_layout, p.c_type}, p.batch);
+  CheckBatchOfD(p);
+  CheckTypes(p);
+}
+
+std::size_t Hash(const GemmProblem& problem) { return Hash64(&problem, sizeof(problem)); }
+
+std::string LayoutName(const GemmProblem& p) {
+  const auto letter = [](Layout layout) {
+    return layout == Layout::kRowMajor ? 'n' : layout == Layout::kColMajor ? 't' : 'p';
+  };
+  return std::string{letter(p.a_layout), letter(p.b_layout)} + (p.d_layout == Layout::kColMajor ? "^T" : "");
+}
+
+std::string ToString(const GemmProblem& p) {
+  std::string text = fmt::format("m={} n={} k={} {}", p.m, p.n, p.k, ToString(p.a_type));
+  if (p.b_type != p.a_type || p.d_type != p.a_type) text += fmt::format(",{},{}", ToString(p.b_type), ToString(p.d_type));
+  text += " " + LayoutName(p);
+  if (p.batch != 1) text += fmt::format(" batch={}", p.batch);
+  if (p.beta != BetaClass::kZero) text += " beta";
+  if (p.groups != 1) text += fmt::format(" groups={}", p.groups);
+  if (p.compute == ComputeMode::kTf32) text += " tf32";
+  return text;
+}
+
+}  // namespace gemmsmith

@@ -1,0 +1,71 @@
+#include <charconv>
+
+#include "kernels/family.h"
+#include "util/log.h"
+
+namespace gemmsmith {
+
+#define GEMMSMITH_FAMILY(function) const KernelFamily& function();
+#include "kernels/families.def"
+#undef GEMMSMITH_FAMILY
+
+std::span<const KernelFamily* const> AllFamilies() {
+  static const KernelFamily* const families[] = {
+#define GEMMSMITH_FAMILY(function) &function(),
+#include "kernels/families.def"
+#undef GEMMSMITH_FAMILY
+  };
+  return families;
+}
+
+const KernelFamily& FindFamily(std::string_view name) {
+  std::string names;
+  for (const KernelFamily* family : AllFamilies()) {
+    if (family->name() == name) return *family;
+    names += (names.empty() ? "" : ", ") + std::string(family->name());
+  }
+  throw Fail(Code::kNotFound, "", "unknown kernel family \"{}\": there are {}", name, names);
+}
+
+TileConfig ParseConfig(std::string_view text) {
+  const std::size_t space = text.find(' ');
+  const KernelFamily& family = FindFamily(text.substr(0, space));
+  TileConfig config{family.name(), family.fields(), {}};
+  std::string_view rest = space == std::string_view::npos ? "" : text.substr(space + 1);
+  while (!rest.empty()) {
+    const std::string_view field = rest.substr(0, rest.find(' '));
+    rest.remove_prefix(std::min(rest.size(), field.size() + 1));
+    const std::size_t equals = field.find('=');
+    std::size_t i = 0;
+    while (i < config.fields.size() && config.fields[i].name != field.substr(0, equals)) ++i;
+    const char* end = field.data() + field.size();
+    if (equals == std::string_view::npos || i == config.fields.size() ||
+        std::from_chars(field.data() + equals + 1, end, config.values[i]).ptr != end)
+      throw Fail(Code::kInvalidArgument, "", "config \"{}\": \"{}\" is not name=number of a field of {}", text, field, family.name());
+  }
+  return config;
+}
+
+GemmProblem Canonical(const GemmProblem& problem) {
+  if (problem.d_layout == Layout::kRowMajor) return problem;
+  const auto transposed = [](Layout layout) {
+    return layout == Layout::kRowMajor ? Layout::kColMajor : layout == Layout::kColMajor ? Layout::kRowMajor : layout;
+  };
+  GemmProblem p = problem;
+  std::swap(p.m, p.n);
+  std::swap(p.a_type, p.b_type);
+  std::swap(p.lda, p.ldb);
+  std::swap(p.batch_stride_a, p.batch_stride_b);
+  p.a_layout = transposed(problem.b_layout);
+  p.b_layout = transposed(problem.a_layout);
+  p.d_layout = Layout::kRowMajor;
+  return p;
+}
+
+GemmArgs Canonical(const GemmArgs& args) {
+  GemmArgs swapped = args;
+  std::swap(swapped.a, swapped.b);
+  return swapped;
+}
+
+}  // namespace gemmsmith

@@ -1,0 +1,96 @@
+#include "select/cost_model.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace gemmsmith {
+namespace {
+
+double CeilDiv(std::int64_t x, std::int64_t y) { return static_cast<double>((x + y - 1) / y); }
+
+/// Bytes that must come from memory and go back at least once.
+double CompulsoryBytes(const GemmProblem& p) {
+  const double c_reads = p.beta == BetaClass::kZero ? 0 : 1;
+  const double a = p.batch_stride_a == 0 ? 1 : p.batch, b = p.batch_stride_b == 0 ? 1 : p.batch;
+  return a * p.m * p.k * SizeOf(p.a_type) + b * p.k * p.n * SizeOf(p.b_type) +
+         (1 + c_reads) * p.batch * p.m * p.n * SizeOf(p.d_type);
+}
+
+/// FMA throughput of one SM or core, flops per microsecond. 16-bit types compute in f32 here.
+double FlopsPerMicrosecond(const GemmProblem& p, const DeviceSpec& spec) {
+  return (p.acc_type == DType::kF64 ? spec.f64_flops_per_clock : spec.f32_flops_per_clock) * spec.clock_ghz * 1e3;
+}
+
+/// Waves of CTAs over the SMs: a partly filled last wave costs as much as a full one.
+std::vector<CostTerm> GpuTerms(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec) {
+  const double tiles = CeilDiv(p.m, shape.block_m) * CeilDiv(p.n, shape.block_n) * p.batch;
+  const double tile_flops = 2.0 * shape.block_m * shape.block_n * p.k;
+  const double sm_rate = FlopsPerMicrosecond(p, spec) * shape.issue_efficiency;
+  // Fewer CTAs than fit share their SM's units with nobody, but then hide less latency.
+  const double per_sm = std::min<double>(shape.workers, std::max(1.0, std::ceil(tiles / spec.multiprocessors)));
+  const double occupancy = 0.5 + 0.5 * per_sm / shape.workers;
+  const double waves = std::ceil(tiles / (spec.multiprocessors * per_sm));
+  const double l2_bytes = tiles * p.k * (shape.block_m * SizeOf(p.a_type) + shape.block_n * SizeOf(p.b_type));
+  const double l2_bytes_per_us = 64e3 * spec.clock_ghz * spec.multiprocessors;  // 64 bytes per clock and SM
+  return {{"compute", waves * per_sm * tile_flops / (sm_rate * occupancy)},
+          {"l2", l2_bytes / l2_bytes_per_us},
+          {"memory", CompulsoryBytes(p) / (spec.memory_gbps * 1e3 * 0.8)},
+          {"launch", spec.launch_us}};
+}
+
+/// Threads share D's tiles; the slowest thread decides. Packing moves bytes through the caches once more.
+std::vector<CostTerm> CpuTerms(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec) {
+  const int threads = std::clamp(shape.workers, 1, spec.multiprocessors);
+  const double tiles = CeilDiv(p.m, shape.micro_m) * CeilDiv(p.n, shape.micro_n) * p.batch;
+  const double tile_flops = 2.0 * shape.micro_m * shape.micro_n * p.k;
+  const double rate = FlopsPerMicrosecond(p, spec) * shape.issue_efficiency;
+  constexpr double kCacheBytesPerMicrosecond = 20e3;
+  constexpr double kForkMicroseconds = 3;
+  constexpr double kCallMicroseconds = 0.02;
+  return {{"compute", std::ceil(tiles / threads) * tile_flops / rate},
+          {"memory", CompulsoryBytes(p) / (spec.memory_gbps * 1e3)},
+          {"packing", shape.packed_bytes / (kCacheBytesPerMicrosecond * threads)},
+          {"launch", kCallMicroseconds + (threads > 1 ? kForkMicroseconds : 0)}};
+}
+
+}  // namespace
+
+RankedConfig Predict(const GemmProblem& problem, const KernelFamily& family, const TileConfig& config, const DeviceSpec& spec) {
+  const TileShape shape = family.Shape(problem, config, spec);
+  const bool gpu = spec.target.isa == Isa::kCuda;
+  RankedConfig ranked{config, 0, gpu ? GpuTerms(problem, shape, spec) : CpuTerms(problem, shape, spec), ""};
+  // Terms that overlap count by their maximum; packing and the launch come on top.
+  double overlapped = -1;
+  for (const CostTerm& term : ranked.terms) {
+    if (term.name == "launch" || term.name == "packing") {
+      ranked.microseconds += term.microseconds;
+    } else if (term.microseconds > overlapped) {
+      overlapped = term.microseconds;
+      ranked.limiting = term.name;
+    }
+  }
+  for (const CostTerm& term : ranked.terms)
+    if ((term.name == "launch" || term.name == "packing") && term.microseconds > overlapped) ranked.limiting = term.name;
+  ranked.microseconds += overlapped;
+  return ranked;
+}
+
+Explanation Rank(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) {
+  Explanation result{problem, spec.name, ToString(target), {}, {}};
+  const GemmProblem canonical = Canonical(problem);
+  for (const KernelFamily* family : AllFamilies()) {
+    if (!family->Targets(target)) continue;
+    if (std::string reason = family->WhyNot(canonical, target); !reason.empty()) {
+      result.refused.push_back(std::move(reason));
+      continue;
+    }
+    for (const TileConfig& config : family->Candidates(canonical, target, spec))
+      result.ranked.push_back(Predict(canonical, *family, config, spec));
+  }
+  // Stable: of equals, the better family and the family's own default stay first.
+  std::stable_sort(result.ranked.begin(), result.ranked.end(),
+                   [](const RankedConfig& x, const RankedConfig& y) { return x.microseconds < y.microseconds; });
+  return result;
+}
+
+}  // namespace gemmsmith
