@@ -18,9 +18,9 @@ struct Artifact {
   std::string kernel_name;   ///< As the source calls it.
   std::string lowered_name;  ///< As the binary calls it.
   CodeTarget target;
-  std::string problem, config;   ///< For people; empty for a user's kernel.
-  std::string compiler;          ///< "nvrtc 13.0.88 (...)".
-  std::string log;               ///< Warnings of the compiler.
+  std::string problem, config;  ///< For people; empty for a user's kernel.
+  std::string compiler;         ///< "nvrtc 13.0.88 (...)".
+  std::string log;              ///< Warnings of the compiler.
   double compile_ms = 0;
   std::int64_t created_unix = 0;  ///< Seconds.
   KernelResources resources;

@@ -25,12 +25,12 @@ namespace gemmsmith {
 /// All that is known of one kernel; dumped as JSON by `--debug-dump`. Never part of a key.
 struct KernelReport {
   std::string name, problem, config, target, compiler, options;
-  std::string key;         ///< Digest, 32 hexadecimal digits.
-  std::string key_text;    ///< What was digested, readable.
+  std::string key;       ///< Digest, 32 hexadecimal digits.
+  std::string key_text;  ///< What was digested, readable.
   std::string source, log;
   Origin origin = Origin::kCompiled;
-  double compile_ms = 0;   ///< Of the compile that made it, whenever that was.
-  double obtain_ms = 0;    ///< Of this lookup or compile.
+  double compile_ms = 0;         ///< Of the compile that made it, whenever that was.
+  double obtain_ms = 0;          ///< Of this lookup or compile.
   std::uint64_t code_bytes = 0;  ///< cubin, or machine code.
   std::uint32_t dynamic_shared_bytes = 0;
   KernelResources resources;
@@ -43,16 +43,16 @@ struct CostTerm {
 };
 struct RankedConfig {
   TileConfig config;
-  double microseconds = 0;       ///< Predicted.
+  double microseconds = 0;  ///< Predicted.
   std::vector<CostTerm> terms;
-  std::string limiting;          ///< The term that decides.
+  std::string limiting;  ///< The term that decides.
 };
 /// What would be chosen, and why.
 struct Explanation {
   GemmProblem problem;
   std::string device, target;
-  std::vector<RankedConfig> ranked;   ///< Best first.
-  std::vector<std::string> refused;   ///< "family: reason", for families of the target that cannot do it.
+  std::vector<RankedConfig> ranked;  ///< Best first.
+  std::vector<std::string> refused;  ///< "family: reason", for families of the target that cannot do it.
 };
 
 /// What Prepare made ready.
@@ -64,7 +64,7 @@ struct PlanInfo {
 };
 
 struct PrepareOptions {
-  bool auto_tune = false;   ///< Time the best few candidates on scratch operands and keep the fastest.
+  bool auto_tune = false;  ///< Time the best few candidates on scratch operands and keep the fastest.
   CancellationToken cancel;
 };
 
@@ -96,7 +96,8 @@ class GEMMSMITH_API Engine {
   /// The text of one part of a compiled kernel: "ptx", or the bytes of "cubin". Compiles if needed.
   std::string Emit(const KernelSource& source, std::string_view part, const CancellationToken& cancel = {});
   /// A user's own kernel, through the same compilers and cache, loaded on `device`.
-  std::shared_ptr<const Kernel> Compile(const KernelSource& source, DeviceId device, const CancellationToken& cancel = {});
+  std::shared_ptr<const Kernel> Compile(const KernelSource& source, DeviceId device,
+                                        const CancellationToken& cancel = {});
 
   /// B in the form that the device's kernels read fastest: `packed` goes into GemmArgs::b, with the problem's b_layout
   /// kPacked. Empty where the device reads B as it comes.

@@ -44,8 +44,10 @@ class GEMMSMITH_API CompileError : public Error {
  public:
   CompileError(std::string message, std::string log, std::string source_path);
 
-  const std::string& log() const { return log_; }                  ///< The compiler's own words, complete.
-  const std::string& source_path() const { return source_path_; }  ///< Where the source was saved; empty if it could not be.
+  const std::string& log() const { return log_; }  ///< The compiler's own words, complete.
+  const std::string& source_path() const {
+    return source_path_;
+  }  ///< Where the source was saved; empty if it could not be.
 
  private:
   std::string log_, source_path_;

@@ -45,11 +45,11 @@ class GEMMSMITH_API JITWrapperBase {
 
  private:
   struct Packed {
-    std::uint64_t version = ~0ull;
+    std::uint64_t version;
     std::optional<Engine::PackedWeight> weight;
   };
   void Reopen();
-  const Tensor* PackedFor(const GemmArgs& args, const Weight& weight, Stream stream);
+  std::shared_ptr<const Packed> PackedFor(const GemmArgs& args, const Weight& weight, Stream stream);
 
   EngineOptions options_;
   std::shared_ptr<Engine> engine_;

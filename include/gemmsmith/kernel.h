@@ -22,11 +22,11 @@ struct Dim3 {
 
 /// What a compiled kernel takes. For CUDA read from the cubin.
 struct KernelResources {
-  int registers = 0;           ///< Per thread at launch.
-  int spill_bytes = 0;         ///< Stack frame per thread; anything but 0 costs speed.
-  int static_shared_bytes = 0; ///< Per block.
-  int max_threads = 0;         ///< Launch bound; 0: none given.
-  std::int64_t code_bytes = 0; ///< Of the machine code alone.
+  int registers = 0;            ///< Per thread at launch.
+  int spill_bytes = 0;          ///< Stack frame per thread; anything but 0 costs speed.
+  int static_shared_bytes = 0;  ///< Per block.
+  int max_threads = 0;          ///< Launch bound; 0: none given.
+  std::int64_t code_bytes = 0;  ///< Of the machine code alone.
 
   friend bool operator==(const KernelResources&, const KernelResources&) = default;
 };
@@ -44,13 +44,13 @@ struct SourceHeader {
 
 /// A kernel as a compiler takes it. The families render these; users bring their own CUDA C++ in `text`.
 struct KernelSource {
-  std::string name;          ///< For people and lists; need not be unique.
+  std::string name;  ///< For people and lists; need not be unique.
   CodeTarget target;
-  std::string text;          ///< CUDA C++; for CPU targets the recipe in words.
-  std::string entry;         ///< The kernel: an extern "C" name, or a name expression such as "Gemm<64, 64>".
+  std::string text;                   ///< CUDA C++; for CPU targets the recipe in words.
+  std::string entry;                  ///< The kernel: an extern "C" name, or a name expression such as "Gemm<64, 64>".
   std::vector<SourceHeader> headers;  ///< All that `text` can reach; nothing on disk is read.
   CompileOptions options;
-  TileConfig config;         ///< What a family rendered from; empty for a user's kernel.
+  TileConfig config;  ///< What a family rendered from; empty for a user's kernel.
 };
 
 /// A loaded kernel. Thread-safe; stays loaded while anyone holds it.

@@ -9,10 +9,13 @@
 
 namespace gemmsmith {
 
-struct GlobalJITConfig {
+struct GEMMSMITH_API GlobalJITConfig {
   bool enable_jit = true;      ///< False: nothing is generated; portable and cached kernels only.
   bool enable_caching = true;  ///< False: every plan makes its own kernel, and nothing is written to disk.
   std::string cache_dir;       ///< Empty: the environment's (see Environment).
+
+  EngineOptions ToOptions() const;
+  friend bool operator==(const GlobalJITConfig&, const GlobalJITConfig&) = default;
 };
 
 /// The process-wide door to a default Engine and to engines that share its devices. Thread-safe.
@@ -31,6 +34,8 @@ class GEMMSMITH_API GlobalJITManager {
   /// The engine of these settings; callers with equal settings share one while any of them holds it.
   std::shared_ptr<Engine> EngineFor(const EngineOptions& options);
   Devices& devices();
+  /// One for all engines. Enabled from the start, and written at exit, where GEMMSMITH_TRACE names a file.
+  Profiler& profiler();
 
  private:
   GlobalJITManager();

@@ -11,11 +11,11 @@
 namespace gemmsmith {
 
 struct MemoryPoolStats {
-  std::uint64_t used_bytes = 0;      ///< Held by callers.
-  std::uint64_t cached_bytes = 0;    ///< Free, kept for the next allocation.
+  std::uint64_t used_bytes = 0;    ///< Held by callers.
+  std::uint64_t cached_bytes = 0;  ///< Free, kept for the next allocation.
   std::uint64_t peak_used_bytes = 0;
-  std::uint64_t allocations = 0;     ///< Calls of Allocate.
-  std::uint64_t reuses = 0;          ///< Of these, served from cached memory.
+  std::uint64_t allocations = 0;  ///< Calls of Allocate.
+  std::uint64_t reuses = 0;       ///< Of these, served from cached memory.
 };
 
 /// Keeps freed blocks for reuse, by power-of-two-and-a-half size classes. Thread-safe. One per device and kind of

@@ -37,7 +37,8 @@ struct GemmProblem {
   ComputeMode compute = ComputeMode::kIeee;
   Scaling scaling = Scaling::kNone;
   Grouping grouping = Grouping::kNone;
-  std::uint8_t alignment = 0;   ///< log2 of the bytes (at most 16) that all pointers and leading dimensions are multiples of.
+  std::uint8_t alignment =
+      0;  ///< log2 of the bytes (at most 16) that all pointers and leading dimensions are multiples of.
   std::uint8_t deterministic = 1;  ///< Same inputs, same bits, on the same device.
   std::uint8_t reserved[2] = {};
 
@@ -50,8 +51,8 @@ struct GemmProblem {
 /// Throws kInvalidArgument.
 GEMMSMITH_API GemmProblem MakeProblem(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype = DType::kF32,
                                       std::string_view layout = "nn", BetaClass beta = BetaClass::kZero);
-/// "f32" sets all types; "a,b,d" or "a,b,d,acc" sets each. The accumulator defaults to f64 for f64, s32 for integers, else f32.
-/// Throws kInvalidArgument.
+/// "f32" sets all types; "a,b,d" or "a,b,d,acc" sets each. The accumulator defaults to f64 for f64, s32 for integers,
+/// else f32. Throws kInvalidArgument.
 GEMMSMITH_API void SetDTypes(GemmProblem& problem, std::string_view dtypes);
 
 /// Throws kInvalidArgument or kUnsupported if no kernel could ever run the problem: negative sizes, short leading

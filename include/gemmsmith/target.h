@@ -29,10 +29,10 @@ GEMMSMITH_API std::span<const CodeTarget> AllTargets();
 
 /// What the selector reckons with; a row of devices.json, or queried from a device. Never part of a cache key.
 struct DeviceSpec {
-  std::string name;           ///< "h200", "cpu", or the driver's name of the device.
-  CodeTarget target;          ///< The best code this device runs.
-  int multiprocessors = 1;    ///< SMs, or cores.
-  double clock_ghz = 1;       ///< Sustained boost clock.
+  std::string name;                   ///< "h200", "cpu", or the driver's name of the device.
+  CodeTarget target;                  ///< The best code this device runs.
+  int multiprocessors = 1;            ///< SMs, or cores.
+  double clock_ghz = 1;               ///< Sustained boost clock.
   double f32_flops_per_clock = 2;     ///< Per SM or core, plain FMA units; an FMA counts 2.
   double f64_flops_per_clock = 2;     ///< Per SM or core.
   double tensor_flops_per_clock = 0;  ///< Per SM, dense 16-bit tensor-core rate; 0 where there is none.

@@ -45,7 +45,7 @@ struct Tensor {
   Tensor(const void* data, DType dtype, std::initializer_list<std::int64_t> shape, DeviceId device = {});
   /// A dense row-major view of elements of a C++ type.
   template <class T>
-    requires requires { DTypeOf<std::remove_const_t<T>>::value; }
+  requires requires { DTypeOf<std::remove_const_t<T>>::value; }
   Tensor(T* data, std::initializer_list<std::int64_t> shape, DeviceId device = {})
       : Tensor(data, DTypeOf<std::remove_const_t<T>>::value, shape, device) {}
 
@@ -56,7 +56,10 @@ struct Tensor {
 };
 
 inline Tensor::Tensor(void* data, DType dtype, std::initializer_list<std::int64_t> extents, DeviceId device)
-    : data(data), dtype(dtype), rank(static_cast<std::uint8_t>(std::min<std::size_t>(extents.size(), kMaxRank))), device(device) {
+    : data(data),
+      dtype(dtype),
+      rank(static_cast<std::uint8_t>(std::min<std::size_t>(extents.size(), kMaxRank))),
+      device(device) {
   std::copy_n(extents.begin(), rank, shape.begin());
   std::int64_t stride = 1;
   for (int i = rank - 1; i >= 0; --i) {

@@ -16,8 +16,8 @@ GEMMSMITH_API void Poison(const Tensor& tensor);
 
 struct VerifyReport {
   bool ok = false;
-  double max_error = 0;    ///< Largest |result - reference| / (|A||B| + |beta C| at that element).
-  double tolerance = 0;    ///< Bound on max_error from the dtypes and k.
+  double max_error = 0;      ///< Largest |result - reference| / (|A||B| + |beta C| at that element).
+  double tolerance = 0;      ///< Bound on max_error from the dtypes and k.
   std::int64_t checked = 0;  ///< Elements compared.
   std::int64_t worst_row = -1, worst_column = -1;
 };

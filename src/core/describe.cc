@@ -14,11 +14,12 @@ struct Matrix {
 };
 
 [[noreturn]] void BadRank(const char* name, int rank) {
-  throw Fail(Code::kInvalidArgument, "", "gemm: {} has rank {}; (rows, columns) or (batch, rows, columns) is wanted", name, rank);
+  throw Fail(Code::kInvalidArgument, "", "gemm: {} has rank {}; (rows, columns) or (batch, rows, columns) is wanted",
+             name, rank);
 }
 [[noreturn]] void NoUnitStride(const char* name, std::int64_t row, std::int64_t column) {
-  throw Fail(Code::kInvalidArgument, "copy it into a dense tensor", "gemm: {} has strides ({}, {}); one of the last two must be 1",
-             name, row, column);
+  throw Fail(Code::kInvalidArgument, "copy it into a dense tensor",
+             "gemm: {} has strides ({}, {}); one of the last two must be 1", name, row, column);
 }
 [[noreturn]] void Mismatch(const char* what, std::int64_t x, std::int64_t y) {
   throw Fail(Code::kInvalidArgument, "", "gemm: {}: {} and {}", what, x, y);
@@ -34,7 +35,8 @@ Matrix View(const char* name, const Tensor& t) {
   if (t.packed) {
     v.layout = Layout::kPacked;
   } else if (column == 1 || v.columns <= 1) {
-    v.ld = v.rows <= 1 ? std::max<std::int64_t>(v.columns, 1) : row;  // a single row has no leading dimension to differ in
+    v.ld =
+        v.rows <= 1 ? std::max<std::int64_t>(v.columns, 1) : row;  // a single row has no leading dimension to differ in
   } else if (row == 1 || v.rows <= 1) {
     v.layout = Layout::kColMajor;
     v.ld = column;
@@ -101,21 +103,23 @@ void CheckOutput(const GemmArgs& args, const Matrix& a, const Matrix& b, const M
   if (args.d.read_only || args.d.packed) [[unlikely]]
     throw Fail(Code::kInvalidArgument, "", "gemm: d is {}", args.d.packed ? "packed" : "read-only");
   if (args.a.device != args.d.device || args.b.device != args.d.device) [[unlikely]]
-    throw Fail(Code::kInvalidArgument, "copy them to one device", "gemm: a is on {}, b on {}, d on {}", ToString(args.a.device),
-               ToString(args.b.device), ToString(args.d.device));
+    throw Fail(Code::kInvalidArgument, "copy them to one device", "gemm: a is on {}, b on {}, d on {}",
+               ToString(args.a.device), ToString(args.b.device), ToString(args.d.device));
   if (Overlap(args.d, d, args.a, a) || Overlap(args.d, d, args.b, b)) [[unlikely]]
-    throw Fail(Code::kInvalidArgument, "write to other memory", "gemm: d overlaps {}", Overlap(args.d, d, args.a, a) ? "a" : "b");
+    throw Fail(Code::kInvalidArgument, "write to other memory", "gemm: d overlaps {}",
+               Overlap(args.d, d, args.a, a) ? "a" : "b");
 }
 
 Matrix CheckedC(const GemmArgs& args, const Matrix& d) {
   const Tensor& given = args.c.given() ? args.c : args.d;
   const Matrix c = View("c", given);
   if (c.rows != d.rows || c.columns != d.columns || c.batch != d.batch) [[unlikely]]
-    throw Fail(Code::kInvalidArgument, "", "gemm: c is ({}, {}, {}), d is ({}, {}, {})", c.batch, c.rows, c.columns, d.batch, d.rows,
-               d.columns);
+    throw Fail(Code::kInvalidArgument, "", "gemm: c is ({}, {}, {}), d is ({}, {}, {})", c.batch, c.rows, c.columns,
+               d.batch, d.rows, d.columns);
   CheckPointer("c", given, c);
   if (given.device != args.d.device) [[unlikely]]
-    throw Fail(Code::kInvalidArgument, "copy it", "gemm: c is on {}, d on {}", ToString(given.device), ToString(args.d.device));
+    throw Fail(Code::kInvalidArgument, "copy it", "gemm: c is on {}, d on {}", ToString(given.device),
+               ToString(args.d.device));
   const bool same = given.data == args.d.data && c.ld == d.ld && c.batch_stride == d.batch_stride;
   if (!same && Overlap(args.d, d, given, c)) [[unlikely]]
     throw Fail(Code::kInvalidArgument, "give C as D itself, or apart from it", "gemm: d overlaps part of c");

@@ -19,7 +19,8 @@ constexpr DTypeInfo kRows[] = {
 #undef GEMMSMITH_DTYPE
 };
 
-/// An IEEE-like format narrower than f32. Without infinity (e4m3) the largest exponent holds numbers, and all ones is NaN.
+/// An IEEE-like format narrower than f32. Without infinity (e4m3) the largest exponent holds numbers, and all ones is
+/// NaN.
 struct SmallFloat {
   int exponent_bits, mantissa_bits;
   bool has_infinity, saturates;
@@ -33,7 +34,8 @@ struct SmallFloat {
   }
   constexpr std::uint32_t largest() const { return has_infinity ? infinity() - 1 : nan() - 1; }
 };
-constexpr SmallFloat kHalf{5, 10, true, false}, kBrain{8, 7, true, false}, kE4m3{4, 3, false, true}, kE5m2{5, 2, true, true};
+constexpr SmallFloat kHalf{5, 10, true, false}, kBrain{8, 7, true, false}, kE4m3{4, 3, false, true},
+    kE5m2{5, 2, true, true};
 
 double DecodeSmall(const SmallFloat& format, std::uint32_t bits) {
   const std::uint32_t exponent = (bits >> format.mantissa_bits) & format.exponent_mask();
@@ -47,14 +49,16 @@ double DecodeSmall(const SmallFloat& format, std::uint32_t bits) {
   } else if (exponent == 0) {
     value = std::ldexp(mantissa, 1 - format.bias() - format.mantissa_bits);
   } else {
-    value = std::ldexp(mantissa + (1 << format.mantissa_bits), static_cast<int>(exponent) - format.bias() - format.mantissa_bits);
+    value = std::ldexp(mantissa + (1 << format.mantissa_bits),
+                       static_cast<int>(exponent) - format.bias() - format.mantissa_bits);
   }
   return negative ? -value : value;
 }
 
 /// Correctly rounded straight from double: going through float would round twice.
 std::uint32_t EncodeSmall(const SmallFloat& format, double value) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(std::signbit(value)) << (format.exponent_bits + format.mantissa_bits);
+  const std::uint32_t sign = static_cast<std::uint32_t>(std::signbit(value))
+                             << (format.exponent_bits + format.mantissa_bits);
   const double magnitude = std::fabs(value);
   if (std::isnan(value)) return sign | format.nan();
   if (std::isinf(value)) return sign | (format.has_infinity ? format.infinity() : format.nan());
@@ -65,10 +69,11 @@ std::uint32_t EncodeSmall(const SmallFloat& format, double value) {
   const int scale = std::max(exponent - 1, lowest) - format.mantissa_bits;
   const double units = std::nearbyint(std::ldexp(magnitude, -scale));  // ties to even in the default rounding mode
   const auto rounded = static_cast<std::uint32_t>(units);
-  // Adding rather than or-ing lets a carry out of the mantissa raise the exponent; from zero it makes a subnormal normal.
+  // Adding rather than or-ing lets a carry out of the mantissa raise the exponent; from zero it makes a subnormal
+  // normal.
   const std::uint32_t base = static_cast<std::uint32_t>(scale + format.mantissa_bits - lowest) << format.mantissa_bits;
   const std::int64_t bits = scale + format.mantissa_bits > 4 * format.bias() ? std::int64_t{format.largest()} + 1
-                                                                            : std::int64_t{base} + rounded;
+                                                                             : std::int64_t{base} + rounded;
   if (bits > format.largest())
     return sign | (format.saturates ? format.largest() : format.has_infinity ? format.infinity() : format.nan());
   return sign | static_cast<std::uint32_t>(bits);
@@ -108,30 +113,48 @@ DType ParseDType(std::string_view name) {
 
 double Decode(DType dtype, const void* data, std::int64_t index) {
   switch (dtype) {
-    case DType::kF32: return Load<float>(data, index);
-    case DType::kF64: return Load<double>(data, index);
-    case DType::kF16: return DecodeSmall(kHalf, Load<std::uint16_t>(data, index));
-    case DType::kBf16: return DecodeSmall(kBrain, Load<std::uint16_t>(data, index));
-    case DType::kE4m3: return DecodeSmall(kE4m3, Load<std::uint8_t>(data, index));
-    case DType::kE5m2: return DecodeSmall(kE5m2, Load<std::uint8_t>(data, index));
-    case DType::kS8: return Load<std::int8_t>(data, index);
-    case DType::kU8: return Load<std::uint8_t>(data, index);
-    case DType::kS32: return Load<std::int32_t>(data, index);
+    case DType::kF32:
+      return Load<float>(data, index);
+    case DType::kF64:
+      return Load<double>(data, index);
+    case DType::kF16:
+      return DecodeSmall(kHalf, Load<std::uint16_t>(data, index));
+    case DType::kBf16:
+      return DecodeSmall(kBrain, Load<std::uint16_t>(data, index));
+    case DType::kE4m3:
+      return DecodeSmall(kE4m3, Load<std::uint8_t>(data, index));
+    case DType::kE5m2:
+      return DecodeSmall(kE5m2, Load<std::uint8_t>(data, index));
+    case DType::kS8:
+      return Load<std::int8_t>(data, index);
+    case DType::kU8:
+      return Load<std::uint8_t>(data, index);
+    case DType::kS32:
+      return Load<std::int32_t>(data, index);
   }
   throw Error(Code::kInternal, "decode: unknown dtype");
 }
 
 void Encode(DType dtype, void* data, std::int64_t index, double value) {
   switch (dtype) {
-    case DType::kF32: return Store(data, index, static_cast<float>(value));
-    case DType::kF64: return Store(data, index, value);
-    case DType::kF16: return Store(data, index, static_cast<std::uint16_t>(EncodeSmall(kHalf, value)));
-    case DType::kBf16: return Store(data, index, static_cast<std::uint16_t>(EncodeSmall(kBrain, value)));
-    case DType::kE4m3: return Store(data, index, static_cast<std::uint8_t>(EncodeSmall(kE4m3, value)));
-    case DType::kE5m2: return Store(data, index, static_cast<std::uint8_t>(EncodeSmall(kE5m2, value)));
-    case DType::kS8: return Store(data, index, Saturate<std::int8_t>(value));
-    case DType::kU8: return Store(data, index, Saturate<std::uint8_t>(value));
-    case DType::kS32: return Store(data, index, Saturate<std::int32_t>(value));
+    case DType::kF32:
+      return Store(data, index, static_cast<float>(value));
+    case DType::kF64:
+      return Store(data, index, value);
+    case DType::kF16:
+      return Store(data, index, static_cast<std::uint16_t>(EncodeSmall(kHalf, value)));
+    case DType::kBf16:
+      return Store(data, index, static_cast<std::uint16_t>(EncodeSmall(kBrain, value)));
+    case DType::kE4m3:
+      return Store(data, index, static_cast<std::uint8_t>(EncodeSmall(kE4m3, value)));
+    case DType::kE5m2:
+      return Store(data, index, static_cast<std::uint8_t>(EncodeSmall(kE5m2, value)));
+    case DType::kS8:
+      return Store(data, index, Saturate<std::int8_t>(value));
+    case DType::kU8:
+      return Store(data, index, Saturate<std::uint8_t>(value));
+    case DType::kS32:
+      return Store(data, index, Saturate<std::int32_t>(value));
   }
   throw Error(Code::kInternal, "encode: unknown dtype");
 }

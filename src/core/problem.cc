@@ -33,20 +33,21 @@ void CheckSide(const Side& side, std::int64_t batch) {
                "gemm: leading dimension ld{}={} is shorter than {}", side.name, side.ld, run);
   const double span = (static_cast<double>(side.ld) * lines + static_cast<double>(side.batch_stride) * batch) * 8;
   if (side.batch_stride < 0 || span > kMaxBytes)
-    throw Fail(Code::kInvalidArgument, "", "gemm: {} with ld{}={} and batch stride {} does not fit an address space", side.name,
-               side.name, side.ld, side.batch_stride);
+    throw Fail(Code::kInvalidArgument, "", "gemm: {} with ld{}={} and batch stride {} does not fit an address space",
+               side.name, side.name, side.ld, side.batch_stride);
 }
 
 void CheckTypes(const GemmProblem& p) {
   const auto integer = [](DType t) { return Info(t).is_integer(); };
   if (integer(p.a_type) != integer(p.b_type) || (p.a_type == DType::kF64) != (p.b_type == DType::kF64))
-    throw Fail(Code::kUnsupported, "convert one of them", "gemm: a ({}) and b ({}) cannot be multiplied", ToString(p.a_type),
-               ToString(p.b_type));
+    throw Fail(Code::kUnsupported, "convert one of them", "gemm: a ({}) and b ({}) cannot be multiplied",
+               ToString(p.a_type), ToString(p.b_type));
   if (p.acc_type != DefaultAccumulator(p.a_type))
     throw Fail(Code::kUnsupported, "", "gemm: {} operands are summed in {}, not in {}", ToString(p.a_type),
                ToString(DefaultAccumulator(p.a_type)), ToString(p.acc_type));
   if (p.beta != BetaClass::kZero && p.c_type != p.d_type)
-    throw Fail(Code::kUnsupported, "convert C", "gemm: c ({}) must have the dtype of d ({})", ToString(p.c_type), ToString(p.d_type));
+    throw Fail(Code::kUnsupported, "convert C", "gemm: c ({}) must have the dtype of d ({})", ToString(p.c_type),
+               ToString(p.d_type));
 }
 
 /// Batch entries of D are whole blocks one after the other, or interleaved row by row; all else overlaps.
@@ -57,13 +58,13 @@ void CheckBatchOfD(const GemmProblem& p) {
   const bool blocks = p.batch_stride_d >= (lines - 1) * p.ldd + run;
   const bool interleaved = p.batch_stride_d >= run && p.ldd >= (p.batch - 1) * p.batch_stride_d + run;
   if (!blocks && !interleaved)
-    throw Fail(Code::kInvalidArgument, "", "gemm: batch entries of d overlap: stride {} with rows of {} every {}", p.batch_stride_d,
-               run, p.ldd);
+    throw Fail(Code::kInvalidArgument, "", "gemm: batch entries of d overlap: stride {} with rows of {} every {}",
+               p.batch_stride_d, run, p.ldd);
 }
 
 void SetTightAlignment(GemmProblem& p) {
-  const std::uint64_t bits = p.lda * SizeOf(p.a_type) | p.ldb * SizeOf(p.b_type) | p.ldc * SizeOf(p.c_type) |
-                             p.ldd * SizeOf(p.d_type) | 16;
+  const std::uint64_t bits =
+      p.lda * SizeOf(p.a_type) | p.ldb * SizeOf(p.b_type) | p.ldc * SizeOf(p.c_type) | p.ldd * SizeOf(p.d_type) | 16;
   p.alignment = static_cast<std::uint8_t>(std::countr_zero(bits));
 }
 
@@ -80,7 +81,8 @@ std::vector<std::string_view> Split(std::string_view text, char separator) {
 Layout ParseLayout(std::string_view layout, std::size_t i) {
   if (layout.size() == 2 && layout[i] == 'n') return Layout::kRowMajor;
   if (layout.size() == 2 && layout[i] == 't') return Layout::kColMajor;
-  throw Fail(Code::kInvalidArgument, "", "unknown layout \"{}\": there are nn, nt, tn, tt (t: stored transposed)", layout);
+  throw Fail(Code::kInvalidArgument, "", "unknown layout \"{}\": there are nn, nt, tn, tt (t: stored transposed)",
+             layout);
 }
 
 }  // namespace
@@ -89,7 +91,8 @@ DType DefaultAccumulator(DType a_type) {
   return a_type == DType::kF64 ? DType::kF64 : Info(a_type).is_integer() ? DType::kS32 : DType::kF32;
 }
 
-GemmProblem MakeProblem(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, std::string_view layout, BetaClass beta) {
+GemmProblem MakeProblem(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, std::string_view layout,
+                        BetaClass beta) {
   GemmProblem p;
   p.m = m, p.n = n, p.k = k;
   p.a_layout = ParseLayout(layout, 0);
@@ -140,8 +143,10 @@ void SetDTypes(GemmProblem& p, std::string_view dtypes) {
 
 void Validate(const GemmProblem& p) {
   if (p.m < 0 || p.n < 0 || p.k < 0 || p.batch < 0 || p.groups < 1)
-    throw Fail(Code::kInvalidArgument, "", "gemm: sizes must not be negative: m={} n={} k={} batch={}", p.m, p.n, p.k, p.batch);
-  if (p.a_layout == Layout::kPacked || p.d_layout == Layout::kPacked || (p.b_layout == Layout::kPacked && p.d_layout != Layout::kRowMajor))
+    throw Fail(Code::kInvalidArgument, "", "gemm: sizes must not be negative: m={} n={} k={} batch={}", p.m, p.n, p.k,
+               p.batch);
+  if (p.a_layout == Layout::kPacked || p.d_layout == Layout::kPacked ||
+      (p.b_layout == Layout::kPacked && p.d_layout != Layout::kRowMajor))
     throw Fail(Code::kUnsupported, "give D row-major", "gemm: only b can be packed, and only beside a row-major d");
   CheckSide({"a", p.m, p.k, p.lda, p.batch_stride_a, p.a_layout, p.a_type}, p.batch);
   CheckSide({"b", p.k, p.n, p.ldb, p.batch_stride_b, p.b_layout, p.b_type}, p.batch);
@@ -162,7 +167,8 @@ std::string LayoutName(const GemmProblem& p) {
 
 std::string ToString(const GemmProblem& p) {
   std::string text = fmt::format("m={} n={} k={} {}", p.m, p.n, p.k, ToString(p.a_type));
-  if (p.b_type != p.a_type || p.d_type != p.a_type) text += fmt::format(",{},{}", ToString(p.b_type), ToString(p.d_type));
+  if (p.b_type != p.a_type || p.d_type != p.a_type)
+    text += fmt::format(",{},{}", ToString(p.b_type), ToString(p.d_type));
   text += " " + LayoutName(p);
   if (p.batch != 1) text += fmt::format(" batch={}", p.batch);
   if (p.beta != BetaClass::kZero) text += " beta";

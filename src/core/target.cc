@@ -14,11 +14,12 @@ namespace gemmsmith {
 namespace {
 
 constexpr CodeTarget kTargets[] = {
-    {Isa::kPortable, 0, 0},  {Isa::kX86, 2, 0},        {Isa::kX86, 512, 0},     {Isa::kCuda, 75, 0},  {Isa::kCuda, 80, 0},
-    {Isa::kCuda, 86, 0},     {Isa::kCuda, 87, 0},      {Isa::kCuda, 88, 0},     {Isa::kCuda, 89, 0},  {Isa::kCuda, 90, 0},
-    {Isa::kCuda, 90, 'a'},   {Isa::kCuda, 100, 0},     {Isa::kCuda, 100, 'a'},  {Isa::kCuda, 100, 'f'}, {Isa::kCuda, 103, 0},
-    {Isa::kCuda, 103, 'a'},  {Isa::kCuda, 110, 0},     {Isa::kCuda, 110, 'a'},  {Isa::kCuda, 120, 0}, {Isa::kCuda, 120, 'a'},
-    {Isa::kCuda, 120, 'f'},  {Isa::kCuda, 121, 0},     {Isa::kCuda, 121, 'a'},
+    {Isa::kPortable, 0, 0}, {Isa::kX86, 2, 0},      {Isa::kX86, 512, 0},    {Isa::kCuda, 75, 0},
+    {Isa::kCuda, 80, 0},    {Isa::kCuda, 86, 0},    {Isa::kCuda, 87, 0},    {Isa::kCuda, 88, 0},
+    {Isa::kCuda, 89, 0},    {Isa::kCuda, 90, 0},    {Isa::kCuda, 90, 'a'},  {Isa::kCuda, 100, 0},
+    {Isa::kCuda, 100, 'a'}, {Isa::kCuda, 100, 'f'}, {Isa::kCuda, 103, 0},   {Isa::kCuda, 103, 'a'},
+    {Isa::kCuda, 110, 0},   {Isa::kCuda, 110, 'a'}, {Isa::kCuda, 120, 0},   {Isa::kCuda, 120, 'a'},
+    {Isa::kCuda, 120, 'f'}, {Isa::kCuda, 121, 0},   {Isa::kCuda, 121, 'a'},
 };
 
 /// Names and numbers of devices.json are the fields of DeviceSpec.
@@ -61,9 +62,12 @@ std::string Names(const Range& range, Name name) {
 
 std::string ToString(const CodeTarget& target) {
   switch (target.isa) {
-    case Isa::kPortable: return "portable";
-    case Isa::kX86: return target.version == 512 ? "x86-64-avx512" : "x86-64-avx2";
-    case Isa::kCuda: break;
+    case Isa::kPortable:
+      return "portable";
+    case Isa::kX86:
+      return target.version == 512 ? "x86-64-avx512" : "x86-64-avx2";
+    case Isa::kCuda:
+      break;
   }
   std::string name = fmt::format("sm_{}", target.version);
   if (target.suffix != 0) name += target.suffix;
@@ -97,8 +101,8 @@ const DeviceSpec& DefaultDeviceSpec(const CodeTarget& target) {
     if (spec.target.isa == target.isa && spec.target.version == target.version) return spec;
   const DeviceSpec* nearest = nullptr;
   for (const DeviceSpec& spec : AllDeviceSpecs())
-    if (spec.target.isa == target.isa &&
-        (nearest == nullptr || std::abs(spec.target.version - target.version) < std::abs(nearest->target.version - target.version)))
+    if (spec.target.isa == target.isa && (nearest == nullptr || std::abs(spec.target.version - target.version) <
+                                                                    std::abs(nearest->target.version - target.version)))
       nearest = &spec;
   if (nearest == nullptr)
     throw Fail(Code::kNotFound, "name a device that does", "no device of devices.json runs {}", ToString(target));
@@ -113,7 +117,8 @@ DeviceId ParseDeviceId(std::string_view text) {
   if (text == "cuda") return {DeviceKind::kCuda, 0};
   if (text.starts_with("cuda:")) {
     const std::string digits(text.substr(5));
-    if (!digits.empty() && digits.size() <= 3 && std::all_of(digits.begin(), digits.end(), ::isdigit) && std::stoi(digits) < 256)
+    if (!digits.empty() && digits.size() <= 3 && std::all_of(digits.begin(), digits.end(), ::isdigit) &&
+        std::stoi(digits) < 256)
       return {DeviceKind::kCuda, static_cast<std::uint8_t>(std::stoi(digits))};
   }
   throw Fail(Code::kInvalidArgument, "", "unknown device \"{}\": there are cpu, cuda, cuda:N", text);

@@ -13,7 +13,7 @@ namespace gemmsmith {
 struct CacheKey {
   std::string text;
   Digest digest;
-  std::string recipe;     ///< The recipe lines alone: what matters where there is no compiler.
+  std::string recipe;  ///< The recipe lines alone: what matters where there is no compiler.
   friend bool operator==(const CacheKey& x, const CacheKey& y) { return x.digest == y.digest && x.text == y.text; }
 };
 

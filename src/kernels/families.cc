@@ -41,7 +41,8 @@ TileConfig ParseConfig(std::string_view text) {
     const char* end = field.data() + field.size();
     if (equals == std::string_view::npos || i == config.fields.size() ||
         std::from_chars(field.data() + equals + 1, end, config.values[i]).ptr != end)
-      throw Fail(Code::kInvalidArgument, "", "config \"{}\": \"{}\" is not name=number of a field of {}", text, field, family.name());
+      throw Fail(Code::kInvalidArgument, "", "config \"{}\": \"{}\" is not name=number of a field of {}", text, field,
+                 family.name());
   }
   return config;
 }

@@ -20,10 +20,11 @@ namespace gemmsmith {
 /// What the cost model needs to know of a config.
 struct TileShape {
   std::int64_t block_m = 1, block_n = 1;  ///< One CTA's, or one thread's, part of D.
-  std::int64_t micro_m = 1, micro_n = 1;  ///< What is held in registers at once: one GPU thread's, or one micro-kernel's.
-  int workers = 1;             ///< CPU: threads. GPU: CTAs that are resident on one SM together.
-  double issue_efficiency = 1; ///< Share of the FMA peak the inner loop reaches on full tiles.
-  double packed_bytes = 0;     ///< Extra bytes moved to pack operands.
+  std::int64_t micro_m = 1,
+               micro_n = 1;     ///< What is held in registers at once: one GPU thread's, or one micro-kernel's.
+  int workers = 1;              ///< CPU: threads. GPU: CTAs that are resident on one SM together.
+  double issue_efficiency = 1;  ///< Share of the FMA peak the inner loop reaches on full tiles.
+  double packed_bytes = 0;      ///< Extra bytes moved to pack operands.
 };
 
 /// One launch of a plan: geometry and parameters, prepared once; `bind` puts a call's pointers into a copy of them.

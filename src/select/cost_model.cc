@@ -55,7 +55,8 @@ std::vector<CostTerm> CpuTerms(const GemmProblem& p, const TileShape& shape, con
 
 }  // namespace
 
-RankedConfig Predict(const GemmProblem& problem, const KernelFamily& family, const TileConfig& config, const DeviceSpec& spec) {
+RankedConfig Predict(const GemmProblem& problem, const KernelFamily& family, const TileConfig& config,
+                     const DeviceSpec& spec) {
   const TileShape shape = family.Shape(problem, config, spec);
   const bool gpu = spec.target.isa == Isa::kCuda;
   RankedConfig ranked{config, 0, gpu ? GpuTerms(problem, shape, spec) : CpuTerms(problem, shape, spec), ""};
@@ -70,7 +71,8 @@ RankedConfig Predict(const GemmProblem& problem, const KernelFamily& family, con
     }
   }
   for (const CostTerm& term : ranked.terms)
-    if ((term.name == "launch" || term.name == "packing") && term.microseconds > overlapped) ranked.limiting = term.name;
+    if ((term.name == "launch" || term.name == "packing") && term.microseconds > overlapped)
+      ranked.limiting = term.name;
   ranked.microseconds += overlapped;
   return ranked;
 }

@@ -44,24 +44,37 @@ void Dispatch(Severity severity, std::string_view message) {
 
 std::string_view ToString(Code code) {
   switch (code) {
-    case Code::kInvalidArgument: return "invalid argument";
-    case Code::kUnsupported: return "unsupported";
-    case Code::kNotFound: return "not found";
-    case Code::kCompileFailed: return "compile failed";
-    case Code::kDevice: return "device error";
-    case Code::kOutOfMemory: return "out of memory";
-    case Code::kIo: return "I/O error";
-    case Code::kCancelled: return "cancelled";
-    case Code::kInternal: return "internal error";
+    case Code::kInvalidArgument:
+      return "invalid argument";
+    case Code::kUnsupported:
+      return "unsupported";
+    case Code::kNotFound:
+      return "not found";
+    case Code::kCompileFailed:
+      return "compile failed";
+    case Code::kDevice:
+      return "device error";
+    case Code::kOutOfMemory:
+      return "out of memory";
+    case Code::kIo:
+      return "I/O error";
+    case Code::kCancelled:
+      return "cancelled";
+    case Code::kInternal:
+      return "internal error";
   }
   return "unknown error";
 }
 
 Error::Error(Code code, std::string message, std::string remedy)
-    : std::runtime_error(Joined(message, remedy)), code_(code), message_(std::move(message)), remedy_(std::move(remedy)) {}
+    : std::runtime_error(Joined(message, remedy)),
+      code_(code),
+      message_(std::move(message)),
+      remedy_(std::move(remedy)) {}
 
 CompileError::CompileError(std::string message, std::string log, std::string source_path)
-    : Error(Code::kCompileFailed, message + (source_path.empty() ? "" : " (source: " + source_path + ")") + "\n" + Head(log)),
+    : Error(Code::kCompileFailed,
+            message + (source_path.empty() ? "" : " (source: " + source_path + ")") + "\n" + Head(log)),
       log_(std::move(log)),
       source_path_(std::move(source_path)) {}
 

@@ -31,7 +31,8 @@ void Warn(fmt::format_string<Args...> format, Args&&... args) {
   ReportWarning(fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// throw Fail(Code::kUnsupported, "pad A and B", "gemm: k={} must be ...", k): the remedy comes first, and may be empty.
+/// throw Fail(Code::kUnsupported, "pad A and B", "gemm: k={} must be ...", k): the remedy comes first, and may be
+/// empty.
 template <class... Args>
 Error Fail(Code code, std::string_view remedy, fmt::format_string<Args...> format, Args&&... args) {
   return Error(code, fmt::format(format, std::forward<Args>(args)...), std::string(remedy));

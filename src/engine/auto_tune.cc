@@ -1,0 +1,84 @@
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "engine/planner.h"
+#include "util/log.h"
+
+namespace gemmsmith {
+namespace {
+
+/// Operands of the right extent, zero-filled: GEMM kernels take the same time whatever the values.
+class Scratch {
+ public:
+  Scratch(const GemmProblem& p, Device& device, const GemmProblem& canonical) {
+    a_ = Make(device, canonical.a_layout, canonical.m, canonical.k, canonical.lda, canonical.batch_stride_a, p.batch,
+              canonical.a_type);
+    b_ = Make(device, canonical.b_layout, canonical.k, canonical.n, canonical.ldb, canonical.batch_stride_b, p.batch,
+              canonical.b_type);
+    d_ = Make(device, canonical.d_layout, canonical.m, canonical.n, std::max(canonical.ldc, canonical.ldd),
+              std::max(canonical.batch_stride_c, canonical.batch_stride_d), p.batch, canonical.d_type);
+    args.a = Tensor(a_.data(), canonical.a_type, {1}, device.id());
+    args.b = Tensor(b_.data(), canonical.b_type, {1}, device.id());
+    args.c = args.d = Tensor(d_.data(), canonical.d_type, {1}, device.id());
+    if (p.beta != BetaClass::kZero) args.beta = 1.0;
+  }
+  GemmArgs args;
+
+ private:
+  static Buffer Make(Device& device, Layout layout, std::int64_t rows, std::int64_t columns, std::int64_t ld,
+                     std::int64_t batch_stride, std::int64_t batch, DType dtype) {
+    // A packed B is rounded up to whole panels, of at most 256 columns.
+    const std::int64_t one = layout == Layout::kPacked     ? rows * (columns + 255)
+                             : layout == Layout::kRowMajor ? (rows - 1) * ld + columns
+                                                           : (columns - 1) * ld + rows;
+    const std::size_t bytes = std::max<std::int64_t>(1, (batch - 1) * batch_stride + one) * SizeOf(dtype);
+    Buffer buffer = device.Allocate(bytes);
+    device.Fill(buffer.data(), 0, bytes);
+    return buffer;
+  }
+  Buffer a_, b_, d_;
+};
+
+double TimeOnce(const Plan& plan, const GemmArgs& args, Device& device, int repeats) {
+  const Plan::Step& step = plan.steps.front();
+  alignas(64) std::byte params[LaunchStep::kMaxParamBytes];
+  std::memcpy(params, step.launch.params.data(), step.launch.param_bytes);
+  step.launch.bind(args, params);
+  void* const pointers[] = {params};
+  const auto begin = device.CreateEvent(), end = device.CreateEvent();
+  begin->Record({});
+  for (int i = 0; i < repeats; ++i)
+    step.kernel->Launch(step.launch.grid, step.launch.block, step.launch.cluster, step.launch.shared_bytes, pointers,
+                        {});
+  end->Record({});
+  return end->MillisecondsSince(*begin) / repeats;
+}
+
+}  // namespace
+
+std::size_t FastestOf(std::span<const std::unique_ptr<Plan>> plans, const GemmProblem& problem, Device& device) {
+  constexpr int kRounds = 5;
+  Scratch scratch(problem, device, Canonical(problem));
+  // Short kernels are repeated until one timing is long against the clock's grain.
+  const double once = TimeOnce(*plans[0], scratch.args, device, 1);
+  const int repeats = static_cast<int>(std::clamp(0.2 / std::max(once, 1e-4), 1.0, 1000.0));
+  std::vector<std::vector<double>> times(plans.size());
+  for (int round = 0; round < kRounds; ++round)  // interleaved, so that a disturbance meets all alike
+    for (std::size_t i = 0; i < plans.size(); ++i)
+      times[i].push_back(TimeOnce(*plans[i], scratch.args, device, repeats));
+  std::size_t best = 0;
+  std::vector<double> medians;
+  for (auto& t : times) {
+    std::nth_element(t.begin(), t.begin() + kRounds / 2, t.end());
+    medians.push_back(t[kRounds / 2]);
+  }
+  // Within 2 % of the model's own choice is a tie, which that choice wins: processes then agree.
+  for (std::size_t i = 1; i < medians.size(); ++i)
+    if (medians[i] < medians[best] * 0.98) best = i;
+  LogDebug("auto-tune: {}: {} takes {:.4f} ms, the model's choice {:.4f} ms", ToString(problem),
+           ToString(plans[best]->info.config), medians[best], medians[0]);
+  return best;
+}
+
+}  // namespace gemmsmith

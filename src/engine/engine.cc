@@ -1,0 +1,170 @@
+#include "gemmsmith/engine.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/kernel_maker.h"
+#include "engine/plan_table.h"
+#include "engine/planner.h"
+#include "gemmsmith/manager.h"
+#include "runtime/cpu/cpu_device.h"
+#include "select/cost_model.h"
+#include "util/log.h"
+
+namespace gemmsmith {
+
+struct Engine::State {
+  explicit State(EngineOptions given)
+      : options(std::move(given)),
+        devices(GlobalJITManager::Instance().devices()),
+        profiler(GlobalJITManager::Instance().profiler()),
+        maker(options, profiler) {}
+
+  const EngineOptions options;
+  Devices& devices;
+  Profiler& profiler;
+  KernelMaker maker;
+  PlanTable plans;
+
+  Planner planner() { return {options, devices, maker, profiler}; }
+};
+
+namespace {
+
+/// Everything but what the arguments cannot say.
+void CheckSame(const GemmProblem& promised, const GemmProblem& given) {
+  if (given.alignment < promised.alignment)
+    throw Fail(Code::kInvalidArgument, "align the tensors, or lower the problem's alignment",
+               "gemm: pointers and leading dimensions are multiples of {} bytes; the problem promises {}",
+               1 << given.alignment, 1 << promised.alignment);
+  GemmProblem comparable = given;
+  comparable.alignment = promised.alignment;
+  comparable.epilogue_id = promised.epilogue_id;
+  comparable.scaling = promised.scaling;
+  comparable.grouping = promised.grouping;
+  comparable.groups = promised.groups;
+  comparable.deterministic = promised.deterministic;
+  comparable.compute = promised.compute;
+  if (!(comparable == promised))
+    throw Fail(Code::kInvalidArgument, "describe the tensors with Describe",
+               "gemm: the tensors pose \"{}\", the problem is \"{}\"", ToString(given), ToString(promised));
+}
+
+void Launch(const Plan& plan, const GemmArgs& args, Stream stream) {
+  for (const Plan::Step& step : plan.steps) {
+    const LaunchStep& launch = step.launch;
+    // On this stack: several threads launch one plan at once.
+    alignas(64) std::byte params[LaunchStep::kMaxParamBytes];
+    std::memcpy(params, launch.params.data(), launch.param_bytes);
+    launch.bind(args, params);
+    void* const pointers[] = {params};
+    step.kernel->Launch(launch.grid, launch.block, launch.cluster, launch.shared_bytes, pointers, stream);
+  }
+}
+
+/// The arguments as the kernels name them: c where beta needs it, a and b exchanged where D is column-major.
+void LaunchAdjusted(const Plan& plan, const GemmArgs& args, Stream stream) {
+  GemmArgs adjusted = args;
+  if (!adjusted.c.given()) adjusted.c = adjusted.d;
+  Launch(plan, plan.swapped ? Canonical(adjusted) : adjusted, stream);
+}
+
+}  // namespace
+
+Engine::Engine(EngineOptions options) : state_(std::make_unique<State>(std::move(options))) {}
+Engine::~Engine() = default;
+
+void Engine::Run(const GemmProblem& problem, const GemmArgs& args, Stream stream, bool auto_tune) {
+  State& s = *state_;
+  const Plan* plan = s.plans.Find(problem, args.d.device);
+  if (plan == nullptr) [[unlikely]]
+    plan = s.plans.Insert(s.planner().Make(problem, args.d.device, {auto_tune, {}}));
+  const Profiler::Span span(s.profiler, "launch");
+  if (args.c.given() && !plan->swapped) [[likely]] {
+    Launch(*plan, args, stream);
+  } else {
+    LaunchAdjusted(*plan, args, stream);
+  }
+}
+
+void Engine::Gemm(const GemmProblem& problem, const GemmArgs& args, Stream stream) {
+  const GemmProblem normalized = Normalized(problem);
+  CheckSame(normalized, Describe(args, problem.acc_type, problem.compute));
+  Run(normalized, args, stream, false);
+}
+
+void Engine::Gemm(const GemmArgs& args, Stream stream) {
+  Run(Describe(args, DefaultAccumulator(args.a.dtype)), args, stream, false);
+}
+
+PlanInfo Engine::Prepare(const GemmProblem& problem, DeviceId device, const PrepareOptions& options) {
+  const GemmProblem normalized = Normalized(problem);
+  const Plan* plan = state_->plans.Find(normalized, device);
+  if (plan == nullptr) plan = state_->plans.Insert(state_->planner().Make(normalized, device, options));
+  return plan->info;
+}
+
+Explanation Engine::Explain(const GemmProblem& problem, DeviceId device) const {
+  return state_->planner().Choose(Normalized(problem), state_->devices.Get(device)).explanation;
+}
+
+Explanation Engine::Explain(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const {
+  Validate(problem);
+  return Rank(Normalized(problem), target, spec);
+}
+
+std::vector<KernelReport> Engine::CompileAhead(const GemmProblem& problem, const CodeTarget& target,
+                                               const DeviceSpec& spec, const CancellationToken& cancel) {
+  const GemmProblem normalized = Normalized(problem);
+  if (normalized.m == 0 || normalized.n == 0 || normalized.batch == 0) return {};
+  const Planner::Rendered rendered = state_->planner().Render(normalized, target, spec);
+  return {state_->maker.Obtain(rendered.source, cancel, ToString(normalized), rendered.launch.shared_bytes).report};
+}
+
+KernelSource Engine::Render(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const {
+  return state_->planner().Render(Normalized(problem), target, spec).source;
+}
+
+std::string Engine::Emit(const KernelSource& source, std::string_view part, const CancellationToken& cancel) {
+  if (part == "source") return source.text;
+  const ArtifactPtr artifact = state_->maker.Obtain(source, cancel).artifact;
+  const auto it = artifact->parts.find(part);
+  if (it != artifact->parts.end()) return it->second;
+  std::string kinds = "source";
+  for (const auto& [kind, bytes] : artifact->parts) kinds += ", " + kind;
+  throw Fail(Code::kNotFound, "", "emit: kernel {} has no \"{}\"; it has {}", source.name, part, kinds);
+}
+
+std::shared_ptr<const Kernel> Engine::Compile(const KernelSource& source, DeviceId id,
+                                              const CancellationToken& cancel) {
+  Device& device = state_->devices.Get(id);
+  const std::vector<CodeTarget> targets = device.targets();
+  if (std::find(targets.begin(), targets.end(), source.target) == targets.end())
+    throw Fail(Code::kUnsupported, "compile for one of the device's targets, see `gemmsmith devices`",
+               "compile: kernel {} is for {}, which {} cannot run", source.name, ToString(source.target), ToString(id));
+  return state_->maker.Load(state_->maker.Obtain(source, cancel), device);
+}
+
+std::optional<Engine::PackedWeight> Engine::Pack(const Tensor& b, DeviceId id, Stream) {
+  if (id.kind != DeviceKind::kCpu) return std::nullopt;
+  if (b.rank != 2 || b.packed)
+    throw Fail(Code::kInvalidArgument, "", "pack: b must be a plain matrix (k, n); it has rank {}", b.rank);
+  if (b.data == nullptr && b.size() > 0) throw Fail(Code::kInvalidArgument, "", "pack: b is a null pointer");
+  Device& device = state_->devices.Get(id);
+  const std::int64_t panel = state_->planner().PackedPanel(b.dtype, device);
+  if (panel == 0) return std::nullopt;
+  PackedWeight weight{device.Allocate(PackedBElements(b.shape[0], b.shape[1], panel) * SizeOf(b.dtype)), b};
+  PackB(b, panel, weight.storage.data());
+  weight.packed.data = weight.storage.data();
+  weight.packed.packed = true;
+  return weight;
+}
+
+void Engine::AddObserver(std::shared_ptr<Observer> observer) { state_->maker.AddObserver(std::move(observer)); }
+Profiler& Engine::profiler() { return state_->profiler; }
+std::vector<KernelReport> Engine::Kernels() const { return state_->maker.Reports(); }
+CacheStats Engine::Cache() const { return state_->maker.Stats(); }
+Devices& Engine::devices() { return state_->devices; }
+const EngineOptions& Engine::options() const { return state_->options; }
+
+}  // namespace gemmsmith

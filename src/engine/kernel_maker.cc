@@ -1,0 +1,146 @@
+#include "engine/kernel_maker.h"
+
+#include <algorithm>
+
+#include "util/log.h"
+
+namespace gemmsmith {
+namespace {
+
+ArtifactStore::Options StoreOptions(const EngineOptions& options) {
+  const std::string directory = options.cache_dir.empty() ? Environment::Get().cache_dir : options.cache_dir;
+  return {options.enable_caching && options.enable_disk ? directory : "", options.enable_caching};
+}
+
+std::string OptionsText(const CompileOptions& o) {
+  return fmt::format("opt_level={} fast_math={} register_usage_level={} line_info={}", o.opt_level, o.fast_math,
+                     o.register_usage_level, o.line_info);
+}
+
+}  // namespace
+
+KernelMaker::KernelMaker(const EngineOptions& options, Profiler& profiler)
+    : options_(options), profiler_(profiler), store_(ArtifactStore::Open(StoreOptions(options))) {}
+
+template <class Call>
+void KernelMaker::Notify(Call call) {
+  std::vector<std::shared_ptr<Observer>> observers;
+  {
+    std::scoped_lock lock(mutex_);
+    observers = observers_;
+  }
+  for (const auto& observer : observers) {
+    try {
+      call(*observer);
+    } catch (const std::exception& error) {
+      static std::once_flag once;
+      std::call_once(
+          once, [&] { Warn("an observer threw \"{}\"; further throws of observers are not reported", error.what()); });
+    }
+  }
+}
+
+Artifact KernelMaker::Compile(const KernelSource& source, const Compiler& compiler, const std::string& digest,
+                              const CancellationToken& cancel) {
+  Notify([&](Observer& o) { o.OnCompileBegin(source, digest); });
+  const auto begin = Profiler::Clock::now();
+  const auto elapsed = [&] {
+    return std::chrono::duration<double, std::milli>(Profiler::Clock::now() - begin).count();
+  };
+  try {
+    const Profiler::Span span(profiler_, "compile", source.name);
+    Artifact artifact = compiler.Compile(source, {cancel, options_.compile_timeout});
+    artifact.config = ToString(source.config);
+    Notify([&](Observer& o) { o.OnCompileEnd(source, digest, elapsed(), ""); });
+    return artifact;
+  } catch (const std::exception& error) {
+    Notify([&](Observer& o) { o.OnCompileEnd(source, digest, elapsed(), error.what()); });
+    throw;
+  }
+}
+
+ArtifactStore::Hit KernelMaker::Lookup(const KernelSource& source, const Compiler& compiler, const CacheKey& key,
+                                       const CancellationToken& cancel) {
+  const bool may_compile = options_.mode == CompileMode::kBlocking || compiler.cheap();
+  if (!may_compile) {
+    if (auto hit = store_->Get(key)) return *hit;
+    throw Fail(Code::kNotFound,
+               "compile it ahead with `gemmsmith compile`, or allow compiling (CompileMode::kBlocking, EnableJIT)",
+               "kernel {} ({}) is not in the cache and compiling is off; key {}", source.name, ToString(source.target),
+               key.digest.Hex());
+  }
+  return store_->GetOrCompile(key, compiler.cheap(), [&] {
+    Notify([&](Observer& o) { o.OnMiss(key.digest.Hex()); });
+    return Compile(source, compiler, key.digest.Hex(), cancel);
+  });
+}
+
+KernelMaker::Made KernelMaker::Obtain(const KernelSource& source, const CancellationToken& cancel,
+                                      const std::string& problem, std::uint32_t dynamic_shared_bytes) {
+  const std::string wanted = options_.compiler.empty() ? Environment::Get().compiler : options_.compiler;
+  const std::shared_ptr<const Compiler> compiler = FindCompiler(source.target, wanted);
+  if (source.target.isa == Isa::kCuda && wanted.empty() && compiler->name() != "nvrtc")
+    Fallback("nvrtc", "not found; compiling with nvcc");
+  const CacheKey key = MakeKey(source, compiler->version());
+  const auto begin = Profiler::Clock::now();
+  const ArtifactStore::Hit hit = Lookup(source, *compiler, key, cancel);
+  const auto end = Profiler::Clock::now();
+  if (profiler_.enabled()) profiler_.Record("lookup", source.name, begin, end);
+  if (hit.origin != Origin::kCompiled) Notify([&](Observer& o) { o.OnHit(key.digest.Hex(), hit.origin); });
+
+  const Artifact& artifact = *hit.artifact;
+  KernelReport report;
+  report.name = source.name;
+  report.problem = problem;
+  report.config = ToString(source.config);
+  report.target = ToString(source.target);
+  report.compiler = artifact.compiler;
+  report.options = OptionsText(source.options);
+  report.key = key.digest.Hex();
+  report.key_text = key.text;
+  report.origin = hit.origin;
+  report.compile_ms = artifact.compile_ms;
+  report.obtain_ms = std::chrono::duration<double, std::milli>(end - begin).count();
+  for (const char* part : {"cubin", "x86"})
+    if (const auto it = artifact.parts.find(part); it != artifact.parts.end()) report.code_bytes = it->second.size();
+  report.dynamic_shared_bytes = dynamic_shared_bytes;
+  report.resources = artifact.resources;
+  if (options_.keep_sources) report.source = source.text, report.log = artifact.log;
+  {
+    std::scoped_lock lock(mutex_);
+    const auto same = [&](const KernelReport& r) { return r.key == report.key; };
+    if (std::none_of(reports_.begin(), reports_.end(), same)) reports_.push_back(report);
+  }
+  return {hit.artifact, key, std::move(report)};
+}
+
+std::shared_ptr<const Kernel> KernelMaker::Load(const Made& made, Device& device) {
+  const std::pair<const Device*, Digest> id{&device, made.key.digest};
+  {
+    std::scoped_lock lock(mutex_);
+    if (const auto it = loaded_.find(id); it != loaded_.end()) return it->second;
+  }
+  const Profiler::Span span(profiler_, "load", made.artifact->kernel_name);
+  std::shared_ptr<const Kernel> kernel = device.Load(*made.artifact);
+  std::scoped_lock lock(mutex_);
+  return loaded_.emplace(id, std::move(kernel)).first->second;  // the first one loaded stays
+}
+
+void KernelMaker::AddObserver(std::shared_ptr<Observer> observer) {
+  std::scoped_lock lock(mutex_);
+  observers_.push_back(std::move(observer));
+}
+
+void KernelMaker::Fallback(std::string_view what, std::string_view reason) {
+  LogInfo("falling back: {}: {}", what, reason);
+  Notify([&](Observer& o) { o.OnFallback(what, reason); });
+}
+
+std::vector<KernelReport> KernelMaker::Reports() const {
+  std::scoped_lock lock(mutex_);
+  return reports_;
+}
+
+CacheStats KernelMaker::Stats() const { return store_->Stats(); }
+
+}  // namespace gemmsmith

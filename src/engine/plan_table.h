@@ -1,0 +1,80 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "gemmsmith/engine.h"
+#include "kernels/family.h"
+
+namespace gemmsmith {
+
+/// A problem made ready for one device: what remains per call is binding pointers and the launches.
+struct Plan {
+  struct Step {
+    LaunchStep launch;
+    std::shared_ptr<const Kernel> kernel;
+  };
+  GemmProblem problem;  ///< As posed, before Canonical.
+  DeviceId device;
+  bool swapped = false;     ///< D is column-major: a and b change places.
+  std::vector<Step> steps;  ///< Empty: there is nothing to compute.
+  PlanInfo info;
+};
+
+/// Problem and device -> plan. Reading takes no lock and allocates nothing: the table is only ever added to, by
+/// publishing a pointer into an empty slot, or replaced by a larger one while readers go on in the old.
+class PlanTable {
+ public:
+  PlanTable() { tables_.push_back(std::make_unique<Table>(kFirstCapacity)), current_.store(tables_.back().get()); }
+
+  const Plan* Find(const GemmProblem& problem, DeviceId device) const {
+    const Table& table = *current_.load(std::memory_order_acquire);
+    for (std::size_t i = HashOf(problem, device) & table.mask;; i = (i + 1) & table.mask) {
+      const Plan* plan = table.slots[i].load(std::memory_order_acquire);
+      if (plan == nullptr || (plan->problem == problem && plan->device == device)) return plan;
+    }
+  }
+
+  /// Adds `plan` unless its problem is there already; returns the one that stays. Plans live as long as the table.
+  const Plan* Insert(std::unique_ptr<const Plan> plan) {
+    std::scoped_lock lock(mutex_);
+    if (const Plan* there = Find(plan->problem, plan->device)) return there;
+    if ((plans_.size() + 1) * 2 > tables_.back()->slots.size()) Grow();
+    plans_.push_back(std::move(plan));
+    Place(*tables_.back(), plans_.back().get());
+    return plans_.back().get();
+  }
+
+ private:
+  static constexpr std::size_t kFirstCapacity = 64;
+  struct Table {
+    explicit Table(std::size_t capacity) : slots(capacity), mask(capacity - 1) {}
+    std::vector<std::atomic<const Plan*>> slots;  // capacity: a power of two, at most half full
+    std::size_t mask;
+  };
+
+  static std::size_t HashOf(const GemmProblem& problem, DeviceId device) {
+    return Hash(problem) + (static_cast<std::size_t>(device.kind) << 8 | device.index) * 0x9e3779b97f4a7c15u;
+  }
+  static void Place(Table& table, const Plan* plan) {
+    std::size_t i = HashOf(plan->problem, plan->device) & table.mask;
+    while (table.slots[i].load(std::memory_order_relaxed) != nullptr) i = (i + 1) & table.mask;
+    table.slots[i].store(plan, std::memory_order_release);
+  }
+  void Grow() {
+    auto larger = std::make_unique<Table>(tables_.back()->slots.size() * 2);
+    for (const auto& plan : plans_) Place(*larger, plan.get());
+    current_.store(larger.get(), std::memory_order_release);
+    tables_.push_back(std::move(larger));  // the old one stays: a reader may be in it
+  }
+
+  std::atomic<const Table*> current_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Table>> tables_;
+  std::vector<std::unique_ptr<const Plan>> plans_;
+};
+
+}  // namespace gemmsmith

@@ -1,0 +1,109 @@
+#include "engine/planner.h"
+
+#include <algorithm>
+
+#include "select/cost_model.h"
+#include "util/log.h"
+
+namespace gemmsmith {
+namespace {
+
+/// How many of the ranked candidates auto-tuning times.
+constexpr std::size_t kTuneCandidates = 4;
+
+[[noreturn]] void NoKernel(const GemmProblem& problem, const std::vector<std::string>& refused,
+                           std::string_view where) {
+  std::string reasons;
+  for (const std::string& reason : refused) reasons += (reasons.empty() ? "" : "; ") + reason;
+  throw Fail(Code::kUnsupported, reasons.empty() ? "no kernel family targets it" : reasons,
+             "gemm: no kernel for {} on {}", ToString(problem), where);
+}
+
+}  // namespace
+
+std::vector<CodeTarget> Planner::Targets(Device& device) const {
+  std::vector<CodeTarget> targets = device.targets();
+  // Without a JIT, CPU code is what was compiled with the library; CUDA kernels come from the cache alone.
+  if (!options_.enable_jit) std::erase_if(targets, [](const CodeTarget& t) { return t.isa == Isa::kX86; });
+  return targets;
+}
+
+Planner::Choice Planner::Choose(const GemmProblem& problem, Device& device) {
+  Validate(problem);
+  std::vector<std::string> refused;
+  const std::vector<CodeTarget> targets = Targets(device);
+  for (const CodeTarget& target : targets) {
+    Explanation explanation = Rank(problem, target, device.spec());
+    refused.insert(refused.end(), explanation.refused.begin(), explanation.refused.end());
+    if (explanation.ranked.empty()) continue;
+    if (target != device.targets().front())
+      maker_.Fallback(ToString(device.targets().front()),
+                      options_.enable_jit ? refused.empty() ? "no kernel" : refused.front() : "the JIT is off");
+    explanation.refused = std::move(refused);
+    return {target, std::move(explanation)};
+  }
+  NoKernel(problem, refused, ToString(device.id()));
+}
+
+Planner::Rendered Planner::RenderConfig(const GemmProblem& problem, const TileConfig& config,
+                                        const CodeTarget& target) {
+  const Profiler::Span span(profiler_, "render", config.family);
+  const KernelFamily& family = FindFamily(config.family);
+  const GemmProblem canonical = Canonical(problem);
+  return {family.Render(canonical, config, target, options_.compile), family.MakeLaunch(canonical, config)};
+}
+
+Planner::Rendered Planner::Render(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) {
+  Validate(problem);
+  const Explanation explanation = [&] {
+    const Profiler::Span span(profiler_, "select");
+    return Rank(problem, target, spec);
+  }();
+  if (explanation.ranked.empty()) NoKernel(problem, explanation.refused, ToString(target));
+  return RenderConfig(problem, explanation.ranked.front().config, target);
+}
+
+std::int64_t Planner::PackedPanel(DType dtype, Device& device) {
+  for (const CodeTarget& target : Targets(device))
+    for (const KernelFamily* family : AllFamilies())
+      if (family->Targets(target))
+        if (const std::int64_t panel = family->PackedPanel(dtype, target)) return panel;
+  return 0;
+}
+
+std::unique_ptr<Plan> Planner::Build(const GemmProblem& problem, Device& device, const CodeTarget& target,
+                                     const TileConfig& config, const CancellationToken& cancel) {
+  auto plan = std::make_unique<Plan>();
+  plan->problem = problem;
+  plan->device = device.id();
+  plan->swapped = problem.d_layout == Layout::kColMajor;
+  Rendered rendered = RenderConfig(problem, config, target);
+  const KernelMaker::Made made =
+      maker_.Obtain(rendered.source, cancel, ToString(problem), rendered.launch.shared_bytes);
+  plan->steps.push_back({rendered.launch, maker_.Load(made, device)});
+  plan->info = {problem, config, {made.report}, 0};
+  return plan;
+}
+
+std::unique_ptr<const Plan> Planner::Make(const GemmProblem& problem, DeviceId id, const PrepareOptions& options) {
+  Device& device = devices_.Get(id);
+  const Profiler::Span span(profiler_, "plan");
+  const auto begin = Profiler::Clock::now();
+  const Choice choice = Choose(problem, device);
+  if (profiler_.enabled()) profiler_.Record("select", {}, begin, Profiler::Clock::now());
+  if (problem.m == 0 || problem.n == 0 || problem.batch == 0) {
+    auto plan = std::make_unique<Plan>();
+    plan->problem = plan->info.problem = problem;
+    plan->device = id;
+    return plan;
+  }
+  std::vector<std::unique_ptr<Plan>> plans;
+  const std::size_t candidates = options.auto_tune ? kTuneCandidates : 1;
+  for (const RankedConfig& ranked : choice.explanation.ranked) {
+    if (plans.size() == candidates) break;
+    plans.push_back(Build(problem, device, choice.target, ranked.config, options.cancel));
+  }
+  return std::move(plans[plans.size() == 1 ? 0 : FastestOf(plans, problem, device)]);
+}
+
+}  // namespace gemmsmith

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <memory>
+
+#include "engine/kernel_maker.h"
+#include "engine/plan_table.h"
+#include "gemmsmith/engine.h"
+
+namespace gemmsmith {
+
+/// Problem -> plan: choose, render, obtain, load. A short-lived view of an engine's parts.
+class Planner {
+ public:
+  Planner(const EngineOptions& options, Devices& devices, KernelMaker& maker, Profiler& profiler)
+      : options_(options), devices_(devices), maker_(maker), profiler_(profiler) {}
+
+  std::unique_ptr<const Plan> Make(const GemmProblem& problem, DeviceId device, const PrepareOptions& options);
+
+  struct Choice {
+    CodeTarget target;
+    Explanation explanation;  ///< ranked is not empty.
+  };
+  /// The device's best target that has a kernel. Throws kUnsupported with every family's reason.
+  Choice Choose(const GemmProblem& problem, Device& device);
+
+  struct Rendered {
+    KernelSource source;
+    LaunchStep launch;
+  };
+  /// The first choice for a target. Throws kUnsupported.
+  Rendered Render(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec);
+
+  /// The panel width of a packed B on `device`; 0: it reads B as it comes.
+  std::int64_t PackedPanel(DType dtype, Device& device);
+
+ private:
+  std::vector<CodeTarget> Targets(Device& device) const;
+  Rendered RenderConfig(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target);
+  std::unique_ptr<Plan> Build(const GemmProblem& problem, Device& device, const CodeTarget& target,
+                              const TileConfig& config, const CancellationToken& cancel);
+
+  const EngineOptions& options_;
+  Devices& devices_;
+  KernelMaker& maker_;
+  Profiler& profiler_;
+};
+
+/// Times the best candidates of a problem on scratch operands and returns the index of the fastest.
+std::size_t FastestOf(std::span<const std::unique_ptr<Plan>> plans, const GemmProblem& problem, Device& device);
+
+}  // namespace gemmsmith
