@@ -59,8 +59,8 @@ GEMMSMITH_API void SetDTypes(GemmProblem& problem, std::string_view dtypes);
 /// dimensions, sizes that overflow, dtypes that do not go together.
 GEMMSMITH_API void Validate(const GemmProblem& problem);
 
-/// The same problem in the words that Describe uses, where there are several: a matrix of one row or column has many
-/// layouts and leading dimensions, a batch of one many strides.
+/// The same problem in the words that Describe uses, where there are several: an empty matrix or one of one row or
+/// column has many layouts and leading dimensions, a batch of one many strides.
 GEMMSMITH_API GemmProblem Normalized(GemmProblem problem);
 
 GEMMSMITH_API std::size_t Hash(const GemmProblem& problem);
