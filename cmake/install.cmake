@@ -11,7 +11,7 @@ install(TARGETS gemmsmith_static gemmsmith_shared EXPORT gemmsmith
 if(TARGET gemmsmith_cli)
   install(TARGETS gemmsmith_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 install(EXPORT gemmsmith NAMESPACE gemmsmith:: FILE gemmsmith-targets.cmake DESTINATION ${package_dir})
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/gemmsmith-config.cmake.in

@@ -34,8 +34,12 @@ PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name gemmsmith.pc)")
 # pkg-config escapes what the shell would split: its output is shell words.
 eval "options=($(pkg-config --cflags --libs gemmsmith))"
 quietly "$cxx" -std=c++20 "$source_dir/tests/install/main.cc" "${options[@]}" -o "$work/outside_pc"
+# The first program of the README is true, too.
+awk '/^```cpp/ {inside = 1; next} /^```/ {if (inside) exit} inside' "$source_dir/README.md" >"$work/readme.cc"
+quietly "$cxx" -std=c++20 "$work/readme.cc" "${options[@]}" -o "$work/readme"
 libdir=$(pkg-config --variable=libdir gemmsmith)
 LD_LIBRARY_PATH=$libdir "$work/outside_pc"
+LD_LIBRARY_PATH=$libdir "$work/readme"
 find "$prefix" -name 'libgemmsmith.so*' -delete
 eval "options=($(pkg-config --static --cflags --libs gemmsmith))"
 quietly "$cxx" -std=c++20 "$source_dir/tests/install/main.cc" "${options[@]}" -o "$work/outside_pc_static"
