@@ -20,7 +20,7 @@ build: build/release/build.ninja ## The command line, at build/release/gemmsmith
 	@$(call build_with,release) --target gemmsmith_cli
 
 test: dev ## All tests; what needs a GPU skips itself where there is none
-	@ctest --preset dev --parallel $(JOBS)
+	@ctest --preset dev --parallel $(JOBS) && tools/why_skipped.sh build/dev
 
 bench: ## CPU kernels beside OpenBLAS, Eigen and oneDNN; compile times; overheads (ARGS: of gemmsmith-bench)
 	@tools/setup.sh build bench

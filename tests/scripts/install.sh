@@ -37,7 +37,7 @@ quietly "$cxx" -std=c++20 "$source_dir/tests/install/main.cc" "${options[@]}" -o
 # The first program of the README is true, too.
 awk '/^```cpp/ {inside = 1; next} /^```/ {if (inside) exit} inside' "$source_dir/README.md" >"$work/readme.cc"
 quietly "$cxx" -std=c++20 "$work/readme.cc" "${options[@]}" -o "$work/readme"
-libdir=$(pkg-config --variable=libdir gemmsmith)
+libdir=$(dirname "$PKG_CONFIG_PATH")
 LD_LIBRARY_PATH=$libdir "$work/outside_pc"
 LD_LIBRARY_PATH=$libdir "$work/readme"
 find "$prefix" -name 'libgemmsmith.so*' -delete
