@@ -19,6 +19,7 @@ fi
 now=$(exported | sed -nE 's/^[TDBR] //p' | sort -u)
 [[ -n $now ]] || { echo "$library exports nothing"; exit 1; }
 if [[ ${3:-} == --update ]]; then
+  mkdir -p "$(dirname "$golden")"
   echo "$now" >"$golden"
   echo "$golden: $(wc -l <"$golden") symbols"
   exit
