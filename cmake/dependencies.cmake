@@ -9,27 +9,30 @@ pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 
 # Debian's libasmjit.a is compiled for executables: of data outside it, it addresses only `stderr`, in a way that a
-# shared library cannot. A copy of the archive names a hidden variable of ours instead (src/jit/x86/asmjit_stderr.cc).
+# shared library cannot. All of it goes into our libraries as one object, which names a hidden variable of ours instead
+# (src/jit/x86/asmjit_stderr.cc); who links libgemmsmith.a then needs no AsmJit.
 get_target_property(asmjit_archive asmjit::asmjit LOCATION)
-set(asmjit_pic ${PROJECT_BINARY_DIR}/libasmjit_pic.a)
+set(gemmsmith_asmjit_object ${PROJECT_BINARY_DIR}/asmjit.o)
 add_custom_command(
-  OUTPUT ${asmjit_pic}
-  COMMAND ${CMAKE_OBJCOPY} --redefine-sym stderr=gemmsmith_asmjit_stderr ${asmjit_archive} ${asmjit_pic}
+  OUTPUT ${gemmsmith_asmjit_object}
+  COMMAND ${CMAKE_LINKER} -r --whole-archive ${asmjit_archive} -o ${gemmsmith_asmjit_object}
+  COMMAND ${CMAKE_OBJCOPY} --redefine-sym stderr=gemmsmith_asmjit_stderr ${gemmsmith_asmjit_object}
   DEPENDS ${asmjit_archive}
   COMMENT "Making AsmJit fit for a shared library"
   VERBATIM)
-add_custom_target(asmjit_pic_archive DEPENDS ${asmjit_pic})
+add_custom_target(gemmsmith_asmjit_object_made DEPENDS ${gemmsmith_asmjit_object})
 add_library(gemmsmith_asmjit INTERFACE)
-add_dependencies(gemmsmith_asmjit asmjit_pic_archive)
-target_link_libraries(gemmsmith_asmjit INTERFACE ${asmjit_pic} rt)
+target_link_libraries(gemmsmith_asmjit INTERFACE rt)
 target_compile_definitions(gemmsmith_asmjit INTERFACE ASMJIT_STATIC)
 
 # fmt and spdlog: the shared libraries, or their headers where the program must run elsewhere.
 if(GEMMSMITH_STATIC_RUN)
   set(gemmsmith_text_libraries fmt::fmt-header-only spdlog::spdlog_header_only)
   set(gemmsmith_data_libraries libzstd.a libxxhash.a)
+  set(gemmsmith_link_names zstd xxhash rt dl pthread)
   add_link_options(-static-libstdc++ -static-libgcc)
 else()
   set(gemmsmith_text_libraries fmt::fmt spdlog::spdlog)
   set(gemmsmith_data_libraries PkgConfig::ZSTD PkgConfig::XXHASH)
+  set(gemmsmith_link_names spdlog fmt zstd xxhash rt dl pthread)
 endif()

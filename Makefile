@@ -1,0 +1,63 @@
+# Each target installs what it lacks (Debian packages, by apt), configures, builds and runs. The second time is quick, and
+# needs neither root nor network.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+ARGS ?=
+
+build_with = cmake --build --preset $(1) --parallel $(JOBS)
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+( [a-z]+)*:.*## / { printf "  make %-15s  %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo build bench test install
+demo: build ## Every layer of DeepSeek-V3 and Llama-3-8B on the best device here (ARGS=--full: m=4096 too)
+	build/release/gemmsmith demo $(ARGS)
+
+build: build/release/build.ninja ## The command line, at build/release/gemmsmith
+	@$(call build_with,release) --target gemmsmith_cli
+
+test: dev ## All tests; what needs a GPU skips itself where there is none
+	@ctest --preset dev --parallel $(JOBS) && tools/why_skipped.sh build/dev
+
+bench: ## CPU kernels beside OpenBLAS, Eigen and oneDNN; compile times; overheads (ARGS: of gemmsmith-bench)
+	@tools/setup.sh build bench
+	@cmake --preset release
+	@$(call build_with,release) --target gemmsmith-bench
+	build/release/gemmsmith-bench $(ARGS)
+
+install: build/release/build.ninja ## Headers, libraries, command line, CMake and pkg-config files (PREFIX=/usr/local)
+	@$(call build_with,release) --target gemmsmith_cli gemmsmith_static gemmsmith_shared
+	cmake --install build/release --prefix "$(PREFIX)"
+
+.PHONY: dev asan ubsan tsan
+dev: build/dev/build.ninja ## Everything, optimised, with library assertions, warnings as errors
+	@$(call build_with,dev)
+
+asan ubsan tsan: %: build/%/build.ninja ## The tests under the address, undefined-behaviour or thread sanitizer
+	@$(call build_with,$@)
+	@ctest --preset $@ --parallel $(JOBS)
+
+.PHONY: format tidy clean
+sources = git ls-files -z --cached --others --exclude-standard
+format: ## clang-format on all sources
+	@tools/setup.sh style
+	@$(sources) '*.h' '*.hpp' '*.cc' '*.cuh' | xargs -0 clang-format -i
+
+tidy: dev ## clang-tidy on all sources
+	@tools/setup.sh style
+	@$(sources) 'src/*.cc' 'tests/*.cc' 'examples/*.cc' 'bench/*.cc' | \
+	  xargs -0 --max-args=1 --max-procs=$(JOBS) clang-tidy -p build/dev --quiet
+
+clean: ## Removes build/
+	rm -rf build
+
+# Ninja configures again by itself when the CMake files change; the presets it does not know.
+build/%/build.ninja: CMakePresets.json | packages
+	cmake --preset $*
+
+.PHONY: packages
+packages:
+	@tools/setup.sh build
