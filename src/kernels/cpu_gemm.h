@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -42,6 +43,14 @@ struct MicroKernelRecipe {
 std::string ToString(const MicroKernelRecipe& recipe);
 /// Throws kInternal.
 MicroKernelRecipe ParseRecipe(std::string_view text);
+
+/// The artifact part "x86" begins with this; position-independent code follows. The part "builtin" is the text of the
+/// recipe: the runtime finds the functions.
+struct alignas(64) MicroKernelHeader {
+  /// Of full_full, full_last, last_full, last_last: bytes from the start of the part; 0: none.
+  std::array<std::uint32_t, 4> entries{};
+  MicroKernelRecipe recipe;
+};
 
 /// Parameters of a launch on the CPU device. Blocks: for jc by nc, for pc by kc: pack B; for ic by mc: pack A;
 /// micro-kernels.

@@ -1,0 +1,80 @@
+#include "jit/x86/micro_kernel_emitter.h"
+#include "jit/x86/tile_emitter.h"
+#include "util/log.h"
+
+namespace gemmsmith {
+namespace {
+
+using namespace asmjit::x86;
+
+constexpr int kVectorBytes = 64, kRegisters = 32;
+
+/// Registers: the accumulators, then the vectors of B, then one broadcast of A where it serves several vectors. A tile one
+/// vector wide takes A as an embedded broadcast: one instruction per product.
+class Avx512Tile final : public TileEmitter {
+ public:
+  Avx512Tile(Assembler& assembler, const RegisterTile& tile) : TileEmitter(assembler, tile, kVectorBytes) {
+    if ((tile.rows + 1) * tile.vectors + (tile.vectors > 1 ? 1 : 0) > kRegisters)
+      throw Fail(Code::kUnsupported, "", "avx512: a tile of {} rows by {} vectors needs more than {} registers", tile.rows,
+                 tile.vectors, kRegisters);
+  }
+
+ private:
+  void MakeMask() override {
+    as_.mov(eax, 1);
+    as_.shl(eax, cl);
+    as_.dec(eax);
+    as_.kmovw(k1, eax);
+  }
+  void ClearRow(int row) override {
+    for (int vector = 0; vector < tile_.vectors; ++vector)
+      as_.vpxord(Acc(row, vector), Acc(row, vector), Acc(row, vector));
+  }
+  void LoadB(int vector, const Mem& b) override { Masked(vector, true).emit(Move(), B(vector), b); }
+  void MultiplyRow(int row, const Mem& a) override {
+    if (tile_.vectors == 1) {
+      as_.emit(Fma(), Acc(row, 0), B(0), tile_.dtype == DType::kF64 ? a._1to8() : a._1to16());
+      return;
+    }
+    as_.emit(Pick(Inst::kIdVbroadcastss, Inst::kIdVbroadcastsd), Broadcast(), a);
+    for (int vector = 0; vector < tile_.vectors; ++vector) as_.emit(Fma(), Acc(row, vector), B(vector), Broadcast());
+  }
+  void LoadScalar(const Mem& scalar) override {
+    as_.emit(Pick(Inst::kIdVbroadcastss, Inst::kIdVbroadcastsd), B(0), scalar);
+  }
+  void ScaleRow(int row) override {
+    for (int vector = 0; vector < tile_.vectors; ++vector)
+      as_.emit(Pick(Inst::kIdVmulps, Inst::kIdVmulpd), Acc(row, vector), Acc(row, vector), B(0));
+  }
+  void AddC(int row, int vector, const Mem& c) override { Masked(vector, false).emit(Fma(), Acc(row, vector), B(0), c); }
+  void Store(int row, int vector, const Mem& d) override { Masked(vector, false).emit(Move(), d, Acc(row, vector)); }
+
+  /// The next instruction leaves the columns beyond the tail alone; memory there is not touched.
+  Assembler& Masked(int vector, bool zero) {
+    if (!IsMasked(vector)) return as_;
+    as_.k(k1);
+    return zero ? as_.z() : as_;
+  }
+  Zmm Acc(int row, int vector) const { return zmm(row * tile_.vectors + vector); }
+  Zmm B(int vector) const { return zmm(tile_.rows * tile_.vectors + vector); }
+  Zmm Broadcast() const { return zmm((tile_.rows + 1) * tile_.vectors); }
+  Id Fma() const { return Pick(Inst::kIdVfmadd231ps, Inst::kIdVfmadd231pd); }
+  Id Move() const { return Pick(Inst::kIdVmovups, Inst::kIdVmovupd); }
+};
+
+class Emitter final : public MicroKernelEmitter {
+ public:
+  std::string Emit(const MicroKernelRecipe& recipe) const override {
+    return EmitSet(recipe, kVectorBytes,
+                   [](Assembler& assembler, const RegisterTile& tile) { Avx512Tile(assembler, tile).Emit(); });
+  }
+};
+
+}  // namespace
+
+const MicroKernelEmitter& Avx512Emitter() {
+  static const Emitter emitter;
+  return emitter;
+}
+
+}  // namespace gemmsmith

@@ -1,0 +1,205 @@
+#include "jit/x86/tile_emitter.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+
+#include "util/log.h"
+
+extern "C" FILE* gemmsmith_asmjit_stderr;
+
+namespace gemmsmith {
+namespace {
+
+// A linker that takes objects from an archive brings asmjit_stderr.cc along because this names its variable.
+[[gnu::used]] FILE** const asmjit_stderr = &gemmsmith_asmjit_stderr;
+
+using namespace asmjit::x86;
+
+// One pointer reaches five rows of A: at 0, 1, 2, 3 and 4 times the row stride, by scaled index.
+constexpr int kRowsPerBase = 5;
+const Gp kBases[] = {rax, r11, rbx, rbp, r12, r13};
+constexpr int kScratchBases = 2;  // The first of kBases need not be saved for the caller.
+const Gp kArgs = rdi, kB = rsi, kBRow = rdx, kK = rcx, kARow = r8, kARow3 = r9, kACol = r10, kBAhead = r14;
+constexpr int kPrefetchSteps = 8;          // Rows of an unpacked B ahead.
+constexpr int kPrefetchPackedBytes = 1024;  // Of a packed A.
+constexpr int kShortK = 24;                // Below it, prefetching D costs more than it hides.
+
+Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
+
+}  // namespace
+
+int TileEmitter::bases() const { return (tile_.rows + kRowsPerBase - 1) / kRowsPerBase; }
+
+void TileEmitter::Emit() {
+  const int saved = std::max(0, bases() - kScratchBases);
+  for (int i = 0; i < saved; ++i) as_.push(kBases[kScratchBases + i]);
+  as_.push(kBAhead);
+
+  if (tile_.masked) {
+    as_.mov(rcx, Argument(offsetof(MicroKernelArgs, columns)));
+    if (tile_.vectors > 1) as_.sub(rcx, (tile_.vectors - 1) * lanes());
+    MakeMask();
+  }
+  LoadArguments();
+  PrefetchD();
+  for (int row = 0; row < tile_.rows; ++row) ClearRow(row);
+
+  const asmjit::Label strided = as_.newLabel(), done = as_.newLabel();
+  as_.mov(kK, Argument(offsetof(MicroKernelArgs, k)));
+  as_.cmp(kARow, element_bytes());
+  as_.jne(strided);
+  EmitLoop(Rows::kAdjacent);
+  as_.jmp(done);
+  as_.bind(strided);
+  EmitLoop(Rows::kStrided);
+  as_.bind(done);
+  EmitEpilogue();
+
+  as_.vzeroupper();
+  as_.pop(kBAhead);
+  for (int i = saved - 1; i >= 0; --i) as_.pop(kBases[kScratchBases + i]);
+  as_.ret();
+}
+
+void TileEmitter::LoadArguments() {
+  as_.mov(kBases[0], Argument(offsetof(MicroKernelArgs, a)));
+  as_.mov(kB, Argument(offsetof(MicroKernelArgs, b)));
+  as_.mov(kBRow, Argument(offsetof(MicroKernelArgs, b_row)));
+  as_.mov(kARow, Argument(offsetof(MicroKernelArgs, a_row)));
+  as_.mov(kACol, Argument(offsetof(MicroKernelArgs, a_col)));
+  as_.lea(kARow3, ptr(kARow, kARow, 1));
+  as_.lea(kBAhead, ptr(kARow, kARow, 2));
+  for (int i = 1; i < bases(); ++i) as_.lea(kBases[i], ptr(kBases[i - 1], kBAhead));
+  as_.imul(kBAhead, kBRow, kPrefetchSteps);
+}
+
+/// The lines of D arrive while the loop runs.
+void TileEmitter::PrefetchD() {
+  const asmjit::Label skip = as_.newLabel();
+  as_.cmp(Argument(offsetof(MicroKernelArgs, k)), kShortK);
+  as_.jl(skip);
+  as_.mov(kK, Argument(offsetof(MicroKernelArgs, d)));
+  for (int row = 0; row < tile_.rows; ++row) {
+    for (int byte = 0; byte < tile_.vectors * vector_bytes_; byte += 64) as_.prefetchw(ptr(kK, byte));
+    if (row + 1 < tile_.rows) as_.add(kK, Argument(offsetof(MicroKernelArgs, d_row)));
+  }
+  as_.bind(skip);
+}
+
+void TileEmitter::EmitLoop(Rows rows) {
+  // Small tiles are unrolled until the loop's own instructions do not count.
+  const int unroll = std::clamp(32 / (tile_.rows * tile_.vectors), 1, 4);
+  const asmjit::Label main = as_.newLabel(), rest = as_.newLabel(), single = as_.newLabel(), end = as_.newLabel();
+  if (unroll > 1) {
+    as_.sub(kK, unroll);
+    as_.jl(rest);
+    as_.align(asmjit::AlignMode::kCode, 32);
+    as_.bind(main);
+    for (int i = 0; i < unroll; ++i) EmitStep(rows);
+    as_.sub(kK, unroll);
+    as_.jge(main);
+    as_.bind(rest);
+    as_.add(kK, unroll);
+  }
+  as_.test(kK, kK);
+  as_.jle(end);
+  as_.align(asmjit::AlignMode::kCode, 32);
+  as_.bind(single);
+  EmitStep(rows);
+  as_.dec(kK);
+  as_.jnz(single);
+  as_.bind(end);
+}
+
+void TileEmitter::EmitStep(Rows rows) {
+  for (int vector = 0; vector < tile_.vectors; ++vector) LoadB(vector, ptr(kB, vector * vector_bytes_));
+  if (rows == Rows::kAdjacent) {
+    as_.prefetcht0(ptr(kBases[0], kPrefetchPackedBytes));
+  } else if (tile_.vectors > 1) {
+    for (int vector = 0; vector < tile_.vectors; ++vector)
+      as_.prefetcht0(ptr(kB, kBAhead, 0, vector * vector_bytes_));
+  }
+  for (int row = 0; row < tile_.rows; ++row) MultiplyRow(row, AddressOfA(rows, row));
+  as_.add(kB, kBRow);
+  const int moving = rows == Rows::kAdjacent ? 1 : bases();
+  for (int i = 0; i < moving; ++i) as_.add(kBases[i], kACol);
+}
+
+Mem TileEmitter::AddressOfA(Rows rows, int row) const {
+  const auto size = static_cast<std::uint32_t>(element_bytes());
+  if (rows == Rows::kAdjacent) return Mem(kBases[0], row * element_bytes(), size);
+  const Gp base = kBases[row / kRowsPerBase];
+  switch (row % kRowsPerBase) {
+    case 0: return Mem(base, 0, size);
+    case 1: return Mem(base, kARow, 0, 0, size);
+    case 2: return Mem(base, kARow, 1, 0, size);
+    case 3: return Mem(base, kARow3, 0, 0, size);
+    default: return Mem(base, kARow, 2, 0, size);
+  }
+}
+
+/// D = alpha * sum, + beta * C unless beta is 0 (of either sign). All of C is read before D is written.
+void TileEmitter::EmitEpilogue() {
+  const Gp c = rsi, c_row = rdx, d = rax, d_row = r8, alpha = r9, beta = r10;
+  const asmjit::Label store = as_.newLabel();
+  as_.mov(alpha, Argument(offsetof(MicroKernelArgs, alpha)));
+  as_.mov(beta, Argument(offsetof(MicroKernelArgs, beta)));
+  as_.mov(d, Argument(offsetof(MicroKernelArgs, d)));
+  as_.mov(d_row, Argument(offsetof(MicroKernelArgs, d_row)));
+  const auto size = static_cast<std::uint32_t>(element_bytes());
+  LoadScalar(Mem(alpha, 0, size));
+  for (int row = 0; row < tile_.rows; ++row) ScaleRow(row);
+
+  const Gp bits = size == 8 ? Gp(rcx) : Gp(ecx);
+  as_.mov(bits, Mem(beta, 0, size));
+  as_.add(bits, bits);  // Drops the sign.
+  as_.jz(store);
+  as_.mov(c, Argument(offsetof(MicroKernelArgs, c)));
+  as_.mov(c_row, Argument(offsetof(MicroKernelArgs, c_row)));
+  LoadScalar(Mem(beta, 0, size));
+  for (int row = 0; row < tile_.rows; ++row, as_.add(c, c_row))
+    for (int vector = 0; vector < tile_.vectors; ++vector) AddC(row, vector, ptr(c, vector * vector_bytes_));
+  as_.bind(store);
+  for (int row = 0; row < tile_.rows; ++row, as_.add(d, d_row))
+    for (int vector = 0; vector < tile_.vectors; ++vector) Store(row, vector, ptr(d, vector * vector_bytes_));
+}
+
+namespace {
+
+class ThrowingHandler : public asmjit::ErrorHandler {
+ public:
+  void handleError(asmjit::Error, const char* message, asmjit::BaseEmitter*) override {
+    throw Fail(Code::kInternal, "", "x86 assembler: {}", message);
+  }
+};
+
+}  // namespace
+
+std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes,
+                    void (*emit)(asmjit::x86::Assembler& assembler, const RegisterTile& tile)) {
+  ThrowingHandler handler;
+  asmjit::CodeHolder holder;
+  holder.init(asmjit::Environment(asmjit::Arch::kX64));
+  holder.setErrorHandler(&handler);
+  Assembler as(&holder);
+
+  const int lanes = vector_bytes / static_cast<int>(SizeOf(recipe.dtype));
+  const int rows[] = {recipe.mr, recipe.m_tail}, columns[] = {recipe.nr, recipe.n_tail};
+  MicroKernelHeader header;
+  header.recipe = recipe;
+  for (int i = 0; i < 4; ++i) {
+    const int m = rows[i / 2], n = columns[i % 2];
+    if (m == 0 || n == 0) continue;
+    as.align(asmjit::AlignMode::kCode, 64);
+    header.entries[i] = static_cast<std::uint32_t>(sizeof(header) + as.offset());
+    emit(as, {recipe.dtype, m, (n + lanes - 1) / lanes, i % 2 == 1});
+  }
+  std::string part(sizeof(header) + holder.codeSize(), '\0');
+  std::memcpy(part.data(), &header, sizeof(header));
+  holder.copyFlattenedData(part.data() + sizeof(header), holder.codeSize());
+  return part;
+}
+
+}  // namespace gemmsmith

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <asmjit/x86.h>
+
+#include <string>
+
+#include "kernels/cpu_gemm.h"
+
+namespace gemmsmith {
+
+/// What one entry computes: `rows` rows by `vectors` vectors of columns, the last of them masked or not.
+struct RegisterTile {
+  DType dtype;
+  int rows, vectors;
+  bool masked;
+};
+
+/// Writes one micro-kernel: entry, loops over k and addresses are common to all x86 instruction sets; each set brings
+/// its own register plan and instructions through the hooks.
+class TileEmitter {
+ public:
+  TileEmitter(asmjit::x86::Assembler& assembler, const RegisterTile& tile, int vector_bytes)
+      : as_(assembler), tile_(tile), vector_bytes_(vector_bytes) {}
+  virtual ~TileEmitter() = default;
+  void Emit();
+
+ protected:
+  using Mem = asmjit::x86::Mem;
+  using Id = asmjit::x86::Inst::Id;
+
+  /// Makes the mask of the last vector from rcx, the number of its valid columns. rax and rcx are free.
+  virtual void MakeMask() = 0;
+  virtual void ClearRow(int row) = 0;
+  virtual void LoadB(int vector, const Mem& b) = 0;
+  /// Accumulators of `row` += the element at `a` * the vectors of B.
+  virtual void MultiplyRow(int row, const Mem& a) = 0;
+  virtual void LoadScalar(const Mem& scalar) = 0;  ///< alpha or beta, into every lane of a register.
+  virtual void ScaleRow(int row) = 0;              ///< Accumulators *= the scalar.
+  virtual void AddC(int row, int vector, const Mem& c) = 0;  ///< Accumulator += the scalar * C.
+  virtual void Store(int row, int vector, const Mem& d) = 0;
+
+  bool IsMasked(int vector) const { return tile_.masked && vector + 1 == tile_.vectors; }
+  Id Pick(Id f32, Id f64) const { return tile_.dtype == DType::kF64 ? f64 : f32; }
+  int element_bytes() const { return static_cast<int>(SizeOf(tile_.dtype)); }
+  int lanes() const { return vector_bytes_ / element_bytes(); }
+
+  asmjit::x86::Assembler& as_;
+  const RegisterTile tile_;
+  const int vector_bytes_;
+
+ private:
+  /// How rows of A are found: at fixed distances (packed or column-major A), or `a_row` bytes apart.
+  enum class Rows { kAdjacent, kStrided };
+  void LoadArguments();
+  void PrefetchD();
+  void EmitLoop(Rows rows);
+  void EmitStep(Rows rows);
+  void EmitEpilogue();
+  Mem AddressOfA(Rows rows, int row) const;
+  int bases() const;
+};
+
+/// One whole set: calls `emit(assembler, tile)` for each entry that the recipe needs, and lays out the artifact part.
+std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes,
+                    void (*emit)(asmjit::x86::Assembler& assembler, const RegisterTile& tile));
+
+}  // namespace gemmsmith

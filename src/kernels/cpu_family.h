@@ -1,0 +1,38 @@
+#pragma once
+
+#include "kernels/cpu_gemm.h"
+#include "kernels/family.h"
+
+namespace gemmsmith {
+
+/// What the CPU families share: configs, recipes and launches of CpuGemmParams. A family adds its targets and tiles.
+class CpuFamily : public KernelFamily {
+ public:
+  std::span<const ConfigField> fields() const override;
+  std::string WhyNot(const GemmProblem& problem, const CodeTarget& target) const override;
+  std::vector<TileConfig> Candidates(const GemmProblem& problem, const CodeTarget& target,
+                                     const DeviceSpec& spec) const override;
+  TileShape Shape(const GemmProblem& problem, const TileConfig& config, const DeviceSpec& spec) const override;
+  KernelSource Render(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target,
+                      const CompileOptions& options) const override;
+  LaunchStep MakeLaunch(const GemmProblem& problem, const TileConfig& config) const override;
+  std::int64_t PackedPanel(DType dtype, const CodeTarget& target) const override;
+
+ protected:
+  /// A register tile: rows by vectors of columns.
+  struct Tile {
+    int rows, vectors;
+  };
+  /// The largest tile of each width, the one for large problems first. It alone is used where B comes packed.
+  virtual std::span<const Tile> Tiles(const CodeTarget& target) const = 0;
+  virtual int VectorBytes(const CodeTarget& target) const = 0;
+  /// False: a tile has all its rows, whatever m (compiled-in kernels).
+  virtual bool FitsRows() const = 0;
+
+ private:
+  std::vector<Tile> RankTiles(const GemmProblem& problem, const CodeTarget& target) const;
+  TileConfig MakeConfig(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec, Tile tile,
+                        int threads, bool direct) const;
+};
+
+}  // namespace gemmsmith

@@ -1,0 +1,28 @@
+#include "kernels/cpu_family.h"
+
+namespace gemmsmith {
+namespace {
+
+/// Micro-kernels that the library was compiled with, for any CPU (runtime/cpu/portable_kernels.cc).
+class Portable final : public CpuFamily {
+ public:
+  std::string_view name() const override { return "portable"; }
+  bool Targets(const CodeTarget& target) const override { return target.isa == Isa::kPortable; }
+
+ protected:
+  std::span<const Tile> Tiles(const CodeTarget&) const override {
+    static constexpr Tile kTiles[] = {{4, 2}};
+    return kTiles;
+  }
+  int VectorBytes(const CodeTarget&) const override { return 16; }
+  bool FitsRows() const override { return false; }
+};
+
+}  // namespace
+
+const KernelFamily& PortableFamily() {
+  static const Portable family;
+  return family;
+}
+
+}  // namespace gemmsmith

@@ -1,0 +1,163 @@
+#include "runtime/cpu/pack.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "runtime/cpu/cpu_info.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace gemmsmith {
+
+template <class T>
+void PackPanelPortable(const T* source, std::int64_t width_stride, std::int64_t k_stride, std::int64_t width,
+                       std::int64_t panel, std::int64_t k, T* packed) {
+  for (std::int64_t p = 0; p < k; ++p, source += k_stride, packed += panel) {
+    for (std::int64_t i = 0; i < width; ++i) packed[i] = source[i * width_stride];
+    std::fill(packed + width, packed + panel, T(0));
+  }
+}
+
+#if defined(__x86_64__)
+namespace {
+
+#define GEMMSMITH_AVX2 __attribute__((target("avx2")))
+
+// The vector that starts at element (lanes - n) has n ones.
+alignas(64) constexpr std::int32_t kMasks32[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+alignas(64) constexpr std::int64_t kMasks64[8] = {-1, -1, -1, -1};
+
+template <class T>
+struct Avx2;
+
+template <>
+struct Avx2<float> {
+  using Vector = __m256;
+  static constexpr int kLanes = 8;
+  GEMMSMITH_AVX2 static Vector Load(const float* p) { return _mm256_loadu_ps(p); }
+  GEMMSMITH_AVX2 static void Store(float* p, Vector v) { _mm256_storeu_ps(p, v); }
+  GEMMSMITH_AVX2 static Vector Zero() { return _mm256_setzero_ps(); }
+  GEMMSMITH_AVX2 static __m256i Mask(std::int64_t n) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kMasks32 + kLanes - n));
+  }
+  GEMMSMITH_AVX2 static Vector LoadFirst(const float* p, std::int64_t n) { return _mm256_maskload_ps(p, Mask(n)); }
+  GEMMSMITH_AVX2 static void StoreFirst(float* p, Vector v, std::int64_t n) { _mm256_maskstore_ps(p, Mask(n), v); }
+  GEMMSMITH_AVX2 static void Transpose(Vector* r) {
+    Vector t[8], s[8];
+    for (int i = 0; i < 4; ++i) {
+      t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+      t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+    }
+    for (int i = 0; i < 2; ++i) {
+      s[4 * i] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
+      s[4 * i + 1] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xee);
+      s[4 * i + 2] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
+      s[4 * i + 3] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; ++i) {
+      r[i] = _mm256_permute2f128_ps(s[i], s[i + 4], 0x20);
+      r[i + 4] = _mm256_permute2f128_ps(s[i], s[i + 4], 0x31);
+    }
+  }
+};
+
+template <>
+struct Avx2<double> {
+  using Vector = __m256d;
+  static constexpr int kLanes = 4;
+  GEMMSMITH_AVX2 static Vector Load(const double* p) { return _mm256_loadu_pd(p); }
+  GEMMSMITH_AVX2 static void Store(double* p, Vector v) { _mm256_storeu_pd(p, v); }
+  GEMMSMITH_AVX2 static Vector Zero() { return _mm256_setzero_pd(); }
+  GEMMSMITH_AVX2 static __m256i Mask(std::int64_t n) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kMasks64 + kLanes - n));
+  }
+  GEMMSMITH_AVX2 static Vector LoadFirst(const double* p, std::int64_t n) { return _mm256_maskload_pd(p, Mask(n)); }
+  GEMMSMITH_AVX2 static void StoreFirst(double* p, Vector v, std::int64_t n) { _mm256_maskstore_pd(p, Mask(n), v); }
+  GEMMSMITH_AVX2 static void Transpose(Vector* r) {
+    const Vector t0 = _mm256_unpacklo_pd(r[0], r[1]), t1 = _mm256_unpackhi_pd(r[0], r[1]);
+    const Vector t2 = _mm256_unpacklo_pd(r[2], r[3]), t3 = _mm256_unpackhi_pd(r[2], r[3]);
+    r[0] = _mm256_permute2f128_pd(t0, t2, 0x20);
+    r[1] = _mm256_permute2f128_pd(t1, t3, 0x20);
+    r[2] = _mm256_permute2f128_pd(t0, t2, 0x31);
+    r[3] = _mm256_permute2f128_pd(t1, t3, 0x31);
+  }
+};
+
+/// Slices that are contiguous in the source.
+template <class T>
+GEMMSMITH_AVX2 void CopySlices(const T* source, std::int64_t k_stride, std::int64_t width, std::int64_t panel, std::int64_t k,
+                               T* packed) {
+  using V = Avx2<T>;
+  const bool full = width == panel && width >= V::kLanes;
+  for (std::int64_t p = 0; p < k; ++p, source += k_stride, packed += panel) {
+    if (full) {
+      for (std::int64_t i = 0; i < width - V::kLanes; i += V::kLanes) V::Store(packed + i, V::Load(source + i));
+      V::Store(packed + width - V::kLanes, V::Load(source + width - V::kLanes));  // Overlaps the one before.
+      continue;
+    }
+    for (std::int64_t i = 0; i < panel; i += V::kLanes) {
+      const std::int64_t valid = std::clamp<std::int64_t>(width - i, 0, V::kLanes);
+      V::StoreFirst(packed + i, V::LoadFirst(source + i, valid), std::min<std::int64_t>(panel - i, V::kLanes));
+    }
+  }
+}
+
+/// Slices that lie across the source. Blocks of a row go from the last to the first, because a whole vector stored at the
+/// end of a row spills into the next one, which is written later; only the last slices have no next row.
+template <class T>
+GEMMSMITH_AVX2 void TransposeSlices(const T* source, std::int64_t width_stride, std::int64_t width, std::int64_t panel,
+                                    std::int64_t k, T* packed) {
+  using V = Avx2<T>;
+  constexpr int kLanes = V::kLanes;
+  std::int64_t p = 0;
+  for (; p + kLanes <= k; p += kLanes) {
+    for (std::int64_t i = (panel - 1) / kLanes * kLanes; i >= 0; i -= kLanes) {
+      typename V::Vector rows[kLanes];
+      const T* const corner = source + i * width_stride + p;
+      for (int r = 0; r < kLanes; ++r) rows[r] = i + r < width ? V::Load(corner + r * width_stride) : V::Zero();
+      V::Transpose(rows);
+      T* const to = packed + p * panel + i;
+      const bool spill_is_safe = i + kLanes <= panel || p + kLanes < k;
+      for (int r = 0; r < kLanes; ++r) {
+        if (spill_is_safe)
+          V::Store(to + r * panel, rows[r]);
+        else
+          V::StoreFirst(to + r * panel, rows[r], panel - i);
+      }
+    }
+  }
+  PackPanelPortable(source + p, width_stride, std::int64_t{1}, width, panel, k - p, packed + p * panel);
+}
+
+template <class T>
+GEMMSMITH_AVX2 void PackPanelAvx2(const T* source, std::int64_t width_stride, std::int64_t k_stride, std::int64_t width,
+                                  std::int64_t panel, std::int64_t k, T* packed) {
+  if (width_stride == 1)
+    CopySlices(source, k_stride, width, panel, k, packed);
+  else if (k_stride == 1)
+    TransposeSlices(source, width_stride, width, panel, k, packed);
+  else
+    PackPanelPortable(source, width_stride, k_stride, width, panel, k, packed);
+}
+
+}  // namespace
+#endif
+
+template <class T>
+PackPanel<T> FindPackPanel() {
+#if defined(__x86_64__)
+  static const bool avx2 = CpuTargets().front().isa == Isa::kX86;
+  if (avx2) return PackPanelAvx2<T>;
+#endif
+  return PackPanelPortable<T>;
+}
+
+template void PackPanelPortable(const float*, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, float*);
+template void PackPanelPortable(const double*, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, double*);
+template PackPanel<float> FindPackPanel();
+template PackPanel<double> FindPackPanel();
+
+}  // namespace gemmsmith
