@@ -13,9 +13,10 @@ struct SimtParams {
   const void* alpha_pointer;  // If set, read instead of alpha.
   const void* beta_pointer;
   double alpha, beta;
-  long long m, n, k;
+  long long m, n, k, batch;
   long long lda, ldb, ldc, ldd;
   long long batch_stride_a, batch_stride_b, batch_stride_c, batch_stride_d;
 };
+static_assert(sizeof(SimtParams) == 6 * 8 + 2 * 8 + 12 * 8, "no padding, so that host and device cannot disagree");
 
 }  // namespace gemmsmith

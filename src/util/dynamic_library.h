@@ -17,6 +17,8 @@ class DynamicLibrary {
   explicit operator bool() const { return handle_ != nullptr; }
   /// The file that was loaded, absolute.
   std::string path() const;
+  /// The linker's id of the file's contents (GNU build id), hexadecimal; empty if it has none.
+  std::string BuildId() const;
   /// Null if there is none.
   void* Find(const char* symbol) const;
   /// Throws kNotFound, naming the library.

@@ -1,0 +1,40 @@
+#pragma once
+
+#include "ptx/convert.cuh"
+
+namespace gemmsmith {
+
+struct Half {
+  unsigned short bits;
+};
+struct Bfloat16 {
+  unsigned short bits;
+};
+
+/// N values that one instruction loads or stores; at most 16 bytes.
+template <class T, int N>
+struct alignas(sizeof(T) * N) Vector {
+  static_assert(sizeof(T) * N <= 16 && (N & (N - 1)) == 0, "one load or store instruction");
+  T at[N];
+};
+
+/// Widening to the accumulator's type, exact.
+__device__ __forceinline__ float Widen(float value) { return value; }
+__device__ __forceinline__ double Widen(double value) { return value; }
+__device__ __forceinline__ float Widen(Half value) { return ptx::HalfToFloat(value.bits); }
+__device__ __forceinline__ float Widen(Bfloat16 value) {
+  return __uint_as_float(static_cast<unsigned>(value.bits) << 16);
+}
+
+/// Rounding from the accumulator's type: to nearest, ties to even.
+__device__ __forceinline__ void Narrow(float value, float& to) { to = value; }
+__device__ __forceinline__ void Narrow(double value, double& to) { to = value; }
+__device__ __forceinline__ void Narrow(float value, Half& to) { to.bits = ptx::FloatToHalf(value); }
+// By bits: bf16 conversions came with sm_80. Rounding carries into the exponent, and to infinity, as it should.
+__device__ __forceinline__ void Narrow(float value, Bfloat16& to) {
+  const unsigned bits = __float_as_uint(value);
+  const unsigned quiet_nan = bits >> 16 | 0x40, rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  to.bits = static_cast<unsigned short>(value != value ? quiet_nan : rounded);
+}
+
+}  // namespace gemmsmith

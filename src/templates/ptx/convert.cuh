@@ -1,0 +1,23 @@
+#pragma once
+
+// Conversions that one instruction does. A test that runs a template on the host brings its own.
+#ifdef __CUDACC__
+
+namespace gemmsmith::ptx {
+
+__device__ __forceinline__ float HalfToFloat(unsigned short bits) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+}
+
+/// To nearest, ties to even; overflows to infinity.
+__device__ __forceinline__ unsigned short FloatToHalf(float value) {
+  unsigned short bits;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+  return bits;
+}
+
+}  // namespace gemmsmith::ptx
+
+#endif
