@@ -16,7 +16,8 @@ namespace gemmsmith {
 struct Artifact;
 class Device;
 
-/// Memory of a device, freed at the end of its life. Move-only.
+/// Memory of a device, freed at the end of its life. No stream may use it any more by then: Synchronize first, for the
+/// next owner may be given it at once. Move-only.
 class GEMMSMITH_API Buffer {
  public:
   Buffer() = default;

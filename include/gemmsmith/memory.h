@@ -18,8 +18,8 @@ struct MemoryPoolStats {
   std::uint64_t reuses = 0;       ///< Of these, served from cached memory.
 };
 
-/// Keeps freed blocks for reuse, by power-of-two-and-a-half size classes. Thread-safe. One per device and kind of
-/// memory (device, pinned host, host).
+/// Keeps freed blocks for reuse, by power-of-two-and-a-half size classes (beyond 64 MiB: whole 2 MiB). Thread-safe. One
+/// per device and kind of memory (device, pinned host, host).
 class GEMMSMITH_API MemoryPool {
  public:
   /// Where blocks come from. `allocate` returns null when there is no more.
@@ -36,7 +36,8 @@ class GEMMSMITH_API MemoryPool {
   /// A block of at least `bytes`, aligned to 256 bytes. Before giving up it trims itself and asks the system again.
   /// Throws kOutOfMemory, naming the cap or the source.
   void* Allocate(std::size_t bytes);
-  /// Returns a block. `nullptr` is ignored.
+  /// Returns a block, which the next Allocate may give out: no stream may use it any more. `nullptr` is ignored. Throws
+  /// kInvalidArgument for a pointer that is not a block in use.
   void Free(void* pointer);
   /// Bytes that used and cached blocks together may take; 0: no limit (the default).
   void SetCap(std::uint64_t bytes);
