@@ -1,9 +1,12 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "gemmsmith/cache.h"
 #include "jit/cache/tier.h"
@@ -17,8 +20,13 @@ class ArtifactStore {
   struct Options {
     std::string directory;  ///< Empty: no disk tier.
     bool enable_memory = true;
+    std::uint64_t memory_bytes = 1ull << 30;          ///< Of artifacts in the memory tier; those not used lately go.
+    std::chrono::milliseconds lock_timeout{120'000};  ///< For another process to compile what we want.
+    std::chrono::milliseconds retry_after{60'000};    ///< After a failed write to disk.
   };
   explicit ArtifactStore(const Options& options);
+  /// With tiers of the caller's in place of those of tiers.def.
+  ArtifactStore(const Options& options, std::vector<std::unique_ptr<Tier>> tiers);
   ~ArtifactStore();
 
   /// The store of `options`; the same one for the same canonical directory while anybody holds it.
@@ -32,7 +40,10 @@ class ArtifactStore {
   std::optional<Hit> Get(const CacheKey& key, bool memory_only = false);
   /// Get, else `compile` once per key (others wait for it), then Put. A failure reaches every waiter and is not kept.
   /// Across processes an advisory lock serves the same end; waiting for it is bounded, compiling anyway after that.
-  Hit GetOrCompile(const CacheKey& key, bool memory_only, const std::function<Artifact()>& compile);
+  /// `cancel` ends the waiting (kCancelled), not the compile, which has its own. Where the one that compiles is
+  /// cancelled, the next that waits compiles instead.
+  Hit GetOrCompile(const CacheKey& key, bool memory_only, const std::function<Artifact()>& compile,
+                   const CancellationToken* cancel = nullptr);
   CacheStats Stats() const;
 
  private:

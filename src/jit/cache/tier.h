@@ -27,6 +27,10 @@ class Tier {
   virtual void Remove(const CacheKey& key) = 0;
   /// Visits each entry until `visit` returns false. Order is unspecified.
   virtual void ForEach(const std::function<bool(const std::string& key_digest, std::uint64_t stored_bytes)>& visit) = 0;
+  /// Why entries are not read or written at the moment; empty: they are.
+  virtual std::string Trouble() const { return {}; }
+  /// Broken entries set aside.
+  virtual std::uint64_t Quarantined() const { return 0; }
 };
 
 }  // namespace gemmsmith

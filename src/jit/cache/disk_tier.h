@@ -1,0 +1,56 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+
+#include "gemmsmith/error.h"
+#include "jit/cache/store.h"
+#include "jit/cache/tier.h"
+
+namespace gemmsmith {
+
+/// One file per artifact below a folder that processes and machines may share; docs/cache-format.md shows the folders.
+/// They are made with the first entry. What the system refuses (no space, no permission) is warned of once and tried
+/// again after `retry_after`; until then entries are read only.
+class DiskTier : public Tier {
+ public:
+  /// `directory` is absolute.
+  DiskTier(std::string directory, std::chrono::milliseconds retry_after)
+      : directory_(std::move(directory)), retry_after_(retry_after) {}
+  static std::unique_ptr<Tier> Open(const ArtifactStore::Options& options);
+
+  Origin origin() const override { return Origin::kDisk; }
+  ArtifactPtr Get(const CacheKey& key) override;
+  void Put(const CacheKey& key, const ArtifactPtr& artifact) override;
+  void Remove(const CacheKey& key) override;
+  void ForEach(const std::function<bool(const std::string& key_digest, std::uint64_t stored_bytes)>& visit) override;
+  std::string Trouble() const override;
+  std::uint64_t Quarantined() const override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  std::string PathOf(std::string_view digest) const;
+  void Write(std::string_view digest, std::string_view entry);
+  void Quarantine(const std::string& digest, std::string_view reason, const struct stat& read);
+  bool Paused() const;
+  void Pause();
+  void Report(const Error& error);
+
+  const std::string directory_;
+  const std::chrono::milliseconds retry_after_;
+  std::once_flag sweep_;
+  mutable std::mutex mutex_;
+  std::string trouble_;
+  Clock::time_point resume_{};                // Of writing.
+  std::unordered_set<std::string> reported_;  // Broken entries, by digest.
+};
+
+}  // namespace gemmsmith

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "artifact.h"
+#include "jit/key.h"
+
+namespace gemmsmith {
+
+/// The bytes of one cache entry; docs/cache-format.md has the grammar. Bump this with any change to it: the version is
+/// part of the key, so that entries of different formats never meet.
+inline constexpr std::uint32_t kEntryFormatVersion = 1;
+/// Of an entry, and of its parts unpacked. Larger artifacts stay in memory.
+inline constexpr std::uint64_t kMaxEntryBytes = 256ull << 20;
+
+enum class Codec : std::uint32_t { kRaw = 0, kZstd = 1 };
+
+/// `codec` is what is wanted: parts that zstd cannot make smaller are stored raw. Empty if larger than kMaxEntryBytes.
+std::optional<std::string> EncodeEntry(const CacheKey& key, const Artifact& artifact, Codec codec = Codec::kZstd);
+
+enum class EntryState { kGood, kOtherVersion, kBroken };
+
+struct Entry {
+  EntryState state = EntryState::kBroken;
+  std::string_view reason;  ///< Why it is not good; a literal.
+  std::string key_text;     ///< The key it was stored under.
+  Artifact artifact;
+};
+/// Trusts no byte: the checksum is verified first, then every length against what is there and what is allowed.
+Entry DecodeEntry(std::string_view bytes);
+
+}  // namespace gemmsmith

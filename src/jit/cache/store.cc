@@ -1,0 +1,287 @@
+#include "jit/cache/store.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <future>
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "jit/cache/disk_tier.h"
+#include "jit/cache/memory_tier.h"
+#include "util/file_lock.h"
+#include "util/log.h"
+#include "util/paths.h"
+
+namespace gemmsmith {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A tier that has thrown is off, and answers every question with a miss.
+class Level {
+ public:
+  explicit Level(std::unique_ptr<Tier> tier) : tier_(std::move(tier)) {}
+
+  Origin origin() const { return tier_->origin(); }
+  std::string Trouble() {
+    std::string trouble;
+    Guard([&] { trouble = tier_->Trouble(); });
+    std::scoped_lock lock(mutex_);
+    return off_ ? reason_ : trouble;
+  }
+  /// Calls `use` unless the tier is off.
+  template <class Use>
+  void Guard(const Use& use) {
+    if (off_.load(std::memory_order_acquire)) return;
+    try {
+      use();
+    } catch (const std::exception& error) {
+      TurnOff(error.what());
+    }
+  }
+  Tier* operator->() const { return tier_.get(); }
+
+ private:
+  void TurnOff(const char* reason) {
+    {
+      std::scoped_lock lock(mutex_);
+      if (off_) return;
+      reason_ = reason;
+      off_ = true;
+    }
+    Warn("cache: the {} tier is off: {}", ToString(origin()), reason);
+  }
+
+  std::unique_ptr<Tier> tier_;
+  std::atomic<bool> off_ = false;
+  std::mutex mutex_;
+  std::string reason_;
+};
+
+/// One compile that others wait for.
+struct Flight {
+  std::promise<ArtifactPtr> promise;
+  std::shared_future<ArtifactPtr> future = promise.get_future().share();
+  pid_t process = getpid();
+};
+
+ArtifactStore::Options Canonical(ArtifactStore::Options options) {
+  options.directory = CanonicalPath(options.directory);
+  return options;
+}
+
+std::vector<std::unique_ptr<Tier>> OpenTiers(const ArtifactStore::Options& options) {
+  std::vector<std::unique_ptr<Tier>> tiers;
+#define GEMMSMITH_TIER(Type) \
+  if (std::unique_ptr<Tier> tier = Type::Open(options)) tiers.push_back(std::move(tier));
+#include "jit/cache/tiers.def"
+#undef GEMMSMITH_TIER
+  return tiers;
+}
+
+bool IsCancelled(const CancellationToken* cancel) { return cancel != nullptr && cancel->cancelled(); }
+
+/// Throws what the leader threw, and kCancelled when we are.
+ArtifactPtr Await(const Flight& flight, const CancellationToken* cancel) {
+  while (cancel != nullptr && flight.future.wait_for(20ms) != std::future_status::ready)
+    if (cancel->cancelled()) throw Fail(Code::kCancelled, "", "cancelled while another thread compiles");
+  return flight.future.get();
+}
+
+}  // namespace
+
+struct ArtifactStore::State {
+  State(Options given, std::vector<std::unique_ptr<Tier>> tiers);
+
+  std::optional<Hit> Find(const CacheKey& key, bool memory_only);
+  void Put(const CacheKey& key, const ArtifactPtr& artifact, bool memory_only, std::size_t level_count);
+  Hit Count(Hit hit);
+  std::pair<std::shared_ptr<Flight>, bool> Join(const CacheKey& key);
+  void Land(const CacheKey& key, const std::shared_ptr<Flight>& flight);
+  Hit Lead(const CacheKey& key, bool memory_only, const std::function<Artifact()>& compile,
+           const CancellationToken* cancel);
+  std::optional<FileLock> LockKey(const CacheKey& key, bool memory_only, const CancellationToken* cancel);
+  Hit FindOrCompile(const CacheKey& key, bool memory_only, const std::function<Artifact()>& compile);
+
+  Options options;
+  std::vector<std::unique_ptr<Level>> levels;
+  std::mutex mutex;
+  std::map<std::string, std::shared_ptr<Flight>> flights;  // By the text of the key; guarded by mutex.
+  std::atomic<std::uint64_t> memory_hits = 0, disk_hits = 0, misses = 0, compiles = 0;
+  std::atomic<double> saved_compile_ms = 0;
+};
+
+ArtifactStore::State::State(Options given, std::vector<std::unique_ptr<Tier>> tiers) : options(std::move(given)) {
+  for (std::unique_ptr<Tier>& tier : tiers) levels.push_back(std::make_unique<Level>(std::move(tier)));
+}
+
+/// The first tier that has it; those above are filled.
+std::optional<ArtifactStore::Hit> ArtifactStore::State::Find(const CacheKey& key, bool memory_only) {
+  for (std::size_t i = 0; i < levels.size(); ++i) {
+    Level& level = *levels[i];
+    if (memory_only && level.origin() != Origin::kMemory) continue;
+    ArtifactPtr artifact;
+    level.Guard([&] { artifact = level->Get(key); });
+    if (artifact == nullptr) continue;
+    Put(key, artifact, memory_only, i);
+    return Hit{std::move(artifact), level.origin()};
+  }
+  return std::nullopt;
+}
+
+/// Into the first `level_count` tiers.
+void ArtifactStore::State::Put(const CacheKey& key, const ArtifactPtr& artifact, bool memory_only,
+                               std::size_t level_count) {
+  for (std::size_t i = 0; i < level_count; ++i) {
+    Level& level = *levels[i];
+    if (!memory_only || level.origin() == Origin::kMemory) level.Guard([&] { level->Put(key, artifact); });
+  }
+}
+
+ArtifactStore::Hit ArtifactStore::State::Count(Hit hit) {
+  if (hit.origin == Origin::kMemory) {
+    ++memory_hits;
+  } else if (hit.origin != Origin::kCompiled) {
+    ++disk_hits;
+    saved_compile_ms += hit.artifact->compile_ms;
+  }
+  return hit;
+}
+
+/// The compile of `key` that is under way, or a new one that the caller (true) must lead.
+std::pair<std::shared_ptr<Flight>, bool> ArtifactStore::State::Join(const CacheKey& key) {
+  std::scoped_lock lock(mutex);
+  std::shared_ptr<Flight>& flight = flights[key.text];
+  // The thread that led a flight of our parent process does not exist here: it would never land.
+  if (flight != nullptr && flight->process == getpid()) return {flight, false};
+  flight = std::make_shared<Flight>();
+  return {flight, true};
+}
+
+void ArtifactStore::State::Land(const CacheKey& key, const std::shared_ptr<Flight>& flight) {
+  std::scoped_lock lock(mutex);
+  if (const auto found = flights.find(key.text); found != flights.end() && found->second == flight)
+    flights.erase(found);
+}
+
+/// Null where there is nothing to lock, or no lock to be had: one compile too many does no harm.
+std::optional<FileLock> ArtifactStore::State::LockKey(const CacheKey& key, bool memory_only,
+                                                      const CancellationToken* cancel) try {
+  if (memory_only || options.directory.empty()) return std::nullopt;
+  const std::string folder = options.directory + "/metadata/locks";
+  MakePrivateDirectories(folder);
+  auto lock = FileLock::Acquire(fmt::format("{}/{}.lock", folder, key.digest.Hex()), options.lock_timeout, cancel);
+  if (!lock && !IsCancelled(cancel))
+    LogInfo("cache: another process is still compiling {}; compiling it here too", key.digest.Hex());
+  return lock;
+} catch (const Error& error) {
+  LogDebug("cache: no lock between processes: {}", error.what());
+  return std::nullopt;
+}
+
+ArtifactStore::Hit ArtifactStore::State::FindOrCompile(const CacheKey& key, bool memory_only,
+                                                       const std::function<Artifact()>& compile) {
+  // Another thread or process may have made it since we looked.
+  if (std::optional<Hit> hit = Find(key, memory_only)) return Count(*hit);
+  ++misses;
+  auto artifact = std::make_shared<const Artifact>(compile());
+  ++compiles;
+  if (artifact->size() == 0)
+    throw Fail(Code::kInternal, "please report this", "compile of {}: the compiler gave no code",
+               artifact->kernel_name);
+  Put(key, artifact, memory_only, levels.size());
+  return {artifact, Origin::kCompiled};
+}
+
+ArtifactStore::Hit ArtifactStore::State::Lead(const CacheKey& key, bool memory_only,
+                                              const std::function<Artifact()>& compile,
+                                              const CancellationToken* cancel) {
+  const std::optional<FileLock> lock = LockKey(key, memory_only, cancel);
+  if (IsCancelled(cancel)) throw Fail(Code::kCancelled, "", "cancelled before the compile began");
+  return FindOrCompile(key, memory_only, compile);
+}
+
+ArtifactStore::ArtifactStore(const Options& options) : ArtifactStore(options, OpenTiers(Canonical(options))) {}
+ArtifactStore::ArtifactStore(const Options& options, std::vector<std::unique_ptr<Tier>> tiers)
+    : state_(std::make_unique<State>(Canonical(options), std::move(tiers))) {}
+ArtifactStore::~ArtifactStore() = default;
+
+std::shared_ptr<ArtifactStore> ArtifactStore::Open(const Options& options) {
+  struct Registry {
+    std::mutex mutex;
+    std::map<std::pair<std::string, bool>, std::weak_ptr<ArtifactStore>> stores;
+  };
+  // Leaked on purpose: engines may outlive the statics of a program.
+  static Registry* const registry = new Registry;
+  std::scoped_lock lock(registry->mutex);
+  std::erase_if(registry->stores, [](const auto& row) { return row.second.expired(); });
+  std::weak_ptr<ArtifactStore>& known = registry->stores[{CanonicalPath(options.directory), options.enable_memory}];
+  std::shared_ptr<ArtifactStore> store = known.lock();
+  if (store == nullptr) known = store = std::make_shared<ArtifactStore>(options);
+  return store;
+}
+
+std::optional<ArtifactStore::Hit> ArtifactStore::Get(const CacheKey& key, bool memory_only) {
+  std::optional<Hit> hit = state_->Find(key, memory_only);
+  if (!hit) {
+    ++state_->misses;
+    return std::nullopt;
+  }
+  return state_->Count(std::move(*hit));
+}
+
+ArtifactStore::Hit ArtifactStore::GetOrCompile(const CacheKey& key, bool memory_only,
+                                               const std::function<Artifact()>& compile,
+                                               const CancellationToken* cancel) {
+  for (;;) {
+    if (std::optional<Hit> hit = state_->Find(key, memory_only)) return state_->Count(std::move(*hit));
+    const auto [flight, leads] = state_->Join(key);
+    if (!leads) {
+      try {
+        return state_->Count({Await(*flight, cancel), Origin::kMemory});
+      } catch (const Error& error) {
+        // The leader's wish to stop is not ours.
+        if (error.code() != Code::kCancelled || IsCancelled(cancel)) throw;
+        continue;
+      }
+    }
+    try {
+      Hit hit = state_->Lead(key, memory_only, compile, cancel);
+      state_->Land(key, flight);
+      flight->promise.set_value(hit.artifact);
+      return hit;
+    } catch (...) {
+      // Landed first: whoever comes after a failure tries anew.
+      state_->Land(key, flight);
+      flight->promise.set_exception(std::current_exception());
+      throw;
+    }
+  }
+}
+
+CacheStats ArtifactStore::Stats() const {
+  CacheStats stats;
+  stats.directory = state_->options.directory;
+  for (const std::unique_ptr<Level>& entry : state_->levels) {
+    Level& level = *entry;
+    const bool in_memory = level.origin() == Origin::kMemory;
+    std::uint64_t& kernels = in_memory ? stats.memory_kernels : stats.disk_kernels;
+    std::uint64_t& bytes = in_memory ? stats.memory_bytes : stats.disk_bytes;
+    level.Guard([&] {
+      level->ForEach([&](const std::string&, std::uint64_t size) { return ++kernels, bytes += size, true; });
+      stats.quarantined += level->Quarantined();
+    });
+    if (!in_memory) stats.disk_status = level.Trouble();
+  }
+  stats.memory_hits = state_->memory_hits;
+  stats.disk_hits = state_->disk_hits;
+  stats.misses = state_->misses;
+  stats.compiles = state_->compiles;
+  stats.saved_compile_ms = state_->saved_compile_ms;
+  return stats;
+}
+
+}  // namespace gemmsmith
