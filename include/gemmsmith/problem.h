@@ -61,8 +61,8 @@ GEMMSMITH_API void SetBatch(GemmProblem& problem, std::int64_t batch);
 /// dimensions, sizes that overflow, dtypes that do not go together.
 GEMMSMITH_API void Validate(const GemmProblem& problem);
 
-/// The same problem in the words that Describe uses, where there are several: a matrix of one row or column has many
-/// layouts and leading dimensions, a batch of one many strides.
+/// The same problem in the words that Describe uses, where there are several: an empty matrix or one of one row or
+/// column has many layouts and leading dimensions, a batch of one many strides.
 GEMMSMITH_API GemmProblem Normalized(GemmProblem problem);
 
 GEMMSMITH_API std::size_t Hash(const GemmProblem& problem);

@@ -34,7 +34,7 @@ Matrix View(const char* name, const Tensor& t) {
   const std::int64_t row = t.strides[r], column = t.strides[r + 1];
   if (t.packed) {
     v.layout = Layout::kPacked;
-  } else if (column == 1 || v.columns <= 1) {
+  } else if (column == 1 || v.columns <= 1 || v.rows == 0) {
     v.ld =
         v.rows <= 1 ? std::max<std::int64_t>(v.columns, 1) : row;  // a single row has no leading dimension to differ in
   } else if (row == 1 || v.rows <= 1) {

@@ -109,7 +109,7 @@ GemmProblem MakeProblem(std::int64_t m, std::int64_t n, std::int64_t k, DType dt
 
 GemmProblem Normalized(GemmProblem p) {
   const auto side = [](Layout& layout, std::int64_t& ld, std::int64_t rows, std::int64_t columns) {
-    if (layout == Layout::kColMajor && (columns <= 1 || ld == 1)) {
+    if (layout == Layout::kColMajor && (columns <= 1 || rows == 0 || ld == 1)) {
       layout = Layout::kRowMajor;
       ld = 1;
     }

@@ -45,9 +45,11 @@ DeviceSpec ParseSpec(const nlohmann::json& row) {
 
 std::vector<DeviceSpec> ReadSpecs() {
   std::vector<DeviceSpec> specs;
-  for (const EmbeddedFile& file : Embedded_core())
-    if (file.name == "devices.json")
-      for (const nlohmann::json& row : nlohmann::json::parse(file.text).at("devices")) specs.push_back(ParseSpec(row));
+  for (const EmbeddedFile& file : Embedded_core()) {
+    if (file.name != "devices.json") continue;
+    const nlohmann::json document = nlohmann::json::parse(file.text);
+    for (const nlohmann::json& row : document.at("devices")) specs.push_back(ParseSpec(row));
+  }
   return specs;
 }
 

@@ -1,0 +1,79 @@
+#include "engine/plan_table.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <thread>
+
+namespace {
+thread_local std::size_t allocations = 0;
+}
+void* operator new(std::size_t bytes) {
+  ++allocations;
+  if (void* pointer = std::malloc(bytes)) return pointer;
+  throw std::bad_alloc();
+}
+void operator delete(void* pointer) noexcept { std::free(pointer); }
+void operator delete(void* pointer, std::size_t) noexcept { std::free(pointer); }
+
+namespace gemmsmith {
+namespace {
+
+std::unique_ptr<const Plan> PlanFor(std::int64_t m, DeviceId device = {}) {
+  auto plan = std::make_unique<Plan>();
+  plan->problem = MakeProblem(m, 8, 8);
+  plan->device = device;
+  return plan;
+}
+
+TEST(PlanTable, FindsWhatWasInsertedThroughManyGrowths) {
+  PlanTable table;
+  for (std::int64_t m = 1; m <= 1000; ++m) {
+    EXPECT_EQ(table.Find(MakeProblem(m, 8, 8), {}), nullptr);
+    table.Insert(PlanFor(m));
+  }
+  for (std::int64_t m = 1; m <= 1000; ++m) {
+    const Plan* plan = table.Find(MakeProblem(m, 8, 8), {});
+    ASSERT_NE(plan, nullptr);
+    EXPECT_EQ(plan->problem.m, m);
+    EXPECT_EQ(table.Find(MakeProblem(m, 8, 8), {DeviceKind::kCuda, 0}), nullptr);
+  }
+}
+
+TEST(PlanTable, TheFirstPlanOfAProblemStays) {
+  PlanTable table;
+  const Plan* first = table.Insert(PlanFor(5));
+  EXPECT_EQ(table.Insert(PlanFor(5)), first);
+}
+
+TEST(PlanTable, ALookupAllocatesNothing) {
+  PlanTable table;
+  table.Insert(PlanFor(5));
+  const GemmProblem problem = MakeProblem(5, 8, 8);
+  const std::size_t before = allocations;
+  EXPECT_NE(table.Find(problem, {}), nullptr);
+  EXPECT_EQ(allocations, before);
+}
+
+TEST(PlanTable, ReadersGoOnWhileItGrows) {
+  PlanTable table;
+  table.Insert(PlanFor(1));
+  std::atomic<bool> stop{false};
+  std::atomic<int> lost{0};
+  std::vector<std::thread> readers;
+  for (int t = 0; t < 2; ++t)
+    readers.emplace_back([&] {
+      const GemmProblem problem = MakeProblem(1, 8, 8);
+      while (!stop)
+        if (table.Find(problem, {}) == nullptr) ++lost;
+    });
+  for (std::int64_t m = 2; m < 3000; ++m) table.Insert(PlanFor(m));
+  stop = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(lost, 0);
+}
+
+}  // namespace
+}  // namespace gemmsmith

@@ -1,0 +1,52 @@
+#include "gemmsmith/target.h"
+
+#include <gtest/gtest.h>
+
+#include "gemmsmith/error.h"
+#include "gemmsmith/tensor.h"
+
+namespace gemmsmith {
+namespace {
+
+TEST(Target, NamesRoundTripAndSuffixesDiffer) {
+  for (const CodeTarget& target : AllTargets()) EXPECT_EQ(ParseTarget(ToString(target)), target);
+  EXPECT_NE(ParseTarget("sm_90"), ParseTarget("sm_90a"));
+}
+
+TEST(Target, UnknownNamesAreRefusedWithTheList) {
+  for (const char* name : {"sm_91", "sm90", "", "SM_90A", "x86"}) {
+    try {
+      ParseTarget(name);
+      ADD_FAILURE() << name;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("sm_90a"), std::string::npos);
+    }
+  }
+  EXPECT_THROW(FindDeviceSpec("h9000"), Error);
+}
+
+TEST(Target, EveryCudaTargetHasADeviceToReckonWith) {
+  for (const CodeTarget& target : AllTargets()) {
+    if (target.isa != Isa::kCuda) continue;
+    EXPECT_GT(DefaultDeviceSpec(target).PeakGflops(DType::kF32), 0) << ToString(target);
+  }
+  EXPECT_EQ(DefaultDeviceSpec(ParseTarget("sm_90a")).name, "h200");
+  EXPECT_EQ(DefaultDeviceSpec(ParseTarget("sm_80")).name, "a100");
+}
+
+TEST(Target, PeaksAreTheDatasheets) {
+  EXPECT_NEAR(FindDeviceSpec("a100").PeakGflops(DType::kF32), 19.5e3, 100);
+  EXPECT_NEAR(FindDeviceSpec("a100").PeakGflops(DType::kF64), 9.7e3, 100);
+  EXPECT_NEAR(FindDeviceSpec("t4").PeakGflops(DType::kF32), 8.1e3, 100);
+}
+
+TEST(DeviceIds, AreReadStrictly) {
+  EXPECT_EQ(ParseDeviceId("cpu"), DeviceId{});
+  EXPECT_EQ(ParseDeviceId("cuda"), (DeviceId{DeviceKind::kCuda, 0}));
+  EXPECT_EQ(ToString(ParseDeviceId("cuda:3")), "cuda:3");
+  for (const char* bad : {"cuda:", "cuda:x", "cuda:-1", "cuda:256", "gpu", "cpu:0", ""})
+    EXPECT_THROW(ParseDeviceId(bad), Error) << bad;
+}
+
+}  // namespace
+}  // namespace gemmsmith
