@@ -1,8 +1,9 @@
 # embed_files(<out> <folder> <pattern>...): makes one source that defines
-#   std::span<const EmbeddedFile> Embedded_<folder>()     (util/embedded.h)
-# with the text of each matching file under <folder>, named by its path below it.
+#   std::span<const EmbeddedFile> Embedded_<name>()     (util/embedded.h)
+# with the text of each matching file under <folder>, named by its path below it; <name> is the folder's own.
 function(embed_files out folder)
-  set(root ${CMAKE_CURRENT_SOURCE_DIR}/${folder})
+  get_filename_component(root ${folder} ABSOLUTE)
+  get_filename_component(name ${folder} NAME)
   set(files)
   foreach(pattern IN LISTS ARGN)
     file(GLOB_RECURSE found CONFIGURE_DEPENDS RELATIVE ${root} ${root}/${pattern})
@@ -10,13 +11,13 @@ function(embed_files out folder)
   endforeach()
   list(SORT files)
   list(TRANSFORM files PREPEND ${root}/ OUTPUT_VARIABLE paths)
-  set(source ${CMAKE_CURRENT_BINARY_DIR}/embedded_${folder}.cc)
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/embedded_${name}.cc)
   add_custom_command(
     OUTPUT ${source}
-    COMMAND ${CMAKE_COMMAND} -DROOT=${root} -DNAME=${folder} "-DFILES=${files}" -DOUTPUT=${source}
+    COMMAND ${CMAKE_COMMAND} -DROOT=${root} -DNAME=${name} "-DFILES=${files}" -DOUTPUT=${source}
             -P ${PROJECT_SOURCE_DIR}/cmake/embed_script.cmake
     DEPENDS ${paths} ${PROJECT_SOURCE_DIR}/cmake/embed_script.cmake
-    COMMENT "Embedding src/${folder}"
+    COMMENT "Embedding ${name}"
     VERBATIM)
   set(${out} ${source} PARENT_SCOPE)
 endfunction()

@@ -54,6 +54,8 @@ GEMMSMITH_API GemmProblem MakeProblem(std::int64_t m, std::int64_t n, std::int64
 /// "f32" sets all types; "a,b,d" or "a,b,d,acc" sets each. The accumulator defaults to f64 for f64, s32 for integers,
 /// else f32. Throws kInvalidArgument.
 GEMMSMITH_API void SetDTypes(GemmProblem& problem, std::string_view dtypes);
+/// Makes it `batch` problems of this size, whose dense operands follow each other in memory.
+GEMMSMITH_API void SetBatch(GemmProblem& problem, std::int64_t batch);
 
 /// Throws kInvalidArgument or kUnsupported if no kernel could ever run the problem: negative sizes, short leading
 /// dimensions, sizes that overflow, dtypes that do not go together.

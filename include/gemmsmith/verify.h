@@ -16,16 +16,19 @@ GEMMSMITH_API void Poison(const Tensor& tensor);
 
 struct VerifyReport {
   bool ok = false;
-  double max_error = 0;      ///< Largest |result - reference| / (|A||B| + |beta C| at that element).
-  double tolerance = 0;      ///< Bound on max_error from the dtypes and k.
+  /// Largest error of an element relative to |alpha| |A||B| + |beta C| there, beyond the one rounding to D's type.
+  /// Infinite where one of result and reference is a number and the other is not.
+  double max_error = 0;
+  double tolerance = 0;      ///< Bound on max_error from the accumulator's type and k.
   std::int64_t checked = 0;  ///< Elements compared.
   std::int64_t worst_row = -1, worst_column = -1;
 };
 
 /// Compares `args.d` with a float64 reference on the host; all tensors in host memory. `c_before` is C as it was before
 /// the call (ignored where beta is 0). All elements when m*n*k is small, else full random rows and columns from `seed`.
-/// The tolerance is the forward error bound of a dot product: gamma(k) of the accumulator plus one rounding to D's type
-/// (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1).
+/// The tolerance is the forward error bound of a dot product: gamma(k) of the accumulator, and a few roundings more for
+/// alpha, beta and C (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1). The rounding to
+/// D's type is allowed for element by element: it would else drown a wrong term of a long sum.
 GEMMSMITH_API VerifyReport Verify(const GemmProblem& problem, const GemmArgs& args, const Tensor& c_before,
                                   std::uint64_t seed = 0);
 

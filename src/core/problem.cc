@@ -141,6 +141,19 @@ void SetDTypes(GemmProblem& p, std::string_view dtypes) {
   SetTightAlignment(p);
 }
 
+void SetBatch(GemmProblem& p, std::int64_t batch) {
+  p.batch = batch;
+  const auto stride = [](Layout layout, std::int64_t ld, std::int64_t rows, std::int64_t columns) {
+    return ld * (layout == Layout::kRowMajor ? rows : columns);
+  };
+  p.batch_stride_a = stride(p.a_layout, p.lda, p.m, p.k);
+  p.batch_stride_b = stride(p.b_layout, p.ldb, p.k, p.n);
+  p.batch_stride_c = stride(p.d_layout, p.ldc, p.m, p.n);
+  p.batch_stride_d = stride(p.d_layout, p.ldd, p.m, p.n);
+  Validate(p);
+  p = Normalized(p);
+}
+
 void Validate(const GemmProblem& p) {
   if (p.m < 0 || p.n < 0 || p.k < 0 || p.batch < 0 || p.groups < 1)
     throw Fail(Code::kInvalidArgument, "", "gemm: sizes must not be negative: m={} n={} k={} batch={}", p.m, p.n, p.k,

@@ -11,5 +11,6 @@ struct EmbeddedFile {
 };
 std::span<const EmbeddedFile> Embedded_templates();
 std::span<const EmbeddedFile> Embedded_core();
+std::span<const EmbeddedFile> Embedded_shapes();
 
 }  // namespace gemmsmith

@@ -1,0 +1,81 @@
+#include <algorithm>
+
+#include "cli/command.h"
+#include "cli/json.h"
+#include "cli/table.h"
+
+namespace gemmsmith::cli {
+namespace {
+
+constexpr std::size_t kShown = 10;
+
+void AddOptions(CLI::App& app, Options& options) {
+  AddProblem(app, options);
+  AddDevice(app, options);
+  AddTarget(app, options);
+  AddOutput(app, options);
+  app.get_option("--device")->excludes("--arch")->excludes("--gpu");
+  app.get_option("--arch")->expected(1);
+  RequireProblem(app, options);
+}
+
+Explanation Explain(Session& session, const GemmProblem& problem) {
+  const Options& options = session.options();
+  if (options.arch.empty() && options.gpu.empty()) return session.engine().Explain(problem, session.device());
+  const CodeTarget target =
+      options.arch.empty() ? FindDeviceSpec(options.gpu).target : ParseTarget(options.arch.front());
+  const DeviceSpec& spec = !options.gpu.empty()       ? FindDeviceSpec(options.gpu)
+                           : target.isa == Isa::kCuda ? DefaultDeviceSpec(target)
+                                                      : session.engine().devices().Get({}).spec();
+  return session.engine().Explain(problem, target, spec);
+}
+
+void Print(const Explanation& explanation) {
+  fmt::print("{} on {} ({})\n", ToString(explanation.problem), explanation.device, explanation.target);
+  Table table({{"", 3}, {"config", -52}, {"us", 9}, {"decided by", -10}, {"terms, us", -42}});
+  for (std::size_t i = 0; i < std::min(kShown, explanation.ranked.size()); ++i) {
+    const RankedConfig& ranked = explanation.ranked[i];
+    std::string terms;
+    for (const CostTerm& term : ranked.terms)
+      terms += fmt::format("{}{} {}", terms.empty() ? "" : ", ", term.name, Number(term.microseconds));
+    table.Row({std::to_string(i + 1), ToString(ranked.config), Number(ranked.microseconds), ranked.limiting, terms});
+  }
+  if (explanation.ranked.size() > kShown)
+    fmt::print("    and {} more; --json lists them all\n", explanation.ranked.size() - kShown);
+  for (const std::string& refused : explanation.refused) fmt::print("not possible: {}\n", refused);
+}
+
+Json ToDocument(const NamedProblem& shape, const Explanation& explanation) {
+  Json ranked = Json::array();
+  for (const RankedConfig& config : explanation.ranked) ranked.push_back(ToJson(config));
+  Json document = ToJson(shape.problem);
+  if (!shape.name.empty()) document["name"] = shape.name;
+  document["device"] = explanation.device;
+  document["arch"] = explanation.target;
+  document["ranked"] = std::move(ranked);
+  document["refused"] = explanation.refused;
+  return document;
+}
+
+Outcome Run(Session& session) {
+  const bool list = !session.options().shapes.empty();
+  Json results = Json::array();
+  for (const NamedProblem& shape : Problems(session.options())) {
+    const Explanation explanation = Explain(session, shape.problem);
+    results.push_back(ToDocument(shape, explanation));
+    if (session.text()) {
+      if (list) fmt::print("{}{}: ", results.size() > 1 ? "\n" : "", shape.name);
+      Print(explanation);
+    }
+  }
+  return {true, list ? Json{{"results", results}} : results.front()};
+}
+
+}  // namespace
+
+const Command kExplain = {"explain", "Show which kernel would be chosen for a problem, and why",
+                          "gemmsmith explain --m 16 --n 4096 --k 7168 --layout nt\n"
+                          "  gemmsmith explain --m 4096 --n 7168 --k 2048 --dtype bf16 --gpu h200",
+                          AddOptions, Run};
+
+}  // namespace gemmsmith::cli

@@ -1,0 +1,82 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <string_view>
+
+#include "cli/command.h"
+#include "cli/json.h"
+#include "gemmsmith/error.h"
+#include "gemmsmith/version.h"
+
+namespace gemmsmith::cli {
+namespace {
+
+enum Exit { kOk = 0, kFailed = 1, kUsage = 2 };
+
+/// Writes all of `text` to stdout; false where it went nowhere: a full disk, a closed pipe.
+bool Print(std::string_view text) {
+  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+}
+
+int Report(Exit exit, bool json, std::string_view code, std::string_view message, std::string_view remedy) {
+  if (json) Print(Dump(ErrorJson(code, message, remedy)));
+  fmt::print(stderr, "gemmsmith: {}: {}\n", code, message);
+  if (!remedy.empty()) fmt::print(stderr, "  -> {}\n", remedy);
+  return exit;
+}
+
+int RunCommand(const Command& command, const Options& options) {
+  ApplyToEnvironment(options);
+  try {
+    Session session(options);
+    Outcome outcome = command.run(session);
+    session.Finish(outcome.document);
+    if (options.json && !Print(Dump(outcome.document))) throw Error(Code::kIo, "cannot write to standard output");
+    if (std::fflush(stdout) != 0) throw Error(Code::kIo, "cannot write to standard output");
+    return outcome.ok ? kOk : kFailed;
+  } catch (const Error& error) {
+    return Report(kFailed, options.json, ToString(error.code()), error.message(), error.remedy());
+  } catch (const std::bad_alloc&) {
+    return Report(kFailed, options.json, ToString(Code::kOutOfMemory), "out of memory", "run smaller problems");
+  } catch (const std::exception& error) {
+    return Report(kFailed, options.json, ToString(Code::kInternal), error.what(), "please report this");
+  }
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  const Command* chosen = nullptr;
+  CLI::App app("gemmsmith: GEMM kernels forged at run time for the shape at hand", "gemmsmith");
+  app.set_version_flag("--version", GEMMSMITH_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "Example: gemmsmith run --m 512 --n 4096 --k 4096 --check\nEvery command explains itself: gemmsmith run --help");
+  const auto add = [&](CLI::App& parent, const Command& command) {
+    CLI::App* sub = parent.add_subcommand(command.name, command.description);
+    command.add_options(*sub, options);
+    sub->footer(fmt::format("Example:\n  {}", command.example));
+    sub->final_callback([&chosen, &command] { chosen = &command; });
+  };
+  for (const Command* command : {&kRun, &kCompile, &kExplain, &kDemo, &kDevices, &kDoctor}) add(app, *command);
+  CLI::App* cache = app.add_subcommand("cache", "Look after the compiled kernels that are kept on disk");
+  cache->require_subcommand(1);
+  cache->footer(fmt::format("Example:\n  {}", kCacheStats.example));
+  add(*cache, kCacheStats);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    // The parser may have stopped before --json.
+    const std::span arguments(argv, static_cast<std::size_t>(argc));
+    const bool json = std::any_of(arguments.begin(), arguments.end(), [](std::string_view a) { return a == "--json"; });
+    return Report(kUsage, json, "usage", error.what(), "see gemmsmith --help, or --help after a command");
+  }
+  return RunCommand(*chosen, options);
+}
+
+}  // namespace
+}  // namespace gemmsmith::cli
+
+int main(int argc, char** argv) { return gemmsmith::cli::Main(argc, argv); }

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cli/json.h"
+#include "gemmsmith/engine.h"
+#include "gemmsmith/shapes.h"
+#include "gemmsmith/verify.h"
+
+namespace gemmsmith::cli {
+
+/// One problem, run and timed.
+struct Measurement {
+  NamedProblem shape;
+  std::string device;
+  PlanInfo plan;
+  double first_ms = 0;   ///< From asking for the product to having it: plan, compile or find, load, run.
+  double median_ms = 0;  ///< Of the calls after that.
+  int calls = 0;         ///< That the median is of.
+  std::optional<VerifyReport> check;
+
+  /// Where the kernel came from: "compiled", "memory", "disk" or "bundle"; "none" where none is needed.
+  std::string source() const;
+  /// What compiling cost here; 0 for a kernel that was found.
+  double compile_ms() const;
+  double gflops() const;
+  bool ok() const { return !check || check->ok; }
+};
+
+Json ToJson(const Measurement& measurement);
+/// "512x4096x7168": m, n, k.
+std::string SizeText(const GemmProblem& problem);
+
+/// Operands for a list of problems on one device: random numbers, made once and shared by all problems, and an output.
+class Workbench {
+ public:
+  Workbench(Engine& engine, DeviceId device, std::span<const NamedProblem> problems, std::uint64_t seed);
+
+  struct Work {
+    double alpha = 1;
+    bool check = false;
+    double seconds = 0.5;  ///< To spend on the calls after the first.
+  };
+  Measurement Measure(const NamedProblem& shape, const Work& work);
+
+ private:
+  /// Memory of the device, and its copy in host memory; one and the same on the CPU.
+  struct Memory {
+    Buffer device, host;
+    void* host_data() const { return host.data() != nullptr ? host.data() : device.data(); }
+  };
+  /// The tensors of one problem, as the device and as the host see them.
+  struct Operands {
+    GemmArgs device, host;
+  };
+
+  Memory Allocate(std::size_t bytes);
+  void CopyToDevice(const Memory& memory, std::size_t bytes);
+  Operands Bind(const NamedProblem& shape, double alpha) const;
+  void PoisonOutput(const Tensor& d);
+  VerifyReport Check(const GemmProblem& problem, const GemmArgs& args);
+  void TimeCalls(const GemmProblem& problem, const GemmArgs& args, double seconds, Measurement& measurement);
+
+  Engine& engine_;
+  Device& device_;
+  std::uint64_t seed_;
+  std::map<DType, Memory> pools_;
+  Memory output_;
+};
+
+}  // namespace gemmsmith::cli

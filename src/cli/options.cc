@@ -1,0 +1,158 @@
+#include "cli/options.h"
+
+#include <cstdlib>
+#include <iostream>
+#include <iterator>
+#include <thread>
+
+#include "gemmsmith/error.h"
+#include "gemmsmith/target.h"
+#include "gemmsmith/tensor.h"
+
+namespace gemmsmith::cli {
+namespace {
+
+/// Accepts what `parse` accepts, and says otherwise what it says.
+template <class Parse>
+CLI::Validator Accepted(const char* type, Parse parse) {
+  return CLI::Validator(
+      [parse](std::string& text) {
+        try {
+          parse(text);
+          return std::string();
+        } catch (const Error& error) {
+          return std::string(error.what());
+        }
+      },
+      type);
+}
+
+CLI::Validator Size(std::int64_t least) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 40;
+  return CLI::Range(least, kMost, "INT");
+}
+
+}  // namespace
+
+void AddProblem(CLI::App& app, Options& options) {
+  CLI::Option* m = app.add_option("--m", options.m, "Rows of A and D")->check(Size(0));
+  CLI::Option* n = app.add_option("--n", options.n, "Columns of B and D")->check(Size(0));
+  CLI::Option* k = app.add_option("--k", options.k, "Columns of A, rows of B")->check(Size(0));
+  m->needs(n)->needs(k);
+  n->needs(m);
+  k->needs(m);
+  CLI::Option* batch =
+      app.add_option("--batch", options.batch, "How many products of this size, one after the other in memory [1]")
+          ->check(Size(1));
+  app.add_option("--dtype", options.dtype,
+                 "f32, f64, f16, bf16, ...; or a,b,d; or a,b,d,acc [f32, or as --shapes says]")
+      ->check(Accepted("DTYPE", [](const std::string& text) {
+        GemmProblem problem;
+        SetDTypes(problem, text);
+        Validate(problem);
+      }));
+  CLI::Option* layout = app.add_option("--layout", options.layout, "How A and B are stored; t: transposed [nn]")
+                            ->check(CLI::IsMember({"nn", "nt", "tn", "tt"}));
+  CLI::Option* beta = app.add_option("--beta", options.beta, "D = alpha*A*B + beta*C; 0: there is no C [0]");
+  app.add_option("--shapes", options.shapes,
+                 "Problems of a shapes file; - is the standard input; deepseek-v3 and llama-3-8b are built in")
+      ->excludes(m, n, k, batch, layout, beta);
+}
+
+void AddOperands(CLI::App& app, Options& options) {
+  app.add_option("--alpha", options.alpha, "D = alpha*A*B + beta*C [1]");
+  app.add_option("--seed", options.seed, "Of the random operands [0]");
+}
+
+void AddDevice(CLI::App& app, Options& options) {
+  app.add_option("--device", options.device, "cpu, cuda:0, ... [the best there is]")
+      ->check(Accepted("DEVICE", ParseDeviceId));
+  app.add_option("--threads", options.threads, "Threads of the CPU device [one per core]")
+      ->check(CLI::Range(1, 4096, "INT"));
+}
+
+void AddTarget(CLI::App& app, Options& options) {
+  app.add_option("--arch", options.arch, "What to make code for: sm_80, sm_90a, ...; several by commas")
+      ->delimiter(',')
+      ->check(Accepted("ARCH", ParseTarget));
+  app.add_option("--gpu", options.gpu,
+                 "The device to reckon with, where none is present: h200, a100, ... (see devices)")
+      ->check(Accepted("NAME", [](const std::string& name) { FindDeviceSpec(name); }));
+}
+
+void AddCompiler(CLI::App& app, Options& options) {
+  app.add_option("--compiler", options.engine.compiler, "Of CUDA kernels: nvrtc or nvcc [nvrtc, else nvcc]")
+      ->check(CLI::IsMember({"nvrtc", "nvcc"}));
+  app.add_option("--opt-level", options.engine.compile.opt_level, "Of CUDA kernels, 0 to 3 [3]")
+      ->check(CLI::Range(0, 3, "INT"));
+  app.add_flag("--fast-math", options.engine.compile.fast_math,
+               "Approximate division, roots and exponentials in CUDA kernels");
+  app.add_flag("--no-cache", options.no_cache, "Neither look up compiled kernels nor keep them");
+}
+
+void AddCacheDir(CLI::App& app, Options& options) {
+  app.add_option("--cache-dir", options.engine.cache_dir,
+                 "Folder of compiled kernels [GEMMSMITH_CACHE_DIR, else ~/.cache/gemmsmith]");
+}
+
+void AddNoJit(CLI::App& app, Options& options) {
+  app.add_flag("--no-jit", options.no_jit, "Generate no code: portable and cached kernels only");
+}
+
+void AddJobs(CLI::App& app, Options& options) {
+  app.add_option("--jobs", options.jobs, "Kernels to compile at once [one per core]")
+      ->check(CLI::Range(1, 1024, "INT"));
+}
+
+void AddEmit(CLI::App& app, Options& options) {
+  CLI::Option* emit =
+      app.add_option("--emit", options.emit, "Also write the kernels' source, ptx or cubin; several by commas")
+          ->delimiter(',')
+          ->check(CLI::IsMember({"source", "ptx", "cubin"}));
+  app.add_option("--out", options.out, "Folder for --emit, made if need be [.]")->needs(emit);
+}
+
+void AddInsight(CLI::App& app, Options& options) {
+  app.add_flag("--profile", options.profile, "Show the time that each stage took, from plan to launch");
+  app.add_option("--debug-dump", options.debug_dump, "Write all that is known of every kernel to a file, as JSON");
+}
+
+void AddOutput(CLI::App& app, Options& options) {
+  app.add_flag("--json", options.json, "One JSON document on stdout, and nothing else there");
+  app.add_flag("--verbose", options.verbose, "Log what is done, to stderr");
+}
+
+void RequireProblem(CLI::App& app, const Options& options) {
+  app.parse_complete_callback([&app, &options] {
+    if (app.count("--m") == 0 && options.shapes.empty())
+      throw CLI::RequiredError("a problem (--m, --n and --k, or --shapes)");
+  });
+}
+
+std::vector<NamedProblem> Problems(const Options& options) {
+  if (options.shapes.empty()) {
+    const BetaClass beta = options.beta == 0 ? BetaClass::kZero : BetaClass::kGeneral;
+    GemmProblem problem = MakeProblem(options.m, options.n, options.k, DType::kF32, options.layout, beta);
+    if (!options.dtype.empty()) SetDTypes(problem, options.dtype);
+    SetBatch(problem, options.batch);
+    return {{"", problem, options.beta}};
+  }
+  std::vector<NamedProblem> problems =
+      options.shapes == "-" ? ParseShapes(std::string(std::istreambuf_iterator<char>(std::cin), {}), "standard input")
+                            : ReadShapes(options.shapes);
+  if (problems.empty()) throw Error(Code::kInvalidArgument, "the shapes file " + options.shapes + " holds no problem");
+  if (!options.dtype.empty())
+    for (NamedProblem& shape : problems) SetDTypes(shape.problem, options.dtype);
+  return problems;
+}
+
+void ApplyToEnvironment(const Options& options) {
+  if (options.threads > 0) ::setenv("GEMMSMITH_NUM_THREADS", std::to_string(options.threads).c_str(), 1);
+  if (options.verbose) ::setenv("GEMMSMITH_LOG", "debug", 1);
+}
+
+int Jobs(const Options& options) {
+  return options.jobs > 0 ? options.jobs : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+}  // namespace gemmsmith::cli

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "gemmsmith/options.h"
+#include "gemmsmith/shapes.h"
+
+namespace gemmsmith::cli {
+
+/// What the command line says. The words mean the same on every subcommand, and a subcommand takes only those that
+/// change what it does.
+struct Options {
+  std::int64_t m = 0, n = 0, k = 0, batch = 1;
+  std::string dtype, layout = "nn", shapes;
+  double alpha = 1, beta = 0;
+  std::uint64_t seed = 0;
+
+  std::string device, gpu;
+  std::vector<std::string> arch;
+  int threads = 0;
+
+  EngineOptions engine;
+  bool no_jit = false, no_cache = false;
+
+  std::vector<std::string> emit;
+  std::string out = ".";
+  int jobs = 0;  ///< 0: one per core.
+
+  bool check = false, full = false, json = false, verbose = false, profile = false;
+  std::string debug_dump;
+};
+
+// One place registers each word.
+void AddProblem(CLI::App& app, Options& options);   ///< --m --n --k --batch --dtype --layout --beta --shapes
+void AddOperands(CLI::App& app, Options& options);  ///< --alpha --seed
+void AddDevice(CLI::App& app, Options& options);    ///< --device --threads
+void AddTarget(CLI::App& app, Options& options);    ///< --arch --gpu
+void AddCompiler(CLI::App& app, Options& options);  ///< --compiler --opt-level --fast-math --no-cache
+void AddCacheDir(CLI::App& app, Options& options);  ///< --cache-dir
+void AddNoJit(CLI::App& app, Options& options);     ///< --no-jit
+void AddJobs(CLI::App& app, Options& options);      ///< --jobs
+void AddEmit(CLI::App& app, Options& options);      ///< --emit --out
+void AddInsight(CLI::App& app, Options& options);   ///< --profile --debug-dump
+void AddOutput(CLI::App& app, Options& options);    ///< --json --verbose
+
+/// Refuses a command line without a problem.
+void RequireProblem(CLI::App& app, const Options& options);
+/// The problem of --m --n --k, or those of --shapes, with --dtype in place of the file's.
+std::vector<NamedProblem> Problems(const Options& options);
+/// The settings that belong to the process. It reads them from its environment, once: call this before anything else
+/// of the library.
+void ApplyToEnvironment(const Options& options);
+int Jobs(const Options& options);
+
+}  // namespace gemmsmith::cli

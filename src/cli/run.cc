@@ -1,0 +1,77 @@
+#include "cli/command.h"
+#include "cli/measure.h"
+#include "cli/progress.h"
+#include "cli/table.h"
+
+namespace gemmsmith::cli {
+namespace {
+
+void AddOptions(CLI::App& app, Options& options) {
+  AddProblem(app, options);
+  AddOperands(app, options);
+  AddDevice(app, options);
+  app.add_flag("--check", options.check, "Compare the result with a float64 reference; a wrong one is a failure");
+  AddCompiler(app, options);
+  AddNoJit(app, options);
+  AddCacheDir(app, options);
+  AddInsight(app, options);
+  AddOutput(app, options);
+  RequireProblem(app, options);
+}
+
+void PrintOne(const Measurement& m) {
+  fmt::print("problem    {}\n", ToString(m.shape.problem));
+  fmt::print("device     {}\n", m.device);
+  for (const KernelReport& kernel : m.plan.kernels)
+    fmt::print("kernel     {} ({}), {}\n", kernel.config, kernel.target, m.source());
+  fmt::print("compile    {} ms\n", Number(m.compile_ms()));
+  fmt::print("first call {} ms, all included\n", Number(m.first_ms));
+  fmt::print("steady     {} ms, median of {} calls: {} GFLOP/s\n", Number(m.median_ms), m.calls, Number(m.gflops()));
+  if (m.check)
+    fmt::print("check      {}: error {} of at most {}, {} elements\n", m.ok() ? "ok" : "WRONG",
+               Number(m.check->max_error), Number(m.check->tolerance), m.check->checked);
+}
+
+Outcome Run(Session& session) {
+  const Options& options = session.options();
+  const std::vector<NamedProblem> problems = Problems(options);
+  Workbench workbench(session.engine(), session.device(), problems, options.seed);
+  const bool list = !options.shapes.empty();
+  Table table({{"name", -18},
+               {"m x n x k", -18},
+               {"types", -8},
+               {"device", -6},
+               {"source", -8},
+               {"first ms", 9},
+               {"steady ms", 9},
+               {"GFLOP/s", 8},
+               {"error", 9},
+               {"check", -5}});
+  Progress progress("measuring", problems.size());
+  Outcome outcome;
+  Json results = Json::array();
+  for (const NamedProblem& shape : problems) {
+    progress.Show(shape.name + " " + SizeText(shape.problem));
+    const Measurement m = workbench.Measure(shape, {options.alpha, options.check, 0.5});
+    outcome.ok = outcome.ok && m.ok();
+    results.push_back(ToJson(m));
+    progress.Hide();
+    if (session.text() && list)
+      table.Row({shape.name, SizeText(shape.problem), std::string(ToString(shape.problem.a_type)), m.device, m.source(),
+                 Number(m.first_ms), Number(m.median_ms), Number(m.gflops()),
+                 m.check ? Number(m.check->max_error) : "-", m.check ? m.ok() ? "ok" : "WRONG" : "-"});
+    if (session.text() && !list) PrintOne(m);
+    progress.Advance();
+  }
+  outcome.document = list ? Json{{"ok", outcome.ok}, {"results", results}} : results.front();
+  return outcome;
+}
+
+}  // namespace
+
+const Command kRun = {"run", "Run problems with random operands, time them, and check the results",
+                      "gemmsmith run --m 512 --n 4096 --k 4096 --check\n"
+                      "  gemmsmith run --shapes llama-3-8b --dtype bf16 --device cuda:0 --check --json",
+                      AddOptions, Run};
+
+}  // namespace gemmsmith::cli

@@ -1,0 +1,290 @@
+#include "gemmsmith/verify.h"
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <mutex>
+#include <numeric>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "core/parallel.h"
+#include "util/log.h"
+
+namespace gemmsmith {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+/// Multiply-adds and elements up to which all of D is checked; beyond, about as much is spent on samples.
+constexpr double kFullWork = 1 << 27, kFullElements = 1 << 22;
+/// The reference is made of tiles: kRows rows of A times kColumns columns of B, kDepth of k at a time.
+constexpr std::int64_t kRows = 32, kColumns = 64, kDepth = 256;
+
+struct Matrix {
+  const void* data;
+  DType dtype;
+  std::int64_t rows, columns, row_stride, column_stride, offset;
+
+  std::int64_t At(std::int64_t row, std::int64_t column) const {
+    return offset + row * row_stride + column * column_stride;
+  }
+  double operator()(std::int64_t row, std::int64_t column) const { return Decode(dtype, data, At(row, column)); }
+  Matrix Transposed() const { return {data, dtype, columns, rows, column_stride, row_stride, offset}; }
+};
+
+struct Operands {
+  Matrix a, b, c, d;
+  double alpha, beta;
+
+  /// D^T = alpha * B^T * A^T + beta * C^T.
+  Operands Transposed() const { return {b.Transposed(), a.Transposed(), c.Transposed(), d.Transposed(), alpha, beta}; }
+};
+
+Matrix View(const char* name, const Tensor& tensor, std::int64_t rows, std::int64_t columns, std::int64_t batch) {
+  if (tensor.packed || tensor.device.kind != DeviceKind::kCpu)
+    throw Fail(Code::kInvalidArgument, "give the plain tensor, in host memory", "verify: {} is {}", name,
+               tensor.packed ? "packed" : "on " + ToString(tensor.device));
+  const int r = tensor.rank - 2;
+  if (r < 0 || tensor.shape[r] != rows || tensor.shape[r + 1] != columns ||
+      (tensor.data == nullptr && tensor.size() > 0))
+    throw Fail(Code::kInvalidArgument, "", "verify: {} must be a matrix ({}, {}) in memory", name, rows, columns);
+  if (r == 1 && tensor.shape[0] != 1 && batch >= tensor.shape[0])
+    throw Fail(Code::kInvalidArgument, "", "verify: {} has {} batch entries, too few", name, tensor.shape[0]);
+  return {tensor.data,
+          tensor.dtype,
+          rows,
+          columns,
+          tensor.strides[r],
+          tensor.strides[r + 1],
+          r == 1 && tensor.shape[0] != 1 ? batch * tensor.strides[0] : 0};
+}
+
+Operands View(const GemmProblem& p, const GemmArgs& args, const Tensor& c_before, std::int64_t batch) {
+  if (args.alpha.device_pointer != nullptr || args.beta.device_pointer != nullptr)
+    throw Fail(Code::kInvalidArgument, "give their values", "verify: alpha and beta are pointers to device memory");
+  const Tensor& c = p.beta == BetaClass::kZero ? args.d : c_before;
+  return {View("a", args.a, p.m, p.k, batch),
+          View("b", args.b, p.k, p.n, batch),
+          View("c", c, p.m, p.n, batch),
+          View("d", args.d, p.m, p.n, batch),
+          args.alpha.value,
+          p.beta == BetaClass::kZero ? 0 : args.beta.value};
+}
+
+/// All values of a narrow type: decoding one by one would take most of the time of a check.
+template <class Bits>
+const std::vector<double>& DecodeTable(DType dtype) {
+  static std::array<std::vector<double>, 16> tables;
+  static std::array<std::once_flag, 16> once;
+  const auto index = static_cast<std::size_t>(dtype);
+  std::call_once(once[index], [&] {
+    for (std::uint32_t i = 0; i <= std::numeric_limits<Bits>::max(); ++i) {
+      const Bits bits = static_cast<Bits>(i);
+      tables[index].push_back(Decode(dtype, &bits, 0));
+    }
+  });
+  return tables[index];
+}
+
+/// out(i, j) = x(rows[i], column + j) as `value` makes it of the stored element.
+template <class T, class Value>
+void LoadAs(const Matrix& x, std::span<const std::int64_t> rows, std::int64_t column, std::int64_t columns,
+            std::int64_t out_row, std::int64_t out_column, double* out, Value value) {
+  const T* data = static_cast<const T*>(x.data);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const T* row = data + x.At(rows[i], column);
+    for (std::int64_t j = 0; j < columns; ++j) out[i * out_row + j * out_column] = value(row[j * x.column_stride]);
+  }
+}
+
+void Load(const Matrix& x, std::span<const std::int64_t> rows, std::int64_t column, std::int64_t columns,
+          std::int64_t out_row, std::int64_t out_column, double* out) {
+  const auto as_is = [](auto v) { return static_cast<double>(v); };
+  const auto load = [&]<class T>(T, auto value) {
+    LoadAs<T>(x, rows, column, columns, out_row, out_column, out, value);
+  };
+  if (x.dtype == DType::kF32) return load(float(), as_is);
+  if (x.dtype == DType::kF64) return load(double(), as_is);
+  if (x.dtype == DType::kS32) return load(std::int32_t(), as_is);
+  if (SizeOf(x.dtype) == 2)
+    return load(std::uint16_t(), [&table = DecodeTable<std::uint16_t>(x.dtype)](auto v) { return table[v]; });
+  return load(std::uint8_t(), [&table = DecodeTable<std::uint8_t>(x.dtype)](auto v) { return table[v]; });
+}
+
+/// How far one element is from the reference.
+class Judge {
+ public:
+  explicit Judge(DType dtype) : dtype_(dtype), epsilon_(Info(dtype).epsilon), smallest_(Smallest(dtype)) {}
+
+  double Error(double result, double reference, double scale) const {
+    if (std::isnan(reference) || std::isnan(result)) return std::isnan(reference) && std::isnan(result) ? 0 : kInfinity;
+    if (result == reference) return 0;
+    const double rounding = std::max(epsilon_ * std::fabs(reference), smallest_) / 2;
+    const double excess = std::fabs(result - reference) - rounding;
+    // The second test is for overflow and saturation.
+    if (excess <= 0 || Rounded(reference) == result) return 0;
+    return scale > 0 && std::isfinite(excess) ? excess / scale : kInfinity;
+  }
+
+ private:
+  double Rounded(double value) const { return Rounded(dtype_, value); }
+  static double Rounded(DType dtype, double value) {
+    std::uint64_t storage = 0;
+    Encode(dtype, &storage, 0, value);
+    return Decode(dtype, &storage, 0);
+  }
+  static double Smallest(DType dtype) {
+    double value = 1;
+    while (value / 2 > 0 && Rounded(dtype, value / 2) == value / 2) value /= 2;
+    return value;
+  }
+
+  DType dtype_;
+  double epsilon_, smallest_;
+};
+
+struct Worst {
+  double error = -1;
+  std::int64_t row = -1, column = -1;
+
+  void Take(const Worst& other) {
+    if (other.error > error) *this = other;
+  }
+};
+
+/// Sums of products, and of their magnitudes, of one tile.
+struct Sums {
+  std::array<double, kRows * kColumns> value{}, magnitude{};
+};
+
+/// sums(i, j) += a(rows[i], :) * b(:, column + j), j below kColumns; columns past the end of b count as 0.
+void Multiply(const Matrix& a, const Matrix& b, std::span<const std::int64_t> rows, std::int64_t column, Sums& sums) {
+  std::vector<double> a_tile(kRows * kDepth), b_tile(kDepth * kColumns);  // (rows, depth), (depth, columns)
+  const std::int64_t columns = std::min(kColumns, b.columns - column);
+  std::vector<std::int64_t> b_columns(columns);
+  for (std::int64_t j = 0; j < columns; ++j) b_columns[j] = column + j;
+  for (std::int64_t k = 0; k < a.columns; k += kDepth) {
+    const std::int64_t depth = std::min(kDepth, a.columns - k);
+    Load(a, rows, k, depth, kDepth, 1, a_tile.data());
+    Load(b.Transposed(), b_columns, k, depth, 1, kColumns, b_tile.data());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      double* value = &sums.value[i * kColumns];
+      double* magnitude = &sums.magnitude[i * kColumns];
+      for (std::int64_t l = 0; l < depth; ++l) {
+        const double factor = a_tile[i * kDepth + l];
+        const double* line = &b_tile[l * kColumns];
+        for (std::int64_t j = 0; j < kColumns; ++j) {
+          const double product = factor * line[j];
+          value[j] += product;
+          magnitude[j] += std::fabs(product);
+        }
+      }
+    }
+  }
+}
+
+Worst CheckTile(const Operands& x, std::span<const std::int64_t> rows, std::int64_t column, const Judge& judge) {
+  Sums sums;
+  Multiply(x.a, x.b, rows, column, sums);
+  Worst worst;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    for (std::int64_t j = column; j < std::min(column + kColumns, x.b.columns); ++j) {
+      const double added = x.beta == 0 ? 0 : x.beta * x.c(rows[i], j);
+      const std::size_t at = i * kColumns + (j - column);
+      const double reference = x.alpha * sums.value[at] + added;
+      const double scale = std::fabs(x.alpha) * sums.magnitude[at] + std::fabs(added);
+      worst.Take({judge.Error(x.d(rows[i], j), reference, scale), rows[i], j});
+    }
+  return worst;
+}
+
+/// Checks whole rows of D.
+Worst CheckRows(const Operands& x, const std::vector<std::int64_t>& rows, const Judge& judge) {
+  const std::int64_t row_blocks = (static_cast<std::int64_t>(rows.size()) + kRows - 1) / kRows;
+  const std::int64_t column_blocks = (x.b.columns + kColumns - 1) / kColumns;
+  Worst worst;
+  std::mutex mutex;
+  ParallelFor(row_blocks * column_blocks, [&](std::int64_t block) {
+    const std::size_t first = block / column_blocks * kRows;
+    const std::span some = std::span(rows).subspan(first, std::min<std::size_t>(kRows, rows.size() - first));
+    const Worst found = CheckTile(x, some, block % column_blocks * kColumns, judge);
+    std::scoped_lock lock(mutex);
+    worst.Take(found);
+  });
+  return worst;
+}
+
+/// `count` different numbers below `end`, in order.
+std::vector<std::int64_t> Sample(std::int64_t count, std::int64_t end, std::mt19937_64& random) {
+  if (count >= end) {
+    std::vector<std::int64_t> all(end);
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+  }
+  std::set<std::int64_t> chosen;
+  while (static_cast<std::int64_t>(chosen.size()) < count) chosen.insert(random() % end);
+  return {chosen.begin(), chosen.end()};
+}
+
+double Gamma(double operations, double epsilon) {
+  // Past a hundredth, for millions of terms, the bound no longer tells right from wrong; sums stay far below it.
+  constexpr double kMost = 0.01;
+  const double sum = operations * epsilon / 2;
+  return std::min(kMost, sum / (1 - std::min(sum, 0.5)));
+}
+
+double Tolerance(const GemmProblem& p) {
+  // Alpha and its product, beta and its product, and adding both.
+  const double operations = static_cast<double>(p.k) + 5;
+  const double products = p.compute == ComputeMode::kTf32 && p.a_type == DType::kF32 ? 2 * 0x1p-11 : 0;
+  return Gamma(operations, Info(p.acc_type).epsilon) + Gamma(operations, Info(DType::kF64).epsilon) + products;
+}
+
+/// What to check of each batch entry.
+struct Samples {
+  std::int64_t entries, rows, columns;
+};
+
+Samples ChooseSamples(const GemmProblem& p) {
+  const double m = p.m, n = p.n, k = std::max<std::int64_t>(p.k, 1), batch = p.batch;
+  if (m * n * k * batch <= kFullWork && m * n * batch <= kFullElements) return {p.batch, p.m, 0};
+  const auto within = [](double count, std::int64_t most) {
+    return static_cast<std::int64_t>(std::clamp(count, 1.0, static_cast<double>(most)));
+  };
+  const std::int64_t entries = within(kFullWork / ((m + n) * k), p.batch);
+  const double half = kFullWork / 2 / entries;
+  // More than a few dozen rows find nothing that these do not.
+  return {entries, within(half / (n * k), std::min<std::int64_t>(p.m, kRows)),
+          within(half / (m * k), std::min<std::int64_t>(p.n, kRows))};
+}
+
+}  // namespace
+
+VerifyReport Verify(const GemmProblem& problem, const GemmArgs& args, const Tensor& c_before, std::uint64_t seed) {
+  VerifyReport report;
+  report.tolerance = Tolerance(problem);
+  report.ok = true;
+  if (problem.m == 0 || problem.n == 0 || problem.batch == 0) return report;
+  View(problem, args, c_before, problem.batch - 1);
+  const Judge judge(args.d.dtype);
+  const Samples samples = ChooseSamples(problem);
+  std::mt19937_64 random(seed);
+  Worst worst;
+  for (const std::int64_t entry : Sample(samples.entries, problem.batch, random)) {
+    const Operands operands = View(problem, args, c_before, entry);
+    worst.Take(CheckRows(operands, Sample(samples.rows, problem.m, random), judge));
+    report.checked += samples.rows * problem.n;
+    if (samples.columns == 0) continue;
+    const Worst found = CheckRows(operands.Transposed(), Sample(samples.columns, problem.n, random), judge);
+    worst.Take({found.error, found.column, found.row});
+    report.checked += samples.columns * (problem.m - samples.rows);
+  }
+  report.max_error = worst.error;
+  report.worst_row = worst.row;
+  report.worst_column = worst.column;
+  report.ok = worst.error <= report.tolerance;
+  return report;
+}
+
+}  // namespace gemmsmith
