@@ -19,9 +19,9 @@ struct MicroKernelArgs {
   std::int64_t b_row;         ///< Columns of B are contiguous within the tile.
   std::int64_t c_row, d_row;  ///< Columns are contiguous.
   std::int64_t k;
-  const void* alpha;          ///< One value of the dtype.
-  const void* beta;           ///< Likewise. Exactly 0: C is not read.
-  std::int64_t columns;       ///< Valid columns of the tile, 1..nr; the rest is neither read from B or C nor written.
+  const void* alpha;     ///< One value of the dtype.
+  const void* beta;      ///< Likewise. Exactly 0: C is not read.
+  std::int64_t columns;  ///< Valid columns of the tile, 1..nr; the rest is neither read from B or C nor written.
 };
 using MicroKernel = void (*)(const MicroKernelArgs*);
 
@@ -34,7 +34,8 @@ struct MicroKernelSet {
 };
 
 /// What to make a MicroKernelSet of; written as text into KernelSource::text by the families ("f32 mr=14 nr=32
-/// m_tail=2 n_tail=32") and read back by the x86 compiler. Tails of 0 need no entry; n_tail is rounded up to whole vectors.
+/// m_tail=2 n_tail=32") and read back by the x86 compiler. Tails of 0 need no entry; n_tail is rounded up to whole
+/// vectors.
 struct MicroKernelRecipe {
   DType dtype = DType::kF32;
   int mr = 0, nr = 0, m_tail = 0, n_tail = 0;
@@ -51,7 +52,8 @@ struct alignas(64) MicroKernelHeader {
   MicroKernelRecipe recipe;
 };
 
-/// Parameters of a launch on the CPU device. Blocks: for jc by nc, for pc by kc: pack B; for ic by mc: pack A; micro-kernels.
+/// Parameters of a launch on the CPU device. Blocks: for jc by nc, for pc by kc: pack B; for ic by mc: pack A;
+/// micro-kernels.
 struct CpuGemmParams {
   const void* a;
   const void* b;
@@ -61,8 +63,8 @@ struct CpuGemmParams {
   const void* alpha_pointer;  ///< If set, read instead of alpha when the kernel runs.
   const void* beta_pointer;
   std::int64_t m, n, k, batch;
-  std::int64_t a_row, a_col, b_row, b_col, c_row, d_row;        ///< Elements. c and d columns are contiguous.
-  std::int64_t batch_a, batch_b, batch_c, batch_d;              ///< Elements.
+  std::int64_t a_row, a_col, b_row, b_col, c_row, d_row;  ///< Elements. c and d columns are contiguous.
+  std::int64_t batch_a, batch_b, batch_c, batch_d;        ///< Elements.
   std::int32_t mr, nr, mc, nc, kc, threads;
   DType dtype;
   bool direct;    ///< Read A and B in place, no packing (b_col must be 1).
@@ -70,6 +72,8 @@ struct CpuGemmParams {
 };
 
 /// A packed B: ceil(n / nr) panels, panel j holding columns [j*nr, (j+1)*nr) as (k, nr) contiguous, zero-filled.
-inline std::int64_t PackedBElements(std::int64_t k, std::int64_t n, std::int64_t nr) { return (n + nr - 1) / nr * nr * k; }
+inline std::int64_t PackedBElements(std::int64_t k, std::int64_t n, std::int64_t nr) {
+  return (n + nr - 1) / nr * nr * k;
+}
 
 }  // namespace gemmsmith
