@@ -248,8 +248,9 @@ TEST(CpuFamily, CandidatesAreLegalAndDistinctAndFewThreadsServeSmallProblems) {
         EXPECT_LE(config.Get("threads"), 8) << text;
         EXPECT_EQ(config.Get("m_tail"), m % config.Get("mr")) << text;
         EXPECT_EQ(std::count(configs.begin(), configs.end(), config), 1) << text;
-        if (target.isa == Isa::kX86)
+        if (target.isa == Isa::kX86) {
           EXPECT_NO_THROW(OpenX86Compiler()->Compile(family.Render(problem, config, target, {}), {})) << text;
+        }
       }
     }
   EXPECT_EQ(X86Family().Candidates(Dense(16, 16, 16), kAvx512, spec)[0].Get("threads"), 1);
