@@ -7,6 +7,7 @@
 #include "engine/plan_table.h"
 #include "engine/planner.h"
 #include "gemmsmith/manager.h"
+#include "kernels/cpu_gemm.h"
 #include "runtime/cpu/cpu_device.h"
 #include "select/cost_model.h"
 #include "util/log.h"
