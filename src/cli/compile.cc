@@ -12,7 +12,7 @@ namespace {
 void AddOptions(CLI::App& app, Options& options) {
   AddProblem(app, options);
   AddTarget(app, options);
-  AddCompiler(app, options);
+  AddCompiling(app, options);
   AddEmit(app, options);
   AddJobs(app, options);
   AddCacheDir(app, options);

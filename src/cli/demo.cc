@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include "cli/ahead.h"
 #include "cli/command.h"
@@ -24,10 +25,9 @@ constexpr double kBudgetSeconds = 120;
 
 void AddOptions(CLI::App& app, Options& options) {
   app.add_flag("--full", options.full, "Also m=4096");
-  app.add_option("--seed", options.seed, "Of the random operands [0]");
+  AddSeed(app, options);
   AddDevice(app, options);
-  app.add_option("--compiler", options.engine.compiler, "Of CUDA kernels: nvrtc or nvcc [nvrtc]")
-      ->check(CLI::IsMember({"nvrtc", "nvcc"}));
+  AddCompiler(app, options);
   AddJobs(app, options);
   AddCacheDir(app, options);
   AddInsight(app, options);
@@ -66,11 +66,25 @@ double EstimatedSeconds(const GemmProblem& problem, double gflops) {
   return gflops == 0 ? 0 : kCalls * problem.flops() / gflops / 1e9;
 }
 
+/// A config in a column's width: its numbers, which Legend explains.
+std::string Values(const TileConfig& config) {
+  std::string text(config.family);
+  for (std::size_t i = 0; i < config.fields.size(); ++i)
+    text += fmt::format("{}{}", i == 0 ? " " : ",", config.values[i]);
+  return text;
+}
+std::string Legend(const TileConfig& config) {
+  std::string text(config.family);
+  for (std::size_t i = 0; i < config.fields.size(); ++i)
+    text += fmt::format("{}{}", i == 0 ? " " : ",", config.fields[i].name);
+  return text;
+}
+
 void PrintRow(Table& table, const Measurement& m) {
   const bool compiled = !m.plan.kernels.empty() && m.plan.kernels.front().origin == Origin::kCompiled;
-  table.Row({m.shape.name, SizeText(m.shape.problem), m.device, ToString(m.plan.config), m.source(),
+  table.Row({m.shape.name, SizeText(m.shape.problem), m.device, Values(m.plan.config), m.source(),
              compiled ? Number(m.compile_ms()) : "-", Number(m.first_ms), Number(m.median_ms), Number(m.gflops()),
-             Number(m.check->max_error) + (m.ok() ? "" : " WRONG")});
+             m.ok() ? Number(m.check->max_error) : "WRONG"});
 }
 
 Tally RunShapes(Session& session, Json& document) {
@@ -88,15 +102,16 @@ Tally RunShapes(Session& session, Json& document) {
   Table table({{"layer", -14},
                {"m x n x k", -15},
                {"device", -6},
-               {"config", -27},
+               {"config", -31},
                {"source", -8},
                {"compile", 7},
                {"first ms", 8},
                {"ms", 7},
                {"GFLOP/s", 7},
-               {"error", 9}});
+               {"error", 8}});
   Progress progress("running", problems.size());
   Tally tally;
+  std::set<std::string> legends;
   for (const NamedProblem& shape : problems) {
     const double estimate = EstimatedSeconds(shape.problem, tally.best_gflops);
     if (!options.full && SecondsSince(begin) + estimate > kBudgetSeconds) {
@@ -106,11 +121,14 @@ Tally RunShapes(Session& session, Json& document) {
     progress.Show(shape.name + " " + SizeText(shape.problem));
     const Measurement m = workbench.Measure(shape, {1, /*check=*/true, kShapeSeconds});
     tally.Add(m);
+    legends.insert(Legend(m.plan.config));
     document["results"].push_back(ToJson(m));
     progress.Hide();
     if (session.text()) PrintRow(table, m);
     progress.Advance();
   }
+  progress.Hide();
+  if (session.text()) fmt::print("\nconfig: {}\n", fmt::join(legends, "; "));
   document["skipped"] = tally.skipped;
   return tally;
 }

@@ -32,13 +32,14 @@ Explanation Explain(Session& session, const GemmProblem& problem) {
 
 void Print(const Explanation& explanation) {
   fmt::print("{} on {} ({})\n", ToString(explanation.problem), explanation.device, explanation.target);
-  Table table({{"", 3}, {"config", -52}, {"us", 9}, {"decided by", -10}, {"terms, us", -42}});
+  Table table({{"", 3}, {"us", 9}, {"decided by", -10}, {"config", -95}});
   for (std::size_t i = 0; i < std::min(kShown, explanation.ranked.size()); ++i) {
     const RankedConfig& ranked = explanation.ranked[i];
     std::string terms;
     for (const CostTerm& term : ranked.terms)
       terms += fmt::format("{}{} {}", terms.empty() ? "" : ", ", term.name, Number(term.microseconds));
-    table.Row({std::to_string(i + 1), ToString(ranked.config), Number(ranked.microseconds), ranked.limiting, terms});
+    table.Row({std::to_string(i + 1), Number(ranked.microseconds), ranked.limiting, ToString(ranked.config)});
+    fmt::print("{:25}us: {}\n", "", terms);
   }
   if (explanation.ranked.size() > kShown)
     fmt::print("    and {} more; --json lists them all\n", explanation.ranked.size() - kShown);

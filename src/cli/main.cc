@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <span>
 #include <string_view>
 
 #include "cli/command.h"
@@ -43,6 +45,18 @@ int RunCommand(const Command& command, const Options& options) {
   }
 }
 
+/// The parser alone would only say that it misses a subcommand.
+void CheckCommandName(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return;
+  std::string names;
+  for (const CLI::App* sub : app.get_subcommands({})) {
+    if (sub->get_name() == argv[1]) return;
+    names += (names.empty() ? "" : ", ") + sub->get_name();
+  }
+  throw CLI::ParseError(fmt::format("unknown command \"{}\": there are {}", argv[1], names),
+                         CLI::ExitCodes::ExtrasError);
+}
+
 int Main(int argc, char** argv) {
   Options options;
   const Command* chosen = nullptr;
@@ -64,6 +78,7 @@ int Main(int argc, char** argv) {
   add(*cache, kCacheStats);
 
   try {
+    CheckCommandName(app, argc, argv);
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {
     return app.exit(success);

@@ -14,7 +14,7 @@ namespace {
 
 /// Accepts what `parse` accepts, and says otherwise what it says.
 template <class Parse>
-CLI::Validator Accepted(const char* type, Parse parse) {
+CLI::Validator Accepted(Parse parse) {
   return CLI::Validator(
       [parse](std::string& text) {
         try {
@@ -24,67 +24,85 @@ CLI::Validator Accepted(const char* type, Parse parse) {
           return std::string(error.what());
         }
       },
-      type);
+      "");
 }
 
-CLI::Validator Size(std::int64_t least) {
-  constexpr std::int64_t kMost = std::int64_t{1} << 40;
-  return CLI::Range(least, kMost, "INT");
+CLI::Validator Within(std::int64_t least, std::int64_t most) {
+  CLI::Validator validator = CLI::Range(least, most);
+  return validator.description("");  // which the help would repeat after the type
 }
+
+CLI::Validator OneOf(std::vector<std::string> words) {
+  CLI::Validator validator = CLI::IsMember(std::move(words));
+  return validator.description("");
+}
+
+constexpr std::int64_t kMostSize = std::int64_t{1} << 40;
 
 }  // namespace
 
 void AddProblem(CLI::App& app, Options& options) {
-  CLI::Option* m = app.add_option("--m", options.m, "Rows of A and D")->check(Size(0));
-  CLI::Option* n = app.add_option("--n", options.n, "Columns of B and D")->check(Size(0));
-  CLI::Option* k = app.add_option("--k", options.k, "Columns of A, rows of B")->check(Size(0));
+  CLI::Option* m = app.add_option("--m", options.m, "Rows of A and D")->check(Within(0, kMostSize));
+  CLI::Option* n = app.add_option("--n", options.n, "Columns of B and D")->check(Within(0, kMostSize));
+  CLI::Option* k = app.add_option("--k", options.k, "Columns of A, rows of B")->check(Within(0, kMostSize));
   m->needs(n)->needs(k);
   n->needs(m);
   k->needs(m);
   CLI::Option* batch =
       app.add_option("--batch", options.batch, "How many products of this size, one after the other in memory [1]")
-          ->check(Size(1));
+          ->check(Within(1, kMostSize));
   app.add_option("--dtype", options.dtype,
                  "f32, f64, f16, bf16, ...; or a,b,d; or a,b,d,acc [f32, or as --shapes says]")
-      ->check(Accepted("DTYPE", [](const std::string& text) {
+      ->type_name("DTYPE")
+      ->check(Accepted([](const std::string& text) {
         GemmProblem problem;
         SetDTypes(problem, text);
         Validate(problem);
       }));
   CLI::Option* layout = app.add_option("--layout", options.layout, "How A and B are stored; t: transposed [nn]")
-                            ->check(CLI::IsMember({"nn", "nt", "tn", "tt"}));
+                            ->type_name("nn|nt|tn|tt")
+                            ->check(OneOf({"nn", "nt", "tn", "tt"}));
   CLI::Option* beta = app.add_option("--beta", options.beta, "D = alpha*A*B + beta*C; 0: there is no C [0]");
   app.add_option("--shapes", options.shapes,
                  "Problems of a shapes file; - is the standard input; deepseek-v3 and llama-3-8b are built in")
+      ->type_name("FILE")
       ->excludes(m, n, k, batch, layout, beta);
 }
 
+void AddSeed(CLI::App& app, Options& options) { app.add_option("--seed", options.seed, "Of the random operands [0]"); }
+
 void AddOperands(CLI::App& app, Options& options) {
   app.add_option("--alpha", options.alpha, "D = alpha*A*B + beta*C [1]");
-  app.add_option("--seed", options.seed, "Of the random operands [0]");
+  AddSeed(app, options);
 }
 
 void AddDevice(CLI::App& app, Options& options) {
   app.add_option("--device", options.device, "cpu, cuda:0, ... [the best there is]")
-      ->check(Accepted("DEVICE", ParseDeviceId));
-  app.add_option("--threads", options.threads, "Threads of the CPU device [one per core]")
-      ->check(CLI::Range(1, 4096, "INT"));
+      ->type_name("DEVICE")
+      ->check(Accepted(ParseDeviceId));
+  app.add_option("--threads", options.threads, "Threads of the CPU device [one per core]")->check(Within(1, 4096));
 }
 
 void AddTarget(CLI::App& app, Options& options) {
   app.add_option("--arch", options.arch, "What to make code for: sm_80, sm_90a, ...; several by commas")
       ->delimiter(',')
-      ->check(Accepted("ARCH", ParseTarget));
+      ->type_name("ARCH")
+      ->check(Accepted(ParseTarget));
   app.add_option("--gpu", options.gpu,
                  "The device to reckon with, where none is present: h200, a100, ... (see devices)")
-      ->check(Accepted("NAME", [](const std::string& name) { FindDeviceSpec(name); }));
+      ->type_name("NAME")
+      ->check(Accepted([](const std::string& name) { FindDeviceSpec(name); }));
 }
 
 void AddCompiler(CLI::App& app, Options& options) {
   app.add_option("--compiler", options.engine.compiler, "Of CUDA kernels: nvrtc or nvcc [nvrtc, else nvcc]")
-      ->check(CLI::IsMember({"nvrtc", "nvcc"}));
-  app.add_option("--opt-level", options.engine.compile.opt_level, "Of CUDA kernels, 0 to 3 [3]")
-      ->check(CLI::Range(0, 3, "INT"));
+      ->type_name("nvrtc|nvcc")
+      ->check(OneOf({"nvrtc", "nvcc"}));
+}
+
+void AddCompiling(CLI::App& app, Options& options) {
+  AddCompiler(app, options);
+  app.add_option("--opt-level", options.engine.compile.opt_level, "Of CUDA kernels, 0 to 3 [3]")->check(Within(0, 3));
   app.add_flag("--fast-math", options.engine.compile.fast_math,
                "Approximate division, roots and exponentials in CUDA kernels");
   app.add_flag("--no-cache", options.no_cache, "Neither look up compiled kernels nor keep them");
@@ -92,7 +110,8 @@ void AddCompiler(CLI::App& app, Options& options) {
 
 void AddCacheDir(CLI::App& app, Options& options) {
   app.add_option("--cache-dir", options.engine.cache_dir,
-                 "Folder of compiled kernels [GEMMSMITH_CACHE_DIR, else ~/.cache/gemmsmith]");
+                 "Folder of compiled kernels [GEMMSMITH_CACHE_DIR, else ~/.cache/gemmsmith]")
+      ->type_name("DIR");
 }
 
 void AddNoJit(CLI::App& app, Options& options) {
@@ -100,21 +119,22 @@ void AddNoJit(CLI::App& app, Options& options) {
 }
 
 void AddJobs(CLI::App& app, Options& options) {
-  app.add_option("--jobs", options.jobs, "Kernels to compile at once [one per core]")
-      ->check(CLI::Range(1, 1024, "INT"));
+  app.add_option("--jobs", options.jobs, "Kernels to compile at once [one per core]")->check(Within(1, 1024));
 }
 
 void AddEmit(CLI::App& app, Options& options) {
   CLI::Option* emit =
       app.add_option("--emit", options.emit, "Also write the kernels' source, ptx or cubin; several by commas")
           ->delimiter(',')
-          ->check(CLI::IsMember({"source", "ptx", "cubin"}));
-  app.add_option("--out", options.out, "Folder for --emit, made if need be [.]")->needs(emit);
+          ->type_name("source|ptx|cubin")
+          ->check(OneOf({"source", "ptx", "cubin"}));
+  app.add_option("--out", options.out, "Folder for --emit, made if need be [.]")->type_name("DIR")->needs(emit);
 }
 
 void AddInsight(CLI::App& app, Options& options) {
   app.add_flag("--profile", options.profile, "Show the time that each stage took, from plan to launch");
-  app.add_option("--debug-dump", options.debug_dump, "Write all that is known of every kernel to a file, as JSON");
+  app.add_option("--debug-dump", options.debug_dump, "Write all that is known of every kernel to a file, as JSON")
+      ->type_name("FILE");
 }
 
 void AddOutput(CLI::App& app, Options& options) {

@@ -34,17 +34,19 @@ struct Options {
 };
 
 // One place registers each word.
-void AddProblem(CLI::App& app, Options& options);   ///< --m --n --k --batch --dtype --layout --beta --shapes
-void AddOperands(CLI::App& app, Options& options);  ///< --alpha --seed
-void AddDevice(CLI::App& app, Options& options);    ///< --device --threads
-void AddTarget(CLI::App& app, Options& options);    ///< --arch --gpu
-void AddCompiler(CLI::App& app, Options& options);  ///< --compiler --opt-level --fast-math --no-cache
-void AddCacheDir(CLI::App& app, Options& options);  ///< --cache-dir
-void AddNoJit(CLI::App& app, Options& options);     ///< --no-jit
-void AddJobs(CLI::App& app, Options& options);      ///< --jobs
-void AddEmit(CLI::App& app, Options& options);      ///< --emit --out
-void AddInsight(CLI::App& app, Options& options);   ///< --profile --debug-dump
-void AddOutput(CLI::App& app, Options& options);    ///< --json --verbose
+void AddProblem(CLI::App& app, Options& options);    ///< --m --n --k --batch --dtype --layout --beta --shapes
+void AddSeed(CLI::App& app, Options& options);       ///< --seed
+void AddOperands(CLI::App& app, Options& options);   ///< --alpha --seed
+void AddDevice(CLI::App& app, Options& options);     ///< --device --threads
+void AddTarget(CLI::App& app, Options& options);     ///< --arch --gpu
+void AddCompiler(CLI::App& app, Options& options);   ///< --compiler
+void AddCompiling(CLI::App& app, Options& options);  ///< --compiler --opt-level --fast-math --no-cache
+void AddCacheDir(CLI::App& app, Options& options);   ///< --cache-dir
+void AddNoJit(CLI::App& app, Options& options);      ///< --no-jit
+void AddJobs(CLI::App& app, Options& options);       ///< --jobs
+void AddEmit(CLI::App& app, Options& options);       ///< --emit --out
+void AddInsight(CLI::App& app, Options& options);    ///< --profile --debug-dump
+void AddOutput(CLI::App& app, Options& options);     ///< --json --verbose
 
 /// Refuses a command line without a problem.
 void RequireProblem(CLI::App& app, const Options& options);

@@ -11,7 +11,7 @@ void AddOptions(CLI::App& app, Options& options) {
   AddOperands(app, options);
   AddDevice(app, options);
   app.add_flag("--check", options.check, "Compare the result with a float64 reference; a wrong one is a failure");
-  AddCompiler(app, options);
+  AddCompiling(app, options);
   AddNoJit(app, options);
   AddCacheDir(app, options);
   AddInsight(app, options);

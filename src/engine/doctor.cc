@@ -1,10 +1,8 @@
 #include "gemmsmith/doctor.h"
 
-#include <dlfcn.h>
-
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "gemmsmith/version.h"
 #include "jit/compiler.h"
@@ -44,7 +42,7 @@ Finding Driver(Devices& devices) {
   // What the devices say of it is the better reason: it names what is missing beyond the library.
   if (const std::string status = devices.CudaStatus(); !status.empty()) {
     finding.status = finding.path.empty() ? Status::kMissing : Status::kWarning;
-    finding.remedy = status + "; needed to run on a GPU only";
+    finding.remedy = status;
   }
   return finding;
 }
@@ -58,6 +56,18 @@ std::vector<Finding> Gpus(Devices& devices) {
   return findings;
 }
 
+/// "13.0" of the line "#define CUDA_VERSION 13000"; empty if there is none.
+std::string HeaderVersion(const std::filesystem::path& header) {
+  constexpr std::string_view kDefinition = "#define CUDA_VERSION ";
+  std::ifstream file(header);
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with(kDefinition)) {
+      const int version = std::atoi(line.c_str() + kDefinition.size());
+      return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+    }
+  return "";
+}
+
 Finding Toolkit() {
   const std::string& named = Environment::Get().cuda_home;
   const std::filesystem::path home = named.empty() ? "/usr/local/cuda" : named;
@@ -65,10 +75,7 @@ Finding Toolkit() {
   if (!std::filesystem::exists(home / "include" / "cuda.h", ignored))
     return {"CUDA toolkit", Status::kMissing, "", home.string(),
             "NVRTC alone is enough to compile kernels; install the toolkit, or set CUDA_HOME, for nvcc"};
-  std::ifstream file(home / "version.json");
-  const nlohmann::json json = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
-  const auto version = nlohmann::json::json_pointer("/cuda/version");
-  return {"CUDA toolkit", Status::kOk, json.is_object() ? json.value(version, std::string()) : "", home.string(), ""};
+  return {"CUDA toolkit", Status::kOk, HeaderVersion(home / "include" / "cuda.h"), home.string(), ""};
 }
 
 template <class Open>
@@ -83,8 +90,11 @@ Finding CudaCompiler(const char* item, Open open) {
 
 Finding CacheDirectory(const CacheStats& stats) {
   Finding finding{"cache directory", Status::kOk, fmt::format("{} kernels", stats.disk_kernels), stats.directory, ""};
+  // The folder is made when there is something to keep; until then its parents tell.
+  std::filesystem::path existing = stats.directory;
   std::error_code error;
-  const std::filesystem::space_info space = std::filesystem::space(stats.directory, error);
+  while (!std::filesystem::exists(existing, error) && existing.has_relative_path()) existing = existing.parent_path();
+  const std::filesystem::space_info space = std::filesystem::space(existing, error);
   if (!error) finding.version += fmt::format(", {:.1f} GiB free", static_cast<double>(space.available) / (1 << 30));
   if (stats.directory.empty() || !stats.disk_status.empty()) {
     finding.status = Status::kWarning;
