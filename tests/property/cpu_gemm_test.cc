@@ -236,6 +236,12 @@ TEST_P(CpuGemm, LargeEnoughToBeBlockedAndSharedIsRight) {
   Check({.m = 150, .n = 64, .k = 333, .batch = 3, .packed_b = true});
 }
 
+TEST_P(CpuGemm, MoreThreadsThanTilesAreRight) {
+  for (const bool packed_b : {false, true})
+    for (const std::int64_t m : {1, 3})
+      for (const std::int64_t n : {1, 40}) Check({.m = m, .n = n, .k = 30, .packed_b = packed_b});
+}
+
 TEST_P(CpuGemm, AnEmptySumIsBetaTimesC) {
   for (const bool c_is_d : {false, true})
     for (const double beta : {0.0, 1.0, -0.5})

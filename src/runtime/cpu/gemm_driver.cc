@@ -215,6 +215,7 @@ class Call {
   /// All tiles of D in rows x columns, for the slices of A and B that `args` and the sources name.
   void RunTiles(MicroKernelArgs args, std::int64_t batch, std::int64_t pc, Range rows, Range columns, TileSource a,
                 TileSource b) const {
+    if (rows.size() == 0) return;  // More threads than tiles.
     const bool first = pc == 0;
     args.beta = first ? &beta_ : &kOne;
     const T* const c = first ? C(batch) : D(batch);
