@@ -10,8 +10,8 @@
 //
 // Config (rendered by the host) has: types A, B, D, Accumulator; kBlockM, kBlockN, kBlockK; kMicroM, kMicroN (one
 // thread's part of D); kAAlongK, kBAlongK (elements along k are contiguous); kVectorA, kVectorB, kVectorD (elements per
-// global access; extents, strides and pointers are multiples of it); kReadC. Constants are enumerators throughout: static
-// variables, even constexpr, would be kept in the cubin and loaded with it.
+// global access; extents, strides and pointers are multiples of it); kReadC. Constants are enumerators throughout:
+// static variables, even constexpr, would be kept in the cubin and loaded with it.
 
 namespace gemmsmith {
 
