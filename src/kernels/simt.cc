@@ -103,15 +103,15 @@ std::string KernelName(const GemmProblem& p, const TileConfig& config) {
 
 /// Named fields, never positions: what a constant means can be read off the source.
 std::string RenderText(const GemmProblem& p, const TileConfig& config, std::string_view entry) {
-  std::string text = "#include \"gemm_simt.cuh\"\n\nnamespace {\n\nstruct Config {\n";
+  std::string text = "#include \"gemm_simt.cuh\"\n\nstruct Config {\n";
   const auto type = [&](std::string_view name, DType dtype) {
     text += fmt::format("  using {} = {};\n", name, Info(dtype).cuda_type);
   };
   const auto number = [&](std::string_view name, int value) {
-    text += fmt::format("  static constexpr int {} = {};\n", name, value);
+    text += fmt::format("  enum : int {{ {} = {} }};\n", name, value);
   };
   const auto flag = [&](std::string_view name, bool value) {
-    text += fmt::format("  static constexpr bool {} = {};\n", name, value);
+    text += fmt::format("  enum : bool {{ {} = {} }};\n", name, value);
   };
   type("A", p.a_type), type("B", p.b_type), type("D", p.d_type), type("Accumulator", p.acc_type);
   number("kBlockM", config[kBlockM]), number("kBlockN", config[kBlockN]), number("kBlockK", config[kBlockK]);
@@ -120,7 +120,7 @@ std::string RenderText(const GemmProblem& p, const TileConfig& config, std::stri
   number("kVectorA", config[kVectorA]), number("kVectorB", config[kVectorB]), number("kVectorD", config[kVectorD]);
   flag("kReadC", p.beta != BetaClass::kZero);
   text += fmt::format(
-      "}};\n\n}}  // namespace\n\n"
+      "}};\n\n"
       "extern \"C\" __global__ void __launch_bounds__({})\n"
       "{}(const __grid_constant__ gemmsmith::SimtParams params) {{\n"
       "  gemmsmith::SimtGemm<Config>::Run(params);\n"

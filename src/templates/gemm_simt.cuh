@@ -10,16 +10,20 @@
 //
 // Config (rendered by the host) has: types A, B, D, Accumulator; kBlockM, kBlockN, kBlockK; kMicroM, kMicroN (one
 // thread's part of D); kAAlongK, kBAlongK (elements along k are contiguous); kVectorA, kVectorB, kVectorD (elements per
-// global access; extents, strides and pointers are multiples of it); kReadC.
+// global access; extents, strides and pointers are multiples of it); kReadC. Constants are enumerators throughout:
+// static variables, even constexpr, would be kept in the cubin and loaded with it.
 
 namespace gemmsmith {
 
 /// Where a thread's part of D lies. A warp is 4 threads high and 8 wide: its reads of shared memory have no conflicts.
 template <class Config>
 struct ThreadTile {
-  static constexpr int kWarpM = 4 * Config::kMicroM, kWarpN = 8 * Config::kMicroN;
-  static constexpr int kWarpsN = Config::kBlockN / kWarpN;
-  static constexpr int kThreads = Config::kBlockM / kWarpM * kWarpsN * 32;
+  enum : int {
+    kWarpM = 4 * Config::kMicroM,
+    kWarpN = 8 * Config::kMicroN,
+    kWarpsN = Config::kBlockN / kWarpN,
+    kThreads = Config::kBlockM / kWarpM * kWarpsN * 32
+  };
   static_assert(Config::kBlockM % kWarpM == 0 && Config::kBlockN % kWarpN == 0, "warps tile the block");
 
   int row, column;
@@ -35,14 +39,14 @@ struct ThreadTile {
 template <class Config>
 struct OperandA {
   using Type = typename Config::A;
-  static constexpr int kLines = Config::kBlockM, kVector = Config::kVectorA;
-  static constexpr bool kAlongK = Config::kAAlongK;
+  enum : int { kLines = Config::kBlockM, kVector = Config::kVectorA };
+  enum : bool { kAlongK = Config::kAAlongK };
 };
 template <class Config>
 struct OperandB {
   using Type = typename Config::B;
-  static constexpr int kLines = Config::kBlockN, kVector = Config::kVectorB;
-  static constexpr bool kAlongK = Config::kBAlongK;
+  enum : int { kLines = Config::kBlockN, kVector = Config::kVectorB };
+  enum : bool { kAlongK = Config::kBAlongK };
 };
 
 /// An operand's tile in shared memory, widened: (kBlockK, kLines). Padding by one 16-byte access spreads the writes of
@@ -50,7 +54,7 @@ struct OperandB {
 template <class Config, class Operand>
 struct alignas(16) SharedTile {
   using Accumulator = typename Config::Accumulator;
-  static constexpr int kPadding = 16 / sizeof(Accumulator);
+  enum : int { kPadding = 16 / sizeof(Accumulator) };
   Accumulator at[Config::kBlockK][Operand::kLines + kPadding];
 };
 
@@ -97,9 +101,11 @@ class TileLoader {
   }
 
  private:
-  static constexpr int kThreads = ThreadTile<Config>::kThreads;
-  static constexpr int kAccesses = Operand::kLines * Config::kBlockK / Operand::kVector / kThreads;
-  static constexpr int kContiguous = Operand::kAlongK ? Config::kBlockK : Operand::kLines;
+  enum : int {
+    kThreads = ThreadTile<Config>::kThreads,
+    kAccesses = Operand::kLines * Config::kBlockK / Operand::kVector / kThreads,
+    kContiguous = Operand::kAlongK ? Config::kBlockK : Operand::kLines
+  };
   static_assert(kAccesses * Operand::kVector * kThreads == Operand::kLines * Config::kBlockK, "equal shares");
   static_assert(kContiguous % Operand::kVector == 0, "no access leaves its line");
 
@@ -147,7 +153,7 @@ class SimtGemm {
   using TileB = SharedTile<Config, OperandB<Config>>;
 
  public:
-  static constexpr int kThreads = ThreadTile<Config>::kThreads;
+  enum : int { kThreads = ThreadTile<Config>::kThreads };
 
   /// The whole kernel. grid.x: tiles of D, those of one column of tiles together; grid.z: batch entries, in turns.
   __device__ static void Run(const SimtParams& params) {

@@ -94,7 +94,7 @@ TEST_F(Nvrtc, MakesGoodCodeOfEveryTile) {
     }
 }
 
-TEST_F(Nvrtc, KeepsVectorAccessesWhole) {
+TEST_F(Nvrtc, KeepsVectorAccessesWholeAndNoVariables) {
   for (BetaClass beta : {BetaClass::kZero, BetaClass::kGeneral}) {
     const KernelSource source =
         SimtSources(DType::kF32, Layout::kRowMajor, Layout::kColMajor, beta, {Isa::kCuda, 90, 'a'}).at(0);
@@ -102,6 +102,7 @@ TEST_F(Nvrtc, KeepsVectorAccessesWhole) {
     EXPECT_THAT(ptx, HasSubstr("ld.global.v4.f32"));
     EXPECT_THAT(ptx, HasSubstr("ld.shared.v4.f32"));
     EXPECT_THAT(ptx, HasSubstr("st.global.v4.b32"));
+    EXPECT_THAT(ptx, testing::Not(HasSubstr("\n.global"))) << "variables that nobody needs";
   }
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Global stores of fixed width: left to itself the compiler splits some of them. A test that runs a template on the host
-// brings its own.
+// Global stores of fixed width: left to itself the compiler splits some of them. A test that runs a template on the
+// host brings its own.
 #ifdef __CUDACC__
 
 namespace gemmsmith::ptx {
