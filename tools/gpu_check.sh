@@ -59,7 +59,8 @@ copy_nvrtc() {
 # Nothing but glibc is sure to be on the other machine.
 check_self_contained() {
   local needed
-  needed=$(objdump -p "$1" | awk '$1 == "NEEDED" && $2 !~ /^(libc|libm|libdl|librt|libpthread|ld-linux[^.]*)\.so/ { print $2 }')
+  needed=$(objdump -p "$1" | awk '$1 == "NEEDED" { print $2 }' |
+    grep -vE '^(libc|libm|libdl|librt|libpthread|ld-linux[^.]*)\.so' || true)
   [[ -z $needed ]] || die 1 "$(basename "$1") would need ${needed//$'\n'/, } on the GPU machine: link it statically"
 }
 
@@ -85,7 +86,8 @@ build_bundle() {
   toolkit=$(toolkit_folder)
   copy_nvrtc "$toolkit" "$bundle"
   if [[ $with_sanitizer == yes ]]; then
-    [[ -d $toolkit/compute-sanitizer ]] || die 1 "no compute-sanitizer in ${toolkit:-a CUDA toolkit}; install it, or leave out --with-sanitizer"
+    [[ -d $toolkit/compute-sanitizer ]] ||
+      die 1 "no compute-sanitizer in ${toolkit:-a CUDA toolkit}; install it, or leave out --with-sanitizer"
     cp -rL "$toolkit/compute-sanitizer" "$bundle/"
   fi
   mib=$(du --summarize --block-size=1M "$bundle" | cut -f1)
@@ -223,7 +225,8 @@ END
 check_gpu() {
   local before gpu=true
   bundle=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-  [[ -x $bundle/bin/gemmsmith ]] || die 2 "$bundle holds no programs: run tools/gpu_check.sh --build, and then build/gpu_check/gpu_check.sh"
+  [[ -x $bundle/bin/gemmsmith ]] ||
+    die 2 "$bundle holds no programs: run tools/gpu_check.sh --build, and then build/gpu_check/gpu_check.sh"
   mkdir -p "$out"
   out=$(cd "$out" && pwd)
   work=$(mktemp -d)

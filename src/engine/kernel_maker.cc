@@ -69,10 +69,13 @@ ArtifactStore::Hit KernelMaker::Lookup(const KernelSource& source, const Compile
                "kernel {} ({}) is not in the cache and compiling is off; key {}", source.name, ToString(source.target),
                key.digest.Hex());
   }
-  return store_->GetOrCompile(key, compiler.cheap(), [&] {
-    Notify([&](Observer& o) { o.OnMiss(key.digest.Hex()); });
-    return Compile(source, compiler, key.digest.Hex(), cancel);
-  });
+  return store_->GetOrCompile(
+      key, compiler.cheap(),
+      [&] {
+        Notify([&](Observer& o) { o.OnMiss(key.digest.Hex()); });
+        return Compile(source, compiler, key.digest.Hex(), cancel);
+      },
+      &cancel);
 }
 
 KernelMaker::Made KernelMaker::Obtain(const KernelSource& source, const CancellationToken& cancel,

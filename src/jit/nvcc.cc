@@ -161,7 +161,8 @@ class Nvcc final : public Compiler {
                                           folder.path() / "kernel.cubin",
                                           folder.path() / "kernel.cu"};
     for (std::string& option : CudaOptions(source)) arguments.push_back(std::move(option));
-    SubprocessResult result = RunSubprocess(arguments, control.timeout, [&] { return control.cancel.cancelled(); });
+    SubprocessResult result = RunSubprocess(arguments, control.timeout, [&] { return control.cancel.cancelled(); },
+                                            {"TMPDIR=" + folder.path().string()});  // what it leaves behind when killed
     if (result.cancelled) throw Fail(Code::kCancelled, "", "compile {}: cancelled", Describe(source));
     if (result.timed_out)
       ThrowCompileError(source, version_, fmt::format("took more than {} s", control.timeout.count()), result.output);

@@ -14,6 +14,8 @@ constexpr ConfigField kFields[] = {{"mr", true},  {"nr", true},  {"m_tail", true
 
 // Below it, waking a thread costs more than the thread does. In multiply-adds.
 constexpr double kWorthAThread = 1e6;
+// This many tiles of rows gain little from a B that was packed.
+constexpr int kFewTiles = 6;
 // FMA latency (cycles) of all CPUs since Skylake and Zen: fewer accumulators than twice that leave the units waiting.
 constexpr double kFmaLatency = 4;
 
@@ -33,8 +35,8 @@ double Cycles(const GemmProblem& problem, std::int64_t mr, std::int64_t nr, std:
   const auto tiles = static_cast<double>(DivideUp(problem.m, mr) * DivideUp(problem.n, nr));
   const auto k = static_cast<double>(std::max<std::int64_t>(problem.k, 1));
   constexpr double kTileCycles = 20;
-  return m * n * StepCycles(mr, vectors(nr)) + n * StepCycles(m_tail, vectors(nr)) + m * StepCycles(mr, vectors(n_tail)) +
-         StepCycles(m_tail, vectors(n_tail)) + tiles * kTileCycles / k;
+  return m * n * StepCycles(mr, vectors(nr)) + n * StepCycles(m_tail, vectors(nr)) +
+         m * StepCycles(mr, vectors(n_tail)) + StepCycles(m_tail, vectors(n_tail)) + tiles * kTileCycles / k;
 }
 
 /// B has contiguous columns, or comes packed: it can be read where it is.
@@ -43,9 +45,9 @@ bool CanBeDirect(const GemmProblem& problem) { return problem.b_layout != Layout
 /// Whether packing costs more than it gains.
 bool PrefersDirect(const GemmProblem& problem, std::int64_t mr, const DeviceSpec& spec) {
   if (!CanBeDirect(problem)) return false;
-  if (problem.m <= mr) return true;  // B is read once.
+  if (problem.m <= kFewTiles * mr) return true;  // B is hardly read twice.
   const auto size = static_cast<std::int64_t>(SizeOf(problem.a_type));
-  return (problem.m * problem.k + problem.k * problem.n) * size <= spec.l1_bytes * 3;
+  return (problem.m * problem.k + problem.k * problem.n) * size <= 2 * spec.l2_bytes;
 }
 
 void Bind(const GemmArgs& args, std::byte* bytes) {
@@ -76,10 +78,12 @@ std::string CpuFamily::WhyNot(const GemmProblem& p, const CodeTarget& target) co
     if (dtype != DType::kF32 && dtype != DType::kF64)
       return fmt::format("{}: computes f32 and f64 only; {} is {}", name(), operand, ToString(dtype));
     if (dtype != p.a_type)
-      return fmt::format("{}: all operands are of one dtype; a is {}, {} is {}", name(), ToString(p.a_type), operand, ToString(dtype));
+      return fmt::format("{}: all operands are of one dtype; a is {}, {} is {}", name(), ToString(p.a_type), operand,
+                         ToString(dtype));
   }
   if (p.acc_type != p.a_type)
-    return fmt::format("{}: sums {} in {} only, not in {}", name(), ToString(p.a_type), ToString(p.a_type), ToString(p.acc_type));
+    return fmt::format("{}: sums {} in {} only, not in {}", name(), ToString(p.a_type), ToString(p.a_type),
+                       ToString(p.acc_type));
   if (p.a_layout == Layout::kPacked) return fmt::format("{}: only b may be packed", name());
   if (p.scaling != Scaling::kNone) return fmt::format("{}: has no scaled operands", name());
   if (p.grouping != Grouping::kNone) return fmt::format("{}: has no grouped GEMM", name());
@@ -106,15 +110,19 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
   return tiles;
 }
 
-TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec, Tile tile,
-                                 int threads, bool direct) const {
+TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
+                                 Tile tile, int threads, bool direct) const {
   const auto size = static_cast<std::int64_t>(SizeOf(problem.a_type));
   const std::int64_t lanes = VectorBytes(target) / size, nr = tile.vectors * lanes;
-  // A panel of B stays in L1, a block of A in half of L2, a block of B in a share of L3.
-  const std::int64_t kc = std::clamp<std::int64_t>(RoundDown(spec.l1_bytes * 2 / 3 / (nr * size), 8), 128, 512);
+  // A block of A takes half of L2, two panels of B a good part of the rest; a block of B has a share of L3. A longer kc
+  // saves passes over D, which cost more than panels of B that L1 does not hold.
+  const std::int64_t kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 10 / (nr * size), 8), 128, 512);
   const std::int64_t mc = RoundDown(spec.l2_bytes / 2 / (kc * size), tile.rows);
-  const std::int64_t l3_share = std::clamp<std::int64_t>(spec.l3_bytes / 4, 2 << 20, 8 << 20);
-  const std::int64_t nc = RoundDown(l3_share / (kc * size), nr);
+  // Where m is small a block of B is used once: it may as well stay near.
+  const bool used_once = problem.m <= kFewTiles * tile.rows;
+  const std::int64_t b_bytes =
+      used_once ? spec.l2_bytes / 4 : std::clamp<std::int64_t>(spec.l3_bytes / 4, 2 << 20, 8 << 20);
+  const std::int64_t nc = RoundDown(b_bytes / (kc * size), nr);
 
   TileConfig config;
   config.family = name();
@@ -144,7 +152,8 @@ std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& problem, const 
   };
   add(tiles[0], threads, direct);
   if (threads > 1) add(tiles[0], 1, direct);
-  if (threads < spec.multiprocessors && worth > 0.25) add(tiles[0], std::min(spec.multiprocessors, 2 * threads), direct);
+  if (threads < spec.multiprocessors && worth > 0.25)
+    add(tiles[0], std::min(spec.multiprocessors, 2 * threads), direct);
   if (direct || CanBeDirect(problem)) add(tiles[0], threads, !direct);
   if (tiles.size() > 1) add(tiles[1], threads, direct);
   configs.push_back(configs[0]);

@@ -46,7 +46,8 @@ MicroKernelRecipe ParseRecipe(std::string_view text) {
     const auto parsed = named ? std::from_chars(word.data() + number.name.size() + 1, end, recipe.*number.value)
                               : std::from_chars_result{word.data(), std::errc::invalid_argument};
     if (parsed.ec != std::errc() || parsed.ptr != end || recipe.*number.value < 0)
-      throw Fail(Code::kInternal, "", "micro-kernel recipe \"{}\": expected {}=N, found \"{}\"", text, number.name, word);
+      throw Fail(Code::kInternal, "", "micro-kernel recipe \"{}\": expected {}=N, found \"{}\"", text, number.name,
+                 word);
   }
   if (!rest.empty()) throw Fail(Code::kInternal, "", "micro-kernel recipe \"{}\": \"{}\" is left over", text, rest);
   return recipe;

@@ -12,7 +12,7 @@ class X86 final : public CpuFamily {
  protected:
   std::span<const Tile> Tiles(const CodeTarget& target) const override {
     static constexpr Tile kAvx2[] = {{6, 2}, {12, 1}};
-    static constexpr Tile kAvx512[] = {{14, 2}, {28, 1}, {9, 3}, {6, 4}};
+    static constexpr Tile kAvx512[] = {{6, 4}, {9, 3}, {14, 2}, {28, 1}};
     if (target.version == 512) return kAvx512;
     return kAvx2;
   }

@@ -6,9 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <string_view>
 
 #include "util/log.h"
 
@@ -25,7 +27,10 @@ void Check(int error, const char* what) {
 
 class Pipe {
  public:
-  Pipe() { Check(pipe2(ends_, O_CLOEXEC | O_NONBLOCK) == 0 ? 0 : errno, "pipe"); }
+  Pipe() {
+    Check(pipe2(ends_, O_CLOEXEC) == 0 ? 0 : errno, "pipe");
+    fcntl(ends_[0], F_SETFL, O_NONBLOCK);  // the reading end alone: the child's writes must block
+  }
   Pipe(const Pipe&) = delete;
   Pipe& operator=(const Pipe&) = delete;
   ~Pipe() {
@@ -85,15 +90,28 @@ class SpawnSettings {
   posix_spawnattr_t attributes;
 };
 
+/// This process's environment with `variables` ("NAME=value") in place of those of the same names.
+std::vector<char*> Environ(const std::vector<std::string>& variables) {
+  std::vector<char*> envp;
+  for (const std::string& variable : variables) envp.push_back(const_cast<char*>(variable.c_str()));
+  for (char** inherited = environ; *inherited != nullptr; ++inherited) {
+    const std::string_view entry(*inherited), name = entry.substr(0, entry.find('=') + 1);
+    if (std::none_of(variables.begin(), variables.end(), [&](const std::string& v) { return v.starts_with(name); }))
+      envp.push_back(*inherited);
+  }
+  envp.push_back(nullptr);
+  return envp;
+}
+
 /// A child that leads a process group; both are gone at the end of its life.
 class Child {
  public:
-  Child(const std::vector<std::string>& arguments, const Pipe& pipe) {
-    std::vector<char*> argv;
+  Child(const std::vector<std::string>& arguments, const std::vector<std::string>& variables, const Pipe& pipe) {
+    std::vector<char*> argv, envp = Environ(variables);
     for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);
     const SpawnSettings settings(pipe);
-    const int error = posix_spawnp(&pid_, argv[0], &settings.actions, &settings.attributes, argv.data(), environ);
+    const int error = posix_spawnp(&pid_, argv[0], &settings.actions, &settings.attributes, argv.data(), envp.data());
     if (error != 0) throw Fail(Code::kNotFound, "", "cannot run {}: {}", arguments[0], std::strerror(error));
   }
   Child(const Child&) = delete;
@@ -125,12 +143,12 @@ class Child {
 }  // namespace
 
 SubprocessResult RunSubprocess(const std::vector<std::string>& arguments, std::chrono::milliseconds timeout,
-                               const std::function<bool()>& cancelled) {
+                               const std::function<bool()>& cancelled, const std::vector<std::string>& variables) {
   constexpr int kTickMs = 5;
   const Clock::time_point deadline = Clock::now() + timeout;
   SubprocessResult result;
   Pipe pipe;
-  Child child(arguments, pipe);
+  Child child(arguments, variables, pipe);
   pipe.CloseWriter();
   // The end of the output is not waited for: a grandchild may hold the pipe open for ever.
   for (bool open = true; !child.Exited();) {

@@ -127,7 +127,8 @@ TEST_F(CacheDisk, ABrokenEntryThatCannotBeMovedIsStillAMiss) {
     const fs::path root = dir / "cache", path = EntryPath(root, key_);
     Serve(root.string(), false);
     WriteFile(path, "broken");
-    for (const fs::path& folder : {path.parent_path(), root}) fs::permissions(folder, fs::perms::owner_read | fs::perms::owner_exec);
+    for (const fs::path& folder : {path.parent_path(), root})
+      fs::permissions(folder, fs::perms::owner_read | fs::perms::owner_exec);
     const testing::Warnings warnings;
     DiskTier tier(root.string(), 60s);
     for (int i = 0; i < 3; ++i) EXPECT_EQ(tier.Get(key_), nullptr);
@@ -138,13 +139,14 @@ TEST_F(CacheDisk, ABrokenEntryThatCannotBeMovedIsStillAMiss) {
 
 TEST_F(CacheDisk, AFileThatStopsGrowingIsNotPublished) {
   EXPECT_EQ(Await(Spawn([&] {
-    // A write beyond the limit is cut short, and the next one fails with EFBIG.
-    signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{20'000, 20'000};
-    if (setrlimit(RLIMIT_FSIZE, &limit) != 0) return false;
-    Serve((dir_ / "cache").string(), true);
-    return !HasFailure();
-  })), 0);
+              // A write beyond the limit is cut short, and the next one fails with EFBIG.
+              signal(SIGXFSZ, SIG_IGN);
+              const rlimit limit{20'000, 20'000};
+              if (setrlimit(RLIMIT_FSIZE, &limit) != 0) return false;
+              Serve((dir_ / "cache").string(), true);
+              return !HasFailure();
+            })),
+            0);
   EXPECT_TRUE(FilesBelow(dir_ / "cache/kernels").empty());
   EXPECT_TRUE(FilesBelow(dir_ / "cache/temp").empty());
   EXPECT_EQ(Serve((dir_ / "cache").string(), false), Origin::kDisk) << "works again without the limit";

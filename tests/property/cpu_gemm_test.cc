@@ -24,9 +24,9 @@ struct Case {
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << "m=" << c.m << " n=" << c.n << " k=" << c.k << " batch=" << c.batch << " layout=" << "nt"[c.a_columns]
-             << (c.packed_b ? 'p' : "nt"[c.b_columns]) << " gap=" << c.gap << " alpha=" << c.alpha << " beta=" << c.beta
-             << (c.c_is_d ? " c=d" : "") << (c.scalars_by_pointer ? " pointers" : "");
+  return out << "m=" << c.m << " n=" << c.n << " k=" << c.k << " batch=" << c.batch << " layout="
+             << "nt"[c.a_columns] << (c.packed_b ? 'p' : "nt"[c.b_columns]) << " gap=" << c.gap << " alpha=" << c.alpha
+             << " beta=" << c.beta << (c.c_is_d ? " c=d" : "") << (c.scalars_by_pointer ? " pointers" : "");
 }
 
 /// The operands of a case, filled, with D poisoned where nothing reads it.
@@ -197,8 +197,16 @@ TEST_P(CpuGemm, EveryLayoutScalarAndOutputIsRight) {
       for (const double alpha : {1.0, 0.0, -1.0, 0.5})
         for (const double beta : {0.0, 1.0, -1.0, 0.5})
           for (const bool c_is_d : {false, true})
-            Check({.m = 31, .n = 50, .k = 41, .a_columns = a_columns, .b_columns = b_columns, .gap = c_is_d ? 0 : 5,
-                   .alpha = alpha, .beta = beta, .c_is_d = c_is_d, .scalars_by_pointer = b_columns});
+            Check({.m = 31,
+                   .n = 50,
+                   .k = 41,
+                   .a_columns = a_columns,
+                   .b_columns = b_columns,
+                   .gap = c_is_d ? 0 : 5,
+                   .alpha = alpha,
+                   .beta = beta,
+                   .c_is_d = c_is_d,
+                   .scalars_by_pointer = b_columns});
 }
 
 TEST_P(CpuGemm, RandomProblemsAreRight) {
@@ -228,9 +236,16 @@ TEST_P(CpuGemm, LargeEnoughToBeBlockedAndSharedIsRight) {
   Check({.m = 150, .n = 64, .k = 333, .batch = 3, .packed_b = true});
 }
 
+TEST_P(CpuGemm, MoreThreadsThanTilesAreRight) {
+  for (const bool packed_b : {false, true})
+    for (const std::int64_t m : {1, 3})
+      for (const std::int64_t n : {1, 40}) Check({.m = m, .n = n, .k = 30, .packed_b = packed_b});
+}
+
 TEST_P(CpuGemm, AnEmptySumIsBetaTimesC) {
   for (const bool c_is_d : {false, true})
-    for (const double beta : {0.0, 1.0, -0.5}) Check({.m = 20, .n = 37, .k = 0, .gap = 2, .beta = beta, .c_is_d = c_is_d});
+    for (const double beta : {0.0, 1.0, -0.5})
+      Check({.m = 20, .n = 37, .k = 0, .gap = 2, .beta = beta, .c_is_d = c_is_d});
 }
 
 TEST_P(CpuGemm, NothingIsWrittenWhereMOrNIsZero) {

@@ -33,7 +33,8 @@ inline std::shared_ptr<const CpuKernel> MakeCpuKernel(const GemmProblem& problem
   return LoadCpuKernel(compiler->Compile(FamilyFor(target).Render(problem, config, target, {}), {}));
 }
 
-inline void LaunchOnCpu(const CpuKernel& kernel, LaunchStep step, const GemmArgs& args) {
+inline void LaunchOnCpu(const CpuKernel& kernel, const LaunchStep& prepared, const GemmArgs& args) {
+  LaunchStep step = prepared;
   step.bind(args, step.params.data());
   void* const parameters[] = {step.params.data()};
   kernel.Launch(step.grid, step.block, step.cluster, 0, parameters, {});

@@ -128,8 +128,8 @@ TEST_F(EntryFormat, KnowsItsCodecsPartsAndProcessors) {
   ExpectBroken(Forge(bytes, ptx, cubin), "its lengths do not add up");  // The same part twice.
   const std::string parts = BytesOf<std::uint32_t>(2) + cubin;
   ExpectBroken(Forge(bytes, parts, BytesOf<std::uint32_t>(~0u) + cubin), "its lengths are impossible");
-  const std::string isa = key_.text + BytesOf(Isa::kCuda);
-  ExpectBroken(Forge(bytes, isa, key_.text + '\3'), "it is for an unknown kind of processor");
+  const std::string isa = artifact.lowered_name + BytesOf(Isa::kCuda);
+  ExpectBroken(Forge(bytes, isa, artifact.lowered_name + '\3'), "it is for an unknown kind of processor");
 }
 
 TEST_F(EntryFormat, TakesRandomBytesForWhatTheyAre) {

@@ -3,7 +3,6 @@
 #include <zstd.h>
 
 #include <bit>
-#include <concepts>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -23,7 +22,7 @@ constexpr std::size_t kTrailerBytes = 16;
 constexpr int kLevel = 1;
 
 template <class T>
-concept Number = std::integral<T> || std::floating_point<T>;
+concept Number = std::is_arithmetic_v<T> || std::is_enum_v<T>;
 
 void Append(std::string& out, Number auto value) { out.append(reinterpret_cast<const char*>(&value), sizeof value); }
 void Append(std::string& out, std::string_view text) {
@@ -69,6 +68,7 @@ template <class Artifact, class Visit>
 void VisitMetadata(Artifact& artifact, const Visit& visit) {
   visit(artifact.kernel_name);
   visit(artifact.lowered_name);
+  visit(artifact.target.isa);
   visit(artifact.target.version);
   visit(artifact.target.suffix);
   visit(artifact.problem);
@@ -100,7 +100,10 @@ std::string Compress(std::string_view raw) {
   return frame;
 }
 
-bool Decompress(std::string_view frame, std::string& raw) {
+/// Of exactly `size` bytes, and the frame says so itself: before that, no memory is taken for them.
+bool Decompress(std::string_view frame, std::uint64_t size, std::string& raw) {
+  if (ZSTD_getFrameContentSize(frame.data(), frame.size()) != size) return false;
+  raw.resize(size);
   thread_local const std::unique_ptr<ZSTD_DCtx, Deleter> context(ZSTD_createDCtx());
   if (context == nullptr) throw std::bad_alloc();
   return ZSTD_decompressDCtx(context.get(), raw.data(), raw.size(), frame.data(), frame.size()) == raw.size();
@@ -118,7 +121,7 @@ bool TakeTable(Reader& reader, std::vector<PartRow>& rows) {
   for (auto count = reader.Take<std::uint32_t>(); count > 0 && reader.ok(); --count) {
     PartRow& row = rows.emplace_back();
     reader.Take(row.kind);
-    row.codec = static_cast<Codec>(reader.Take<std::uint32_t>());
+    reader.Take(row.codec);
     reader.Take(row.raw_size);
     reader.Take(row.stored_size);
     if (row.raw_size > kMaxEntryBytes - total) return false;
@@ -135,8 +138,7 @@ bool TakePart(Reader& reader, const PartRow& row, std::string& part) {
     return stored.size() == row.raw_size;
   }
   if (row.codec != Codec::kZstd) return false;
-  part.resize(row.raw_size);
-  return Decompress(stored, part);
+  return Decompress(stored, row.raw_size, part);
 }
 
 }  // namespace
@@ -146,7 +148,6 @@ std::optional<std::string> EncodeEntry(const CacheKey& key, const Artifact& arti
   std::string out(kMagic);
   Append(out, kEntryFormatVersion);
   Append(out, std::string_view(key.text));
-  Append(out, static_cast<std::uint8_t>(artifact.target.isa));
   VisitMetadata(artifact, [&out]<class T>(const T& field) {
     if constexpr (std::is_same_v<T, std::string>)
       Append(out, std::string_view(field));
@@ -159,7 +160,7 @@ std::optional<std::string> EncodeEntry(const CacheKey& key, const Artifact& arti
     const std::string frame = codec == Codec::kZstd ? Compress(data) : "";
     const std::string& stored = frame.empty() ? data : frame;
     Append(out, std::string_view(kind));
-    Append(out, static_cast<std::uint32_t>(frame.empty() ? Codec::kRaw : Codec::kZstd));
+    Append(out, frame.empty() ? Codec::kRaw : Codec::kZstd);
     Append(out, static_cast<std::uint64_t>(data.size()));
     Append(out, static_cast<std::uint64_t>(stored.size()));
     payload += stored;
@@ -196,10 +197,8 @@ Entry DecodeEntry(std::string_view bytes) {
   Entry entry;
   Artifact& artifact = entry.artifact;
   reader.Take(entry.key_text);
-  const auto isa = reader.Take<std::uint8_t>();
-  if (isa > static_cast<std::uint8_t>(Isa::kCuda)) return Broken("it is for an unknown kind of processor");
-  artifact.target.isa = static_cast<Isa>(isa);
   VisitMetadata(artifact, [&reader](auto& field) { reader.Take(field); });
+  if (artifact.target.isa > Isa::kCuda) return Broken("it is for an unknown kind of processor");
   std::vector<PartRow> rows;
   if (!TakeTable(reader, rows)) return Broken("its lengths are impossible");
   for (const PartRow& row : rows)

@@ -16,8 +16,8 @@ class Avx2Tile final : public TileEmitter {
  public:
   Avx2Tile(Assembler& assembler, const RegisterTile& tile) : TileEmitter(assembler, tile, kVectorBytes) {
     if ((tile.rows + 1) * tile.vectors > kBroadcast)
-      throw Fail(Code::kUnsupported, "", "avx2: a tile of {} rows by {} vectors needs more than {} registers", tile.rows,
-                 tile.vectors, kMask + 1);
+      throw Fail(Code::kUnsupported, "", "avx2: a tile of {} rows by {} vectors needs more than {} registers",
+                 tile.rows, tile.vectors, kMask + 1);
   }
 
  private:
@@ -41,7 +41,8 @@ class Avx2Tile final : public TileEmitter {
   void LoadB(int vector, const Mem& b) override { Load(B(vector), vector, b); }
   void MultiplyRow(int row, const Mem& a) override {
     as_.emit(Broadcast(), ymm(kBroadcast), a);
-    for (int vector = 0; vector < tile_.vectors; ++vector) as_.emit(Fma(), Acc(row, vector), B(vector), ymm(kBroadcast));
+    for (int vector = 0; vector < tile_.vectors; ++vector)
+      as_.emit(Fma(), Acc(row, vector), B(vector), ymm(kBroadcast));
   }
   void LoadScalar(const Mem& scalar) override { as_.emit(Broadcast(), B(0), scalar); }
   void ScaleRow(int row) override {

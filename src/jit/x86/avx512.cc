@@ -9,14 +9,14 @@ using namespace asmjit::x86;
 
 constexpr int kVectorBytes = 64, kRegisters = 32;
 
-/// Registers: the accumulators, then the vectors of B, then one broadcast of A where it serves several vectors. A tile one
-/// vector wide takes A as an embedded broadcast: one instruction per product.
+/// Registers: the accumulators, then the vectors of B, then one broadcast of A where it serves several vectors. A tile
+/// one vector wide takes A as an embedded broadcast: one instruction per product.
 class Avx512Tile final : public TileEmitter {
  public:
   Avx512Tile(Assembler& assembler, const RegisterTile& tile) : TileEmitter(assembler, tile, kVectorBytes) {
     if ((tile.rows + 1) * tile.vectors + (tile.vectors > 1 ? 1 : 0) > kRegisters)
-      throw Fail(Code::kUnsupported, "", "avx512: a tile of {} rows by {} vectors needs more than {} registers", tile.rows,
-                 tile.vectors, kRegisters);
+      throw Fail(Code::kUnsupported, "", "avx512: a tile of {} rows by {} vectors needs more than {} registers",
+                 tile.rows, tile.vectors, kRegisters);
   }
 
  private:
@@ -46,7 +46,9 @@ class Avx512Tile final : public TileEmitter {
     for (int vector = 0; vector < tile_.vectors; ++vector)
       as_.emit(Pick(Inst::kIdVmulps, Inst::kIdVmulpd), Acc(row, vector), Acc(row, vector), B(0));
   }
-  void AddC(int row, int vector, const Mem& c) override { Masked(vector, false).emit(Fma(), Acc(row, vector), B(0), c); }
+  void AddC(int row, int vector, const Mem& c) override {
+    Masked(vector, false).emit(Fma(), Acc(row, vector), B(0), c);
+  }
   void Store(int row, int vector, const Mem& d) override { Masked(vector, false).emit(Move(), d, Acc(row, vector)); }
 
   /// The next instruction leaves the columns beyond the tail alone; memory there is not touched.

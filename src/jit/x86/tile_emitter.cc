@@ -22,9 +22,8 @@ constexpr int kRowsPerBase = 5;
 const Gp kBases[] = {rax, r11, rbx, rbp, r12, r13};
 constexpr int kScratchBases = 2;  // The first of kBases need not be saved for the caller.
 const Gp kArgs = rdi, kB = rsi, kBRow = rdx, kK = rcx, kARow = r8, kARow3 = r9, kACol = r10, kBAhead = r14;
-constexpr int kPrefetchSteps = 8;          // Rows of an unpacked B ahead.
-constexpr int kPrefetchPackedBytes = 1024;  // Of a packed A.
-constexpr int kShortK = 24;                // Below it, prefetching D costs more than it hides.
+constexpr int kPrefetchSteps = 8;  // Rows of an unpacked B ahead.
+constexpr int kShortK = 24;        // Below it, prefetching D costs more than it hides.
 
 Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
 
@@ -115,12 +114,9 @@ void TileEmitter::EmitLoop(Rows rows) {
 
 void TileEmitter::EmitStep(Rows rows) {
   for (int vector = 0; vector < tile_.vectors; ++vector) LoadB(vector, ptr(kB, vector * vector_bytes_));
-  if (rows == Rows::kAdjacent) {
-    as_.prefetcht0(ptr(kBases[0], kPrefetchPackedBytes));
-  } else if (tile_.vectors > 1) {
-    for (int vector = 0; vector < tile_.vectors; ++vector)
-      as_.prefetcht0(ptr(kB, kBAhead, 0, vector * vector_bytes_));
-  }
+  // The hardware follows a packed A and B by itself, but not the rows of an unpacked B, each on a page of its own.
+  if (rows == Rows::kStrided && tile_.vectors > 1)
+    for (int vector = 0; vector < tile_.vectors; ++vector) as_.prefetcht0(ptr(kB, kBAhead, 0, vector * vector_bytes_));
   for (int row = 0; row < tile_.rows; ++row) MultiplyRow(row, AddressOfA(rows, row));
   as_.add(kB, kBRow);
   const int moving = rows == Rows::kAdjacent ? 1 : bases();
@@ -132,11 +128,16 @@ Mem TileEmitter::AddressOfA(Rows rows, int row) const {
   if (rows == Rows::kAdjacent) return Mem(kBases[0], row * element_bytes(), size);
   const Gp base = kBases[row / kRowsPerBase];
   switch (row % kRowsPerBase) {
-    case 0: return Mem(base, 0, size);
-    case 1: return Mem(base, kARow, 0, 0, size);
-    case 2: return Mem(base, kARow, 1, 0, size);
-    case 3: return Mem(base, kARow3, 0, 0, size);
-    default: return Mem(base, kARow, 2, 0, size);
+    case 0:
+      return Mem(base, 0, size);
+    case 1:
+      return Mem(base, kARow, 0, 0, size);
+    case 2:
+      return Mem(base, kARow, 1, 0, size);
+    case 3:
+      return Mem(base, kARow3, 0, 0, size);
+    default:
+      return Mem(base, kARow, 2, 0, size);
   }
 }
 

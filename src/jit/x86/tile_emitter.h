@@ -34,8 +34,8 @@ class TileEmitter {
   virtual void LoadB(int vector, const Mem& b) = 0;
   /// Accumulators of `row` += the element at `a` * the vectors of B.
   virtual void MultiplyRow(int row, const Mem& a) = 0;
-  virtual void LoadScalar(const Mem& scalar) = 0;  ///< alpha or beta, into every lane of a register.
-  virtual void ScaleRow(int row) = 0;              ///< Accumulators *= the scalar.
+  virtual void LoadScalar(const Mem& scalar) = 0;            ///< alpha or beta, into every lane of a register.
+  virtual void ScaleRow(int row) = 0;                        ///< Accumulators *= the scalar.
   virtual void AddC(int row, int vector, const Mem& c) = 0;  ///< Accumulator += the scalar * C.
   virtual void Store(int row, int vector, const Mem& d) = 0;
 

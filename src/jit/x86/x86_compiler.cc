@@ -21,8 +21,10 @@ class RecipeCompiler : public Compiler {
 
   Artifact Compile(const KernelSource& source, const CompileControl& control) const override {
     if (!Supports(source.target))
-      throw Fail(Code::kUnsupported, "", "{}: cannot compile \"{}\" for {}", name_, source.name, ToString(source.target));
-    if (control.cancel.cancelled()) throw Fail(Code::kCancelled, "", "{}: compile of \"{}\" cancelled", name_, source.name);
+      throw Fail(Code::kUnsupported, "", "{}: cannot compile \"{}\" for {}", name_, source.name,
+                 ToString(source.target));
+    if (control.cancel.cancelled())
+      throw Fail(Code::kCancelled, "", "{}: compile of \"{}\" cancelled", name_, source.name);
     const auto start = std::chrono::steady_clock::now();
     Artifact artifact;
     Make(ParseRecipe(source.text), source.target, artifact);

@@ -26,7 +26,9 @@ class CpuEvent final : public Event {
 MemoryPool::Source HostMemory() {
   constexpr std::size_t kAlignment = 256;
   return {"host",
-          [](std::size_t bytes) { return std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment); },
+          [](std::size_t bytes) {
+            return std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+          },
           [](void* pointer, std::size_t) { std::free(pointer); }};
 }
 

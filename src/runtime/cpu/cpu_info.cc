@@ -24,8 +24,8 @@ constexpr CodeTarget kPortable{Isa::kPortable, 0, 0}, kAvx2{Isa::kX86, 2, 0}, kA
 #if defined(__x86_64__)
 bool HasAvx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool HasAvx512() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl");
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
 /// "AMD EPYC 9575F 64-Core Processor".
@@ -108,8 +108,9 @@ int CgroupCpus() {
 
 int CountCores() {
   cpu_set_t set;
-  const int allowed = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
-                                                                    : static_cast<int>(std::thread::hardware_concurrency());
+  const int allowed = sched_getaffinity(0, sizeof(set), &set) == 0
+                          ? CPU_COUNT(&set)
+                          : static_cast<int>(std::thread::hardware_concurrency());
   const int quota = CgroupCpus();
   return std::max(1, quota > 0 ? std::min(allowed, quota) : allowed);
 }
@@ -141,7 +142,8 @@ DeviceSpec ReadSpec() {
   spec.f64_flops_per_clock = spec.f32_flops_per_clock / 2;
   // One core draws 15 GB/s or more from any DRAM of today; sockets saturate at a few hundred.
   spec.memory_gbps = std::min(15.0 * spec.multiprocessors, 300.0);
-  spec.memory_gib = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 30);
+  spec.memory_gib =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 30);
   if (const auto bytes = CacheBytes(1)) spec.l1_bytes = bytes;
   if (const auto bytes = CacheBytes(2)) spec.l2_bytes = bytes;
   spec.l3_bytes = CacheBytes(3);

@@ -11,10 +11,11 @@ namespace gemmsmith {
 std::vector<std::string> CpuFeatures();
 /// Targets whose code this CPU runs, best first, within Environment::cpu_isa. Ends with "portable".
 const std::vector<CodeTarget>& CpuTargets();
-/// Threads that a kernel uses by default: Environment::num_threads, else the cores this process may use, by affinity and
-/// cgroup quota.
+/// Threads that a kernel uses by default: Environment::num_threads, else the cores this process may use, by affinity
+/// and cgroup quota.
 int CpuThreads();
-/// The CPU as the cost model sees it. Clock: measured. Caches: as the kernel of the system reports them. Bandwidth: a guess.
+/// The CPU as the cost model sees it. Clock: measured. Caches: as the kernel of the system reports them. Bandwidth: a
+/// guess.
 const DeviceSpec& CpuSpec();
 
 }  // namespace gemmsmith

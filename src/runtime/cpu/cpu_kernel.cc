@@ -14,7 +14,8 @@ namespace {
 
 class LoadedKernel final : public CpuKernel {
  public:
-  LoadedKernel(const Artifact& artifact, ExecutableMemory code, const MicroKernelSet& entries, const MicroKernelRecipe& recipe)
+  LoadedKernel(const Artifact& artifact, ExecutableMemory code, const MicroKernelSet& entries,
+               const MicroKernelRecipe& recipe)
       : name_(artifact.kernel_name),
         resources_(artifact.resources),
         code_(std::move(code)),
@@ -32,8 +33,8 @@ class LoadedKernel final : public CpuKernel {
                  "{}: launched with {} arguments on a grid of {}x{}x{}", name_, args.size(), grid.x, grid.y, grid.z);
     const auto& params = *static_cast<const CpuGemmParams*>(args[0]);
     if (!Fits(params)) [[unlikely]]
-      throw Fail(Code::kInternal, "", "{}: made for \"{}\", launched for m={} with mr={} nr={}", name_, ToString(recipe_),
-                 params.m, params.mr, params.nr);
+      throw Fail(Code::kInternal, "", "{}: made for \"{}\", launched for m={} with mr={} nr={}", name_,
+                 ToString(recipe_), params.m, params.mr, params.nr);
     RunGemm(entries_, params);
   }
 
@@ -54,7 +55,9 @@ class LoadedKernel final : public CpuKernel {
 
 MicroKernelSet EntriesOf(const MicroKernelHeader& header, const std::byte* code) {
   const auto entry = [&](int i) {
-    return header.entries[i] == 0 ? nullptr : reinterpret_cast<MicroKernel>(reinterpret_cast<std::uintptr_t>(code + header.entries[i]));
+    return header.entries[i] == 0
+               ? nullptr
+               : reinterpret_cast<MicroKernel>(reinterpret_cast<std::uintptr_t>(code + header.entries[i]));
   };
   return {entry(0), entry(1), entry(2), entry(3)};
 }
@@ -79,12 +82,14 @@ std::shared_ptr<const CpuKernel> LoadCpuKernel(const Artifact& artifact) {
   if (std::find(targets.begin(), targets.end(), artifact.target) == targets.end())
     throw Fail(Code::kDevice, "", "cpu: {} is code for {}, which this CPU does not run", artifact.kernel_name,
                ToString(artifact.target));
-  if (const auto part = artifact.parts.find("x86"); part != artifact.parts.end()) return LoadX86(artifact, part->second);
+  if (const auto part = artifact.parts.find("x86"); part != artifact.parts.end())
+    return LoadX86(artifact, part->second);
   if (const auto part = artifact.parts.find("builtin"); part != artifact.parts.end()) {
     const MicroKernelRecipe recipe = ParseRecipe(part->second);
     return std::make_shared<LoadedKernel>(artifact, ExecutableMemory(), FindPortableKernels(recipe), recipe);
   }
-  throw Fail(Code::kDevice, "", "cpu: the artifact of {} has neither part \"x86\" nor \"builtin\"", artifact.kernel_name);
+  throw Fail(Code::kDevice, "", "cpu: the artifact of {} has neither part \"x86\" nor \"builtin\"",
+             artifact.kernel_name);
 }
 
 }  // namespace gemmsmith

@@ -8,8 +8,8 @@
 
 namespace gemmsmith {
 
-/// Loads the part "x86" or "builtin" of an artifact. Kernel::Launch takes one argument, a CpuGemmParams, and returns when
-/// D is complete. Throws kDevice where this CPU cannot run the code, or the part is not whole.
+/// Loads the part "x86" or "builtin" of an artifact. Kernel::Launch takes one argument, a CpuGemmParams, and returns
+/// when D is complete. Throws kDevice where this CPU cannot run the code, or the part is not whole.
 class CpuKernel;
 std::shared_ptr<const CpuKernel> LoadCpuKernel(const Artifact& artifact);
 

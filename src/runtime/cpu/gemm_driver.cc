@@ -10,6 +10,8 @@
 namespace gemmsmith {
 namespace {
 
+constexpr std::int64_t kLine = 64;  // Bytes of a cache line.
+
 std::int64_t DivideUp(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 std::int64_t RoundUp(std::int64_t x, std::int64_t granule) { return DivideUp(x, granule) * granule; }
 
@@ -62,7 +64,14 @@ Grid ChooseGrid(const CpuGemmParams& p, int threads) {
 struct TileSource {
   const std::byte* first;
   std::int64_t step;
+  bool is_panel;  ///< Packed: a tile is contiguous.
 };
+
+/// Into L2. Returns the line after the last.
+inline const std::byte* PrefetchLines(const std::byte* from, std::int64_t lines) {
+  for (; lines > 0; --lines, from += kLine) __builtin_prefetch(from, 0, 2);
+  return from;
+}
 
 template <class T>
 class Call {
@@ -70,8 +79,10 @@ class Call {
   Call(const MicroKernelSet& kernels, const CpuGemmParams& params)
       : kernels_(kernels),
         p_(params),
-        alpha_(params.alpha_pointer != nullptr ? *static_cast<const T*>(params.alpha_pointer) : static_cast<T>(params.alpha)),
-        beta_(params.beta_pointer != nullptr ? *static_cast<const T*>(params.beta_pointer) : static_cast<T>(params.beta)) {}
+        alpha_(params.alpha_pointer != nullptr ? *static_cast<const T*>(params.alpha_pointer)
+                                               : static_cast<T>(params.alpha)),
+        beta_(params.beta_pointer != nullptr ? *static_cast<const T*>(params.beta_pointer)
+                                             : static_cast<T>(params.beta)) {}
 
   void Run() {
     if (p_.k == 0) return ScaleC();
@@ -84,8 +95,8 @@ class Call {
 
   /// One thread's view of the packed path.
   struct Workplace {
-    T* a;        ///< (mc / mr, kc, mr)
-    T* b[2];     ///< (nc / nr, kc, nr); two where a group shares them.
+    T* a;     ///< (mc / mr, kc, mr)
+    T* b[2];  ///< (nc / nr, kc, nr); two where a group shares them.
     Barrier* barrier;
     int m_index;
   };
@@ -123,7 +134,8 @@ class Call {
     constexpr std::int64_t kPage = 4096;
     a_bytes_ = RoundUp(mc_ * kc_ * kSize, kPage);
     b_bytes_ = p_.packed_b ? 0 : RoundUp(nc_ * kc_ * kSize, kPage);
-    memory_ = scratch.Memory(static_cast<std::size_t>(grid_.threads() * a_bytes_ + grid_.groups() * copies_ * b_bytes_));
+    memory_ =
+        scratch.Memory(static_cast<std::size_t>(grid_.threads() * a_bytes_ + grid_.groups() * copies_ * b_bytes_));
   }
 
   void RunPart(int index) const {
@@ -148,8 +160,9 @@ class Call {
     for (std::int64_t batch = batches.begin; batch < batches.end; ++batch) {
       for (std::int64_t pc = 0; pc < p_.k; pc += p_.kc) {
         args.k = std::min<std::int64_t>(p_.kc, p_.k - pc);
-        const TileSource a{Bytes(A(batch) + rows.begin * p_.a_row + pc * p_.a_col), p_.mr * args.a_row};
-        RunTiles(args, batch, pc, rows, columns, a, p_.packed_b ? PackedB(batch, columns.begin, pc) : UnpackedB(batch, columns.begin, pc));
+        const TileSource a{Bytes(A(batch) + rows.begin * p_.a_row + pc * p_.a_col), p_.mr * args.a_row, false};
+        RunTiles(args, batch, pc, rows, columns, a,
+                 p_.packed_b ? PackedB(batch, columns.begin, pc) : UnpackedB(batch, columns.begin, pc));
       }
     }
   }
@@ -168,7 +181,8 @@ class Call {
           args.k = std::min(kc_, p_.k - pc);
           // Whoever passes the barrier of a step has left the step before: its copy of B may be written again.
           T* const packed_b = place.b[step % 2];
-          const TileSource b = p_.packed_b ? PackedB(batch, jc, pc) : TileSource{Bytes(packed_b), p_.nr * args.k * kSize};
+          const TileSource b =
+              p_.packed_b ? PackedB(batch, jc, pc) : TileSource{Bytes(packed_b), p_.nr * args.k * kSize, true};
           if (!p_.packed_b) {
             PackB(packed_b, batch, block, {pc, pc + args.k}, place.m_index);
             if (grid_.m_parts > 1) place.barrier->Wait(static_cast<std::uint32_t>(grid_.m_parts));
@@ -176,7 +190,7 @@ class Call {
           for (std::int64_t ic = rows.begin; ic < rows.end; ic += mc_) {
             const Range strip{ic, std::min(ic + mc_, rows.end)};
             if (!a_stays || jc == columns.begin) PackA(place.a, batch, strip, {pc, pc + args.k});
-            RunTiles(args, batch, pc, strip, block, {Bytes(place.a), p_.mr * args.k * kSize}, b);
+            RunTiles(args, batch, pc, strip, block, {Bytes(place.a), p_.mr * args.k * kSize, true}, b);
           }
         }
       }
@@ -201,21 +215,26 @@ class Call {
   /// All tiles of D in rows x columns, for the slices of A and B that `args` and the sources name.
   void RunTiles(MicroKernelArgs args, std::int64_t batch, std::int64_t pc, Range rows, Range columns, TileSource a,
                 TileSource b) const {
+    if (rows.size() == 0) return;  // More threads than tiles.
     const bool first = pc == 0;
     args.beta = first ? &beta_ : &kOne;
     const T* const c = first ? C(batch) : D(batch);
     const std::int64_t c_row = first ? p_.c_row : p_.d_row;
     args.c_row = c_row * kSize;
     args.b = b.first;
+    // While one panel is worked on, the next comes nearer, some lines per tile.
+    const std::int64_t lines = b.is_panel ? DivideUp(args.b_row * args.k, kLine * DivideUp(rows.size(), p_.mr)) : 0;
     for (std::int64_t j = columns.begin; j < columns.end; j += p_.nr) {
       args.columns = std::min<std::int64_t>(p_.nr, p_.n - j);
       const bool whole = args.columns == p_.nr;
       const MicroKernel full = whole ? kernels_.full_full : kernels_.full_last;
       const MicroKernel last = whole ? kernels_.last_full : kernels_.last_last;
       args.a = a.first;
+      const std::byte* next_panel = Bytes(args.b) + b.step;
       for (std::int64_t i = rows.begin; i < rows.end; i += p_.mr) {
         args.c = c + i * c_row + j;
         args.d = D(batch) + i * p_.d_row + j;
+        next_panel = PrefetchLines(next_panel, lines);
         (p_.m - i >= p_.mr ? full : last)(&args);
         args.a = Bytes(args.a) + a.step;
       }
@@ -230,11 +249,11 @@ class Call {
     return args;
   }
   TileSource UnpackedB(std::int64_t batch, std::int64_t j, std::int64_t pc) const {
-    return {Bytes(B(batch) + pc * p_.b_row + j), p_.nr * kSize};
+    return {Bytes(B(batch) + pc * p_.b_row + j), p_.nr * kSize, false};
   }
   /// `j` is a multiple of nr, or the parts of a packed B would start inside a panel.
   TileSource PackedB(std::int64_t batch, std::int64_t j, std::int64_t pc) const {
-    return {Bytes(B(batch) + j * p_.k + pc * p_.nr), p_.nr * p_.k * kSize};
+    return {Bytes(B(batch) + j * p_.k + pc * p_.nr), p_.nr * p_.k * kSize, true};
   }
   static const std::byte* Bytes(const void* p) { return static_cast<const std::byte*>(p); }
   const T* A(std::int64_t batch) const { return static_cast<const T*>(p_.a) + batch * p_.batch_a; }

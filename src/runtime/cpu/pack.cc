@@ -88,8 +88,8 @@ struct Avx2<double> {
 
 /// Slices that are contiguous in the source.
 template <class T>
-GEMMSMITH_AVX2 void CopySlices(const T* source, std::int64_t k_stride, std::int64_t width, std::int64_t panel, std::int64_t k,
-                               T* packed) {
+GEMMSMITH_AVX2 void CopySlices(const T* source, std::int64_t k_stride, std::int64_t width, std::int64_t panel,
+                               std::int64_t k, T* packed) {
   using V = Avx2<T>;
   const bool full = width == panel && width >= V::kLanes;
   for (std::int64_t p = 0; p < k; ++p, source += k_stride, packed += panel) {
@@ -105,31 +105,32 @@ GEMMSMITH_AVX2 void CopySlices(const T* source, std::int64_t k_stride, std::int6
   }
 }
 
-/// Slices that lie across the source. Blocks of a row go from the last to the first, because a whole vector stored at the
-/// end of a row spills into the next one, which is written later; only the last slices have no next row.
+/// Slices that lie across the source: strips of kLanes lines, each read from end to end, so that few streams are open
+/// at once. Strips go from the last to the first, because a whole vector stored at the end of a slice spills into the
+/// next one, where an earlier strip is still to come; only the very last slice has no next one.
 template <class T>
 GEMMSMITH_AVX2 void TransposeSlices(const T* source, std::int64_t width_stride, std::int64_t width, std::int64_t panel,
                                     std::int64_t k, T* packed) {
   using V = Avx2<T>;
   constexpr int kLanes = V::kLanes;
-  std::int64_t p = 0;
-  for (; p + kLanes <= k; p += kLanes) {
-    for (std::int64_t i = (panel - 1) / kLanes * kLanes; i >= 0; i -= kLanes) {
-      typename V::Vector rows[kLanes];
-      const T* const corner = source + i * width_stride + p;
-      for (int r = 0; r < kLanes; ++r) rows[r] = i + r < width ? V::Load(corner + r * width_stride) : V::Zero();
-      V::Transpose(rows);
+  const std::int64_t whole = k / kLanes * kLanes;
+  for (std::int64_t i = (panel - 1) / kLanes * kLanes; i >= 0; i -= kLanes) {
+    const bool spills = i + kLanes > panel;
+    for (std::int64_t p = 0; p < whole; p += kLanes) {
+      typename V::Vector lines[kLanes];
+      for (int r = 0; r < kLanes; ++r)
+        lines[r] = i + r < width ? V::Load(source + (i + r) * width_stride + p) : V::Zero();
+      V::Transpose(lines);
       T* const to = packed + p * panel + i;
-      const bool spill_is_safe = i + kLanes <= panel || p + kLanes < k;
       for (int r = 0; r < kLanes; ++r) {
-        if (spill_is_safe)
-          V::Store(to + r * panel, rows[r]);
+        if (spills && p + r + 1 == k)
+          V::StoreFirst(to + r * panel, lines[r], panel - i);
         else
-          V::StoreFirst(to + r * panel, rows[r], panel - i);
+          V::Store(to + r * panel, lines[r]);
       }
     }
   }
-  PackPanelPortable(source + p, width_stride, std::int64_t{1}, width, panel, k - p, packed + p * panel);
+  PackPanelPortable(source + whole, width_stride, std::int64_t{1}, width, panel, k - whole, packed + whole * panel);
 }
 
 template <class T>
@@ -155,8 +156,10 @@ PackPanel<T> FindPackPanel() {
   return PackPanelPortable<T>;
 }
 
-template void PackPanelPortable(const float*, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, float*);
-template void PackPanelPortable(const double*, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, double*);
+template void PackPanelPortable(const float*, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
+                                float*);
+template void PackPanelPortable(const double*, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
+                                double*);
 template PackPanel<float> FindPackPanel();
 template PackPanel<double> FindPackPanel();
 

@@ -26,7 +26,7 @@ template <class T>
 using Slice = std::array<typename VectorOf<T>::Type, kVectors>;  // (nr)
 
 template <class T>
-constexpr int kColumns = static_cast<int>(kVectors * kVectorBytes / sizeof(T));
+constexpr int kColumns = static_cast<int>(kVectors* kVectorBytes / sizeof(T));
 
 const std::byte* Bytes(const void* p) { return static_cast<const std::byte*>(p); }
 
@@ -63,8 +63,8 @@ void Multiply(const MicroKernelArgs* args) {
 
 template <class T, bool kWhole>
 MicroKernel ForRows(int rows) {
-  static constexpr std::array<MicroKernel, kMaxRows + 1> kKernels = {nullptr, Multiply<T, 1, kWhole>, Multiply<T, 2, kWhole>,
-                                                                     Multiply<T, 3, kWhole>, Multiply<T, 4, kWhole>};
+  static constexpr std::array<MicroKernel, kMaxRows + 1> kKernels = {
+      nullptr, Multiply<T, 1, kWhole>, Multiply<T, 2, kWhole>, Multiply<T, 3, kWhole>, Multiply<T, 4, kWhole>};
   return kKernels[rows];
 }
 

@@ -21,7 +21,8 @@ std::byte* Scratch::Memory(std::size_t bytes) {
     Release();
     const std::size_t rounded = (bytes + kHugePage - 1) / kHugePage * kHugePage;
     void* const memory = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw Fail(Code::kOutOfMemory, "", "cpu: no {} bytes of memory to pack operands", rounded);
+    if (memory == MAP_FAILED)
+      throw Fail(Code::kOutOfMemory, "", "cpu: no {} bytes of memory to pack operands", rounded);
     madvise(memory, rounded, MADV_HUGEPAGE);  // A wish: ordinary pages work too.
     memory_ = memory;
     bytes_ = rounded;

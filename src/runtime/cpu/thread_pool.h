@@ -35,7 +35,8 @@ class ThreadPool {
       if (threads == 1)
         task(0);
       else
-        pool_.Dispatch(threads, [](void* context, int index) { (*static_cast<Task*>(context))(index); }, &task);
+        pool_.Dispatch(
+            threads, [](void* context, int index) { (*static_cast<Task*>(context))(index); }, &task);
     }
 
    private:
@@ -59,8 +60,8 @@ class ThreadPool {
   void Dispatch(int threads, Function function, void* context);
   void WorkerLoop(int index, Worker& worker);
 
-  std::mutex in_use_;            // Held by the caller whose task runs.
-  std::deque<Worker> workers_;   // Guarded by in_use_; a worker itself uses its own element only.
+  std::mutex in_use_;           // Held by the caller whose task runs.
+  std::deque<Worker> workers_;  // Guarded by in_use_; a worker itself uses its own element only.
   alignas(64) std::atomic<std::uint32_t> running_{0};
 };
 

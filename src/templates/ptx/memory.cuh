@@ -13,11 +13,11 @@ __device__ __forceinline__ void StoreGlobal(void* to, const T& value) {
   const unsigned long long address = __cvta_generic_to_global(to);
   if constexpr (kBytes == 2) {
     unsigned short bits;
-    __builtin_memcpy(&bits, &value, 2);
+    memcpy(&bits, &value, 2);
     asm volatile("st.global.b16 [%0], %1;" ::"l"(address), "h"(bits) : "memory");
   } else {
     unsigned words[kBytes / 4];
-    __builtin_memcpy(words, &value, kBytes);
+    memcpy(words, &value, kBytes);
     if constexpr (kBytes == 4) {
       asm volatile("st.global.b32 [%0], %1;" ::"l"(address), "r"(words[0]) : "memory");
     } else if constexpr (kBytes == 8) {

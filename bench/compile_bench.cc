@@ -1,0 +1,58 @@
+// How long a kernel takes to compile, from rendered source to checked cubin.
+
+#include <benchmark/benchmark.h>
+
+#include <memory>
+
+#include "gemmsmith/error.h"
+#include "jit/compiler.h"
+#include "kernels/family.h"
+
+namespace gemmsmith {
+
+const KernelFamily& SimtFamily();
+
+namespace {
+
+KernelSource SimtSource(DType dtype, const CodeTarget& target) {
+  GemmProblem p;
+  p.m = p.n = p.k = 4096;
+  p.lda = p.ldb = p.ldc = p.ldd = 4096;
+  p.a_type = p.b_type = p.c_type = p.d_type = dtype;
+  p.acc_type = dtype == DType::kF64 ? DType::kF64 : DType::kF32;
+  p.beta = BetaClass::kGeneral;
+  p.alignment = 4;
+  DeviceSpec spec;
+  spec.multiprocessors = 132;
+  return SimtFamily().Render(p, SimtFamily().Candidates(p, target, spec).at(0), target, {});
+}
+
+void BM_Compile(benchmark::State& state, std::shared_ptr<const Compiler> (*open)(), DType dtype, CodeTarget target) {
+  std::shared_ptr<const Compiler> compiler;
+  try {
+    compiler = open();
+  } catch (const Error& error) {
+    return state.SkipWithError(error.what());
+  }
+  if (!compiler->Supports(target)) return state.SkipWithError("the compiler does not know the target");
+  const KernelSource source = SimtSource(dtype, target);
+  std::size_t bytes = 0;
+  for (auto _ : state) bytes = compiler->Compile(source, {}).parts.at("cubin").size();
+  state.counters["cubin_bytes"] = static_cast<double>(bytes);
+}
+
+#define GEMMSMITH_COMPILE_BENCH(compiler, type, arch, ...)                                                       \
+  BENCHMARK_CAPTURE(BM_Compile, compiler##_simt_##type##_##arch, Open##compiler, ParseDType(#type), __VA_ARGS__) \
+      ->Unit(benchmark::kMillisecond)                                                                            \
+      ->UseRealTime()
+GEMMSMITH_COMPILE_BENCH(Nvrtc, f32, sm_80, CodeTarget{Isa::kCuda, 80, 0});
+GEMMSMITH_COMPILE_BENCH(Nvrtc, f32, sm_90a, CodeTarget{Isa::kCuda, 90, 'a'});
+GEMMSMITH_COMPILE_BENCH(Nvrtc, f64, sm_90a, CodeTarget{Isa::kCuda, 90, 'a'});
+GEMMSMITH_COMPILE_BENCH(Nvrtc, f16, sm_90a, CodeTarget{Isa::kCuda, 90, 'a'});
+GEMMSMITH_COMPILE_BENCH(Nvrtc, bf16, sm_90a, CodeTarget{Isa::kCuda, 90, 'a'});
+GEMMSMITH_COMPILE_BENCH(Nvcc, f32, sm_80, CodeTarget{Isa::kCuda, 80, 0});
+GEMMSMITH_COMPILE_BENCH(Nvcc, f32, sm_90a, CodeTarget{Isa::kCuda, 90, 'a'});
+#undef GEMMSMITH_COMPILE_BENCH
+
+}  // namespace
+}  // namespace gemmsmith

@@ -1,0 +1,28 @@
+#include "gemm_simt.cuh"
+
+namespace {
+
+struct Config {
+  using A = float;
+  using B = float;
+  using D = float;
+  using Accumulator = float;
+  static constexpr int kBlockM = 16;
+  static constexpr int kBlockN = 32;
+  static constexpr int kBlockK = 32;
+  static constexpr int kMicroM = 4;
+  static constexpr int kMicroN = 4;
+  static constexpr bool kAAlongK = true;
+  static constexpr bool kBAlongK = false;
+  static constexpr int kVectorA = 4;
+  static constexpr int kVectorB = 4;
+  static constexpr int kVectorD = 4;
+  static constexpr bool kReadC = false;
+};
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(32)
+gemmsmith_simt_f32_nn_16x32x32_4x4_v444(const __grid_constant__ gemmsmith::SimtParams params) {
+  gemmsmith::SimtGemm<Config>::Run(params);
+}

@@ -1,0 +1,291 @@
+// What the CPU device promises beside right results: code pages, callers, refusals, packing.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <atomic>
+#include <cstring>
+#include <fstream>
+#include <thread>
+#include <vector>
+
+#include "../support/cpu_gemm.h"
+#include "gemmsmith/error.h"
+#include "jit/x86/micro_kernel_emitter.h"
+#include "runtime/cpu/thread_pool.h"
+
+namespace gemmsmith {
+namespace {
+
+using namespace testing_support;
+using ::testing::HasSubstr;
+
+constexpr CodeTarget kAvx512{Isa::kX86, 512, 0}, kAvx2{Isa::kX86, 2, 0}, kSm90{Isa::kCuda, 90, 'a'};
+
+GemmProblem Dense(std::int64_t m, std::int64_t n, std::int64_t k) {
+  GemmProblem p;
+  p.m = m;
+  p.n = n;
+  p.k = k;
+  p.lda = k;
+  p.ldb = p.ldc = p.ldd = n;
+  return p;
+}
+
+TileConfig WithThreads(TileConfig config, int threads) {
+  for (std::size_t i = 0; i < config.fields.size(); ++i)
+    if (config.fields[i].name == "threads") config[i] = threads;
+  return config;
+}
+
+/// A planned problem with its operands and the right answer, for repeated calls.
+class Planned {
+ public:
+  Planned(std::int64_t m, std::int64_t n, std::int64_t k, int threads)
+      : problem_(Dense(m, n, k)), a_(1, m, k, false, 0), b_(1, k, n, false, 0) {
+    std::mt19937_64 random(std::random_device{}());
+    a_.FillRandom(random);
+    b_.FillRandom(random);
+    const CodeTarget& target = CpuTargets().front();
+    const KernelFamily& family = FamilyFor(target);
+    const TileConfig config = WithThreads(family.Candidates(problem_, target, CpuSpec())[0], threads);
+    kernel_ = MakeCpuKernel(problem_, config, target);
+    step_ = family.MakeLaunch(problem_, config);
+  }
+  std::vector<float> Run() const {
+    std::vector<float> d(static_cast<std::size_t>(problem_.m * problem_.n), -1);
+    GemmArgs args;
+    args.a = a_.AsTensor(problem_.m, problem_.k);
+    args.b = b_.AsTensor(problem_.k, problem_.n);
+    args.d = Tensor(d.data(), {problem_.m, problem_.n});
+    LaunchOnCpu(*kernel_, step_, args);
+    return d;
+  }
+  const CpuKernel& kernel() const { return *kernel_; }
+  const LaunchStep& step() const { return step_; }
+
+ private:
+  GemmProblem problem_;
+  Operand<float> a_, b_;
+  std::shared_ptr<const CpuKernel> kernel_;
+  LaunchStep step_;
+};
+
+TEST(CpuCode, LiesInPagesThatAreNeverWritableAndExecutableAtOnce) {
+  const Planned planned(64, 64, 64, 1);
+  const auto entry = reinterpret_cast<std::uintptr_t>(planned.kernel().entries().full_full);
+  std::ifstream maps("/proc/self/maps");
+  std::string line, permissions_of_entry;
+  while (std::getline(maps, line)) {
+    std::uintptr_t begin = 0, end = 0;
+    char permissions[5] = {};
+    ASSERT_EQ(std::sscanf(line.c_str(), "%lx-%lx %4s", &begin, &end, permissions), 3) << line;
+    EXPECT_FALSE(permissions[1] == 'w' && permissions[2] == 'x') << line;
+    if (begin <= entry && entry < end) permissions_of_entry = permissions;
+  }
+  EXPECT_EQ(permissions_of_entry, "r-xp");
+}
+
+TEST(CpuCallers, ConcurrentOnesGetWhatOneAloneGets) {
+  const Planned planned(150, 170, 190, 2);
+  const std::vector<float> alone = planned.Run();
+  std::atomic<int> different{0};
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 4; ++i)
+    callers.emplace_back([&] {
+      for (int round = 0; round < 25; ++round)
+        if (planned.Run() != alone) ++different;
+    });
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(different, 0);
+}
+
+TEST(CpuCallers, AForkedChildComputesWithoutTheWorkersOfItsParent) {
+  const Planned planned(150, 170, 190, 2);
+  const std::vector<float> before = planned.Run();
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) _exit(planned.Run() == before ? 0 : 1);
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+TEST(CpuThreadPool, RunsEveryIndexOnceAndABusyOneGrantsASingleThread) {
+  std::vector<std::atomic<int>> runs(4);
+  int granted_inside = 0;
+  const auto task = [&](int index) {
+    ++runs[index];
+    if (index == 1) granted_inside = ThreadPool::Instance().Acquire(4).threads();
+  };
+  ThreadPool::Lease lease = ThreadPool::Instance().Acquire(4);
+  ASSERT_EQ(lease.threads(), 4);
+  for (int round = 1; round <= 100; ++round) {
+    auto copy = task;
+    lease.Run(4, copy);
+    for (const auto& count : runs) ASSERT_EQ(count, round);
+  }
+  EXPECT_EQ(granted_inside, 1);
+}
+
+TEST(CpuKernel, RefusesALaunchItWasNotMadeFor) {
+  const Planned planned(20, 40, 30, 1);
+  LaunchStep step = planned.step();
+  void* const args[] = {step.params.data()};
+  EXPECT_THROW(planned.kernel().Launch({}, {}, {}, 0, {}, {}), Error);
+  EXPECT_THROW(planned.kernel().Launch({0, 1, 1}, {}, {}, 0, args, {}), Error);
+  auto& params = *reinterpret_cast<CpuGemmParams*>(step.params.data());
+  const CpuGemmParams original = params;
+  for (const auto change : {+[](CpuGemmParams& p) { p.nr *= 2; }, +[](CpuGemmParams& p) { p.mr += 1; },
+                            +[](CpuGemmParams& p) { p.dtype = DType::kF64; }, +[](CpuGemmParams& p) { p.m += 1; }}) {
+    params = original;
+    change(params);
+    EXPECT_THROW(planned.kernel().Launch({}, {}, {}, 0, args, {}), Error);
+  }
+}
+
+TEST(CpuKernel, IsNotLoadedFromWhatThisCpuCannotRun) {
+  Artifact artifact;
+  artifact.kernel_name = "k";
+  artifact.target = kSm90;
+  EXPECT_THROW(LoadCpuKernel(artifact), Error);
+  artifact.target = {Isa::kPortable, 0, 0};
+  EXPECT_THROW(LoadCpuKernel(artifact), Error);
+  artifact.parts["builtin"] = "f32 mr=5 nr=8 m_tail=0 n_tail=0";
+  EXPECT_THROW(LoadCpuKernel(artifact), Error);
+  artifact.parts["x86"] = "short";
+  EXPECT_THROW(LoadCpuKernel(artifact), Error);
+  MicroKernelHeader header;
+  header.entries[0] = 4096;
+  artifact.parts["x86"] = std::string(reinterpret_cast<const char*>(&header), sizeof(header)) + "code";
+  EXPECT_THROW(LoadCpuKernel(artifact), Error);
+}
+
+TEST(MicroKernelRecipe, IsReadBackFromItsText) {
+  const MicroKernelRecipe recipe{DType::kF64, 14, 16, 3, 8};
+  EXPECT_EQ(ToString(recipe), "f64 mr=14 nr=16 m_tail=3 n_tail=8");
+  EXPECT_EQ(ToString(ParseRecipe(ToString(recipe))), ToString(recipe));
+  for (const char* bad :
+       {"", "f32", "f32 mr=1 nr=2 m_tail=3", "f32 mr=x nr=2 m_tail=0 n_tail=0", "f32 nr=2 mr=1 m_tail=0 n_tail=0",
+        "f32 mr=1 nr=2 m_tail=0 n_tail=0 more=1", "f32 mr=-1 nr=2 m_tail=0 n_tail=0"})
+    EXPECT_THROW(ParseRecipe(bad), Error) << bad;
+}
+
+TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheRegisters) {
+  struct Row {
+    const MicroKernelEmitter* emitter;
+    MicroKernelRecipe recipe;
+    bool fits;
+  };
+  for (const auto& [emitter, recipe, fits] : {
+           Row{&Avx512Emitter(), {DType::kF32, 14, 32, 2, 16}, true},
+           Row{&Avx512Emitter(), {DType::kF64, 6, 32, 0, 0}, true},
+           Row{&Avx512Emitter(), {DType::kF32, 15, 32, 0, 0}, false},
+           Row{&Avx2Emitter(), {DType::kF32, 6, 16, 1, 8}, true},
+           Row{&Avx2Emitter(), {DType::kF64, 6, 8, 0, 4}, true},
+           Row{&Avx2Emitter(), {DType::kF32, 7, 16, 0, 0}, false},
+       }) {
+    if (!fits) {
+      EXPECT_THROW(emitter->Emit(recipe), Error) << ToString(recipe);
+      continue;
+    }
+    const std::string part = emitter->Emit(recipe);
+    MicroKernelHeader header;
+    ASSERT_GT(part.size(), sizeof(header));
+    std::memcpy(&header, part.data(), sizeof(header));
+    const bool needed[] = {true, recipe.n_tail > 0, recipe.m_tail > 0, recipe.m_tail > 0 && recipe.n_tail > 0};
+    for (int i = 0; i < 4; ++i) EXPECT_EQ(header.entries[i] != 0, needed[i]) << ToString(recipe) << " entry " << i;
+    EXPECT_EQ(emitter->Emit(recipe), part) << "same recipe, same bytes";
+  }
+}
+
+TEST(CpuCompiler, RefusesOtherTargetsAndStopsWhenCancelled) {
+  KernelSource source;
+  source.target = kSm90;
+  source.text = "f32 mr=4 nr=16 m_tail=0 n_tail=0";
+  EXPECT_THROW(OpenX86Compiler()->Compile(source, {}), Error);
+  EXPECT_THROW(OpenBuiltinCompiler()->Compile(source, {}), Error);
+  source.target = kAvx2;
+  CompileControl control;
+  control.cancel.Cancel();
+  EXPECT_THROW(OpenX86Compiler()->Compile(source, control), Error);
+}
+
+TEST(CpuFamily, SaysWhyItCannot) {
+  struct Row {
+    void (*change)(GemmProblem&);
+    const char* reason;
+  };
+  for (const Row& row : {
+           Row{[](GemmProblem& p) { p.a_type = DType::kBf16; }, "x86: computes f32 and f64 only; a is bf16"},
+           Row{[](GemmProblem& p) { p.d_type = DType::kF64; }, "all operands are of one dtype"},
+           Row{[](GemmProblem& p) { p.acc_type = DType::kF64; }, "sums f32 in f32 only"},
+           Row{[](GemmProblem& p) { p.scaling = Scaling::kPerTensor; }, "no scaled operands"},
+           Row{[](GemmProblem& p) { p.grouping = Grouping::kMasked; }, "no grouped GEMM"},
+           Row{[](GemmProblem& p) { p.epilogue_id = 1; }, "no epilogues"},
+           Row{[](GemmProblem& p) { p.a_layout = Layout::kPacked; }, "only b may be packed"},
+       }) {
+    GemmProblem problem = Dense(8, 8, 8);
+    EXPECT_EQ(X86Family().WhyNot(problem, kAvx512), "");
+    row.change(problem);
+    EXPECT_THAT(X86Family().WhyNot(problem, kAvx512), HasSubstr(row.reason));
+  }
+  EXPECT_THAT(X86Family().WhyNot(Dense(8, 8, 8), kSm90), HasSubstr("sm_90a"));
+}
+
+TEST(CpuFamily, CandidatesAreLegalAndDistinctAndFewThreadsServeSmallProblems) {
+  DeviceSpec spec = CpuSpec();
+  spec.multiprocessors = 8;
+  for (const CodeTarget& target : {kAvx512, kAvx2, CodeTarget{}})
+    for (const std::int64_t m : {0, 1, 16, 100, 1024, 5000}) {
+      const KernelFamily& family = FamilyFor(target);
+      const GemmProblem problem = Dense(m, 1000, 512);
+      const std::vector<TileConfig> configs = family.Candidates(problem, target, spec);
+      ASSERT_FALSE(configs.empty());
+      for (const TileConfig& config : configs) {
+        const std::string text = ToString(config);
+        EXPECT_GE(config.Get("threads"), 1) << text;
+        EXPECT_LE(config.Get("threads"), 8) << text;
+        EXPECT_EQ(config.Get("m_tail"), m % config.Get("mr")) << text;
+        EXPECT_EQ(std::count(configs.begin(), configs.end(), config), 1) << text;
+        if (target.isa == Isa::kX86) {
+          EXPECT_NO_THROW(OpenX86Compiler()->Compile(family.Render(problem, config, target, {}), {})) << text;
+        }
+      }
+    }
+  EXPECT_EQ(X86Family().Candidates(Dense(16, 16, 16), kAvx512, spec)[0].Get("threads"), 1);
+  EXPECT_EQ(X86Family().Candidates(Dense(2048, 2048, 2048), kAvx512, spec)[0].Get("threads"), 8);
+}
+
+TEST(PackB, WritesColumnPanelsPaddedWithZeros) {
+  constexpr std::int64_t k = 11, n = 21, nr = 8;
+  Operand<float> b(2, k, n, true, 3);
+  std::mt19937_64 random(std::random_device{}());
+  b.FillRandom(random);
+  Tensor tensor(b.memory.begin(), {2, k, n});
+  tensor.strides = {b.stride, b.row, b.column};
+  GuardedMemory<float> packed(2 * PackedBElements(k, n, nr));
+  PackB(tensor, nr, packed.begin());
+  for (std::int64_t matrix = 0; matrix < 2; ++matrix)
+    for (std::int64_t j = 0; j < 24; ++j)
+      for (std::int64_t p = 0; p < k; ++p)
+        EXPECT_EQ(packed.begin()[matrix * 24 * k + j / nr * nr * k + p * nr + j % nr], j < n ? b.At(matrix, p, j) : 0);
+  tensor.dtype = DType::kBf16;
+  EXPECT_THROW(PackB(tensor, nr, packed.begin()), Error);
+}
+
+TEST(CpuSpec, IsPlausible) {
+  const DeviceSpec& spec = CpuSpec();
+  EXPECT_FALSE(spec.name.empty());
+  EXPECT_EQ(spec.target, CpuTargets().front());
+  EXPECT_EQ(CpuTargets().back(), CodeTarget{});
+  EXPECT_GE(spec.multiprocessors, 1);
+  EXPECT_GT(spec.clock_ghz, 0.1);
+  EXPECT_LT(spec.clock_ghz, 10);
+  EXPECT_GE(spec.l1_bytes, 8 << 10);
+  EXPECT_GT(spec.l2_bytes, spec.l1_bytes);
+  EXPECT_GT(spec.memory_gib, 0);
+}
+
+}  // namespace
+}  // namespace gemmsmith

@@ -1,0 +1,81 @@
+#pragma once
+// A system header to the compiler: what is included here may use CUDA's pragmas and attributes without a warning.
+#pragma GCC system_header
+
+// Runs the device templates as ordinary C++: one thread per CUDA thread, a barrier for __syncthreads, and static
+// variables for shared memory, since one block runs at a time. The thread sanitizer then sees the races of the kernel.
+
+#include <barrier>
+#include <bit>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "gemmsmith/dtype.h"
+#include "gemmsmith/kernel.h"
+
+namespace cuda_on_host {
+
+struct Index {
+  unsigned x = 0, y = 0, z = 0;
+};
+inline thread_local Index thread_index;
+inline Index block_index, grid_size;
+inline std::barrier<>* block_barrier = nullptr;
+
+/// Runs `kernel` once per thread of each block, block after block.
+template <class Kernel>
+void Launch(gemmsmith::Dim3 grid, unsigned threads, const Kernel& kernel) {
+  std::barrier<> barrier(static_cast<std::ptrdiff_t>(threads));
+  block_barrier = &barrier;
+  grid_size = {grid.x, grid.y, grid.z};
+  const auto run_thread = [&](unsigned thread) {
+    thread_index = {thread, 0, 0};
+    for (unsigned z = 0; z < grid.z; ++z)
+      for (unsigned x = 0; x < grid.x; ++x) {
+        if (thread == 0) block_index = {x, 0, z};
+        barrier.arrive_and_wait();
+        kernel();
+        barrier.arrive_and_wait();
+      }
+  };
+  std::vector<std::jthread> pool;
+  for (unsigned thread = 0; thread < threads; ++thread) pool.emplace_back(run_thread, thread);
+}
+
+}  // namespace cuda_on_host
+
+#define __device__
+#define __forceinline__ inline
+#define __shared__ static
+#define threadIdx cuda_on_host::thread_index
+#define blockIdx cuda_on_host::block_index
+#define gridDim cuda_on_host::grid_size
+#define __syncthreads() cuda_on_host::block_barrier->arrive_and_wait()
+#define __uint_as_float(bits) std::bit_cast<float>(bits)
+#define __float_as_uint(value) std::bit_cast<unsigned>(value)
+
+namespace device {
+namespace gemmsmith::ptx {
+
+inline float HalfToFloat(unsigned short bits) {
+  return static_cast<float>(::gemmsmith::Decode(::gemmsmith::DType::kF16, &bits, 0));
+}
+inline unsigned short FloatToHalf(float value) {
+  unsigned short bits;
+  ::gemmsmith::Encode(::gemmsmith::DType::kF16, &bits, 0, value);
+  return bits;
+}
+template <class T>
+void StoreGlobal(void* to, const T& value) {
+  if (reinterpret_cast<std::uintptr_t>(to) % sizeof(T) != 0) std::abort();  // as the GPU would
+  std::memcpy(to, &value, sizeof(T));
+}
+
+}  // namespace gemmsmith::ptx
+
+#include "templates/gemm_simt.cuh"
+
+}  // namespace device
