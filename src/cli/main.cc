@@ -15,13 +15,16 @@ namespace {
 
 enum Exit { kOk = 0, kFailed = 1, kUsage = 2 };
 
-/// Writes all of `text` to stdout; false where it went nowhere: a full disk, a closed pipe.
-bool Print(std::string_view text) {
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+/// False where what was printed went nowhere: a full disk, a closed pipe.
+bool Flush() { return std::fflush(stdout) == 0 && std::ferror(stdout) == 0; }
+
+void Print(const Json& document) {
+  const std::string text = Dump(document);
+  std::fwrite(text.data(), 1, text.size(), stdout);
 }
 
 int Report(Exit exit, bool json, std::string_view code, std::string_view message, std::string_view remedy) {
-  if (json) Print(Dump(ErrorJson(code, message, remedy)));
+  if (json) Print(ErrorJson(code, message, remedy));
   fmt::print(stderr, "gemmsmith: {}: {}\n", code, message);
   if (!remedy.empty()) fmt::print(stderr, "  -> {}\n", remedy);
   return exit;
@@ -33,8 +36,8 @@ int RunCommand(const Command& command, const Options& options) {
     Session session(options);
     Outcome outcome = command.run(session);
     session.Finish(outcome.document);
-    if (options.json && !Print(Dump(outcome.document))) throw Error(Code::kIo, "cannot write to standard output");
-    if (std::fflush(stdout) != 0) throw Error(Code::kIo, "cannot write to standard output");
+    if (options.json) Print(outcome.document);
+    if (!Flush()) throw Error(Code::kIo, "cannot write to standard output");
     return outcome.ok ? kOk : kFailed;
   } catch (const Error& error) {
     return Report(kFailed, options.json, ToString(error.code()), error.message(), error.remedy());
@@ -54,7 +57,7 @@ void CheckCommandName(const CLI::App& app, int argc, char** argv) {
     names += (names.empty() ? "" : ", ") + sub->get_name();
   }
   throw CLI::ParseError(fmt::format("unknown command \"{}\": there are {}", argv[1], names),
-                         CLI::ExitCodes::ExtrasError);
+                        CLI::ExitCodes::ExtrasError);
 }
 
 int Main(int argc, char** argv) {

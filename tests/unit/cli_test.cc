@@ -1,0 +1,393 @@
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "gemmsmith/version.h"
+
+namespace gemmsmith {
+namespace {
+
+using nlohmann::json;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+namespace fs = std::filesystem;
+
+struct Result {
+  int exit_code;
+  std::string out, err;
+  /// The whole of stdout as one document; nothing else may be there.
+  json Json() const { return json::parse(out, nullptr, /*allow_exceptions=*/false); }
+};
+
+/// Each test has a folder of its own, where the program keeps its cache.
+class Cli : public testing::Test {
+ protected:
+  Cli() {
+    std::string name = (fs::temp_directory_path() / "gemmsmith_cli_XXXXXX").string();
+    folder_ = mkdtemp(name.data());
+  }
+  ~Cli() override { fs::remove_all(folder_); }
+
+  std::string Path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string Write(const std::string& name, const std::string& text) const {
+    std::ofstream(Path(name)) << text;
+    return Path(name);
+  }
+  static std::string Read(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  /// Runs gemmsmith with the words of `line`, and `settings` ("NAME=value") in its environment.
+  Result Run(const std::string& line, std::vector<std::string> settings = {}, const std::string& input = "/dev/null",
+             const std::string& output = "") const {
+    std::istringstream stream("gemmsmith " + line);
+    std::vector<std::string> words{std::istream_iterator<std::string>(stream), {}};
+    settings.push_back("GEMMSMITH_CACHE_DIR=" + Path("cache"));
+    for (const char* name : {"PATH", "HOME", "LD_LIBRARY_PATH", "GEMMSMITH_NVRTC", "CUDA_HOME"})
+      if (const char* value = std::getenv(name)) settings.push_back(std::string(name) + "=" + value);
+    // Memory that there is not is for the program to report, under sanitizers too.
+    for (const char* sanitizer : {"ASAN", "TSAN"})
+      settings.push_back(std::string(sanitizer) + "_OPTIONS=allocator_may_return_null=1");
+    const std::string out = output.empty() ? Path("stdout") : output;
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, input.c_str(), O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    posix_spawn_file_actions_addopen(&actions, 2, Path("stderr").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    pid_t pid = 0;
+    const int error = posix_spawn(&pid, GEMMSMITH_BINARY_DIR "/gemmsmith", &actions, nullptr, Pointers(words).data(),
+                                  Pointers(settings).data());
+    posix_spawn_file_actions_destroy(&actions);
+    EXPECT_EQ(error, 0) << "cannot start " GEMMSMITH_BINARY_DIR "/gemmsmith";
+    int status = 0;
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_TRUE(WIFEXITED(status)) << line;
+    return {WEXITSTATUS(status), output.empty() ? Read(out) : "", Read(Path("stderr"))};
+  }
+
+  /// A list of the document that `line` prints.
+  json List(const std::string& line, const char* name, const std::vector<std::string>& settings = {}) const {
+    return Run(line, settings).Json().at(name);
+  }
+  bool HasNvrtc() const {
+    for (const json& finding : List("doctor --json", "findings"))
+      if (finding.at("item") == "NVRTC") return finding.at("status") == "ok";
+    return false;
+  }
+
+ private:
+  static std::vector<char*> Pointers(std::vector<std::string>& words) {
+    std::vector<char*> pointers;
+    for (std::string& word : words) pointers.push_back(word.data());
+    pointers.push_back(nullptr);
+    return pointers;
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"", "subcommand"},
+      {"frobnicate", "unknown command \"frobnicate\": there are run, compile, explain, demo, devices, doctor, cache"},
+      {"cache", "subcommand"},
+      {"run", "--shapes"},
+      {"run --m 3", "--n"},
+      {"run --m 3 --n 4", "--k"},
+      {"run --m 3 --n 4 --k -1", "--k"},
+      {"run --m 3 --n 4 --k five", "--k"},
+      {"run --m 1 --n 1 --k 1 --dtype f33", "unknown dtype \"f33\""},
+      {"run --m 1 --n 1 --k 1 --dtype f64,f32,f32", "cannot be multiplied"},
+      {"run --m 1 --n 1 --k 1 --layout xx", "--layout"},
+      {"run --m 1 --n 1 --k 1 --device tpu:0", "unknown device \"tpu:0\""},
+      {"run --m 1 --n 1 --k 1 --threads 0", "--threads"},
+      {"run --m 1 --n 1 --k 1 --shapes llama-3-8b", "--shapes"},
+      {"run --m 1 --n 1 --k 1 --compiler cc", "--compiler"},
+      {"run --m 1 --n 1 --k 1 --colour red", "--colour"},
+      {"compile --m 1 --n 1 --k 1", "--arch or --gpu"},
+      {"compile --m 1 --n 1 --k 1 --arch sm_80,sm_99", "unknown architecture \"sm_99\""},
+      {"compile --m 1 --n 1 --k 1 --gpu h999", "unknown device \"h999\""},
+      {"compile --m 1 --n 1 --k 1 --arch sm_80 --out somewhere", "--emit"},
+      {"compile --m 1 --n 1 --k 1 --arch sm_80 --emit sass", "--emit"},
+      {"explain --m 1 --n 1 --k 1 --arch sm_80 --device cpu", "--device"},
+      {"devices --check", "--check"}};
+  for (const auto& [line, complaint] : cases) {
+    const Result text = Run(line);
+    EXPECT_EQ(text.exit_code, 2) << line;
+    EXPECT_THAT(text.out, IsEmpty()) << line;
+    EXPECT_THAT(text.err, HasSubstr(complaint)) << line;
+    const Result with_json = Run(std::string(line) + " --json");
+    EXPECT_EQ(with_json.exit_code, 2) << line;
+    const json document = with_json.Json();
+    ASSERT_TRUE(document.is_object()) << with_json.out;
+    EXPECT_EQ(document["error"]["code"], "usage");
+    EXPECT_THAT(document["error"]["message"].get<std::string>(), HasSubstr(complaint));
+  }
+}
+
+TEST_F(Cli, AFailureExitsWithOneAndIsAJsonDocumentToo) {
+  const std::string broken = Write("broken.shapes", "good 1 2 3\nbad 1 2\n");
+  const std::tuple<std::string, const char*, std::string> cases[] = {
+      {"run --shapes " + Path("none"), "I/O error", Path("none")},
+      {"run --shapes " + broken, "invalid argument", broken + ":2: "},
+      {"run --shapes " + Write("empty.shapes", "# nothing\n"), "invalid argument", "no problem"},
+      {"run --m 4 --n 4 --k 4 --device cuda:99", "not found", "cuda:99"},
+      {"run --m 200000000 --n 200000000 --k 1 --device cpu", "out of memory", "memory"},
+      {"run --m 1099511627776 --n 1099511627776 --k 1", "invalid argument", "address space"},
+      {"run --m 4 --n 4 --k 4 --dtype s8 --device cpu", "unsupported", "s8"}};
+  for (const auto& [line, code, complaint] : cases) {
+    const Result text = Run(line);
+    EXPECT_EQ(text.exit_code, 1) << line;
+    EXPECT_THAT(text.out, IsEmpty()) << line;
+    EXPECT_THAT(text.err, HasSubstr(complaint));
+    const Result with_json = Run(line + " --json");
+    EXPECT_EQ(with_json.exit_code, 1) << line;
+    const json document = with_json.Json();
+    ASSERT_TRUE(document.is_object()) << with_json.out;
+    EXPECT_EQ(document["error"]["code"], code);
+    EXPECT_THAT(document["error"]["message"].get<std::string>(), HasSubstr(complaint));
+    EXPECT_TRUE(document["error"].contains("remedy"));
+  }
+}
+
+TEST_F(Cli, EveryCommandExplainsItselfWithAnExample) {
+  for (const std::string command :
+       {"", "run", "compile", "explain", "demo", "devices", "doctor", "cache", "cache stats"}) {
+    const Result help = Run(command + " --help");
+    EXPECT_EQ(help.exit_code, 0) << command;
+    EXPECT_THAT(help.out, HasSubstr("Example")) << command;
+    EXPECT_THAT(help.out.substr(help.out.find("Example")), HasSubstr("gemmsmith " + command)) << command;
+    EXPECT_THAT(help.err, IsEmpty());
+  }
+}
+
+TEST_F(Cli, VersionIsTheLibrarys) { EXPECT_EQ(Run("--version").out, GEMMSMITH_VERSION "\n"); }
+
+TEST_F(Cli, RunChecksAndTimesAProblem) {
+  const Result result = Run("run --m 70 --n 90 --k 110 --device cpu --check --json");
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.err, IsEmpty());
+  const json document = result.Json();
+  ASSERT_TRUE(document.is_object()) << result.out;
+  EXPECT_EQ(document["device"], "cpu");
+  EXPECT_THAT(document["config"].get<std::string>(), Not(IsEmpty()));
+  EXPECT_EQ(document["source"], "compiled");
+  for (const char* field : {"compile_ms", "first_ms", "median_ms", "gflops"})
+    EXPECT_GT(document[field].get<double>(), 0) << field;
+  EXPECT_LE(document["max_error"].get<double>(), document["tolerance"].get<double>());
+  EXPECT_EQ(document["checked"], 70 * 90);
+  EXPECT_EQ(document["ok"], true);
+}
+
+TEST_F(Cli, RunIsRightInEveryLayoutTypeAndScaling) {
+  for (const char* options :
+       {"--layout nn", "--layout nt --dtype f64", "--layout tn --alpha -0.5 --beta 2", "--layout tt --batch 3 --beta 1",
+        "--no-jit", "--no-jit --dtype f64 --layout tn --batch 2", "--no-cache", "--threads 1", "--seed 77"}) {
+    const Result result = Run(std::string("run --m 37 --n 41 --k 53 --device cpu --check --json ") + options);
+    EXPECT_EQ(result.exit_code, 0) << options << result.out << result.err;
+    EXPECT_EQ(result.Json()["ok"], true) << options;
+  }
+  EXPECT_THAT(Run("run --m 256 --n 256 --k 256 --device cpu --threads 1 --json").Json()["config"].get<std::string>(),
+              HasSubstr("threads=1"));
+  EXPECT_THAT(Run("run --m 8 --n 8 --k 8 --device cpu --no-jit --json").Json()["config"].get<std::string>(),
+              StartsWith("portable"));
+}
+
+TEST_F(Cli, RunTakesSizesOfZero) {
+  for (const char* sizes :
+       {"--m 0 --n 4 --k 4", "--m 4 --n 0 --k 4", "--m 4 --n 4 --k 0", "--m 4 --n 4 --k 0 --beta 2"}) {
+    const Result result = Run(std::string("run --device cpu --check --json ") + sizes);
+    EXPECT_EQ(result.exit_code, 0) << sizes << result.out;
+    EXPECT_EQ(result.Json()["ok"], true) << sizes;
+  }
+}
+
+TEST_F(Cli, AShapesFileOrStandardInputGivesAListOfResults) {
+  const std::string file = Write("some.shapes", "first 3,5 7 9 layout=nt\nsecond 4 4 4 beta=1 dtype=f64\n");
+  for (const auto& [argument, input] : {std::pair{file, std::string("/dev/null")}, std::pair{std::string("-"), file}}) {
+    const json document = Run("run --device cpu --check --json --shapes " + argument, {}, input).Json();
+    ASSERT_TRUE(document.is_object());
+    EXPECT_EQ(document["ok"], true);
+    ASSERT_EQ(document["results"].size(), 3u);
+    EXPECT_EQ(document["results"][1]["name"], "first");
+    EXPECT_EQ(document["results"][1]["m"], 5);
+    EXPECT_EQ(document["results"][2]["a_type"], "f64");
+  }
+  EXPECT_EQ(Run("run --device cpu --json --dtype f64 --shapes " + file).Json()["results"][0]["a_type"], "f64");
+  const Result text = Run("run --device cpu --check --shapes " + file);
+  EXPECT_EQ(text.exit_code, 0);
+  EXPECT_THAT(text.out, HasSubstr("second"));
+  EXPECT_THAT(text.err, IsEmpty()) << "progress is for terminals";
+}
+
+TEST_F(Cli, ExplainRanksCandidatesWithTheirTerms) {
+  for (const char* where : {"--device cpu", "--gpu h200", "--arch sm_80"}) {
+    const json document = Run(std::string("explain --m 64 --n 64 --k 64 --json ") + where).Json();
+    ASSERT_TRUE(document.is_object()) << where;
+    const json& ranked = document["ranked"];
+    ASSERT_GT(ranked.size(), 1u) << where;
+    for (std::size_t i = 1; i < ranked.size(); ++i)
+      EXPECT_LE(ranked[i - 1]["microseconds"].get<double>(), ranked[i]["microseconds"].get<double>());
+    EXPECT_TRUE(ranked[0]["terms"].contains(ranked[0]["limiting"].get<std::string>())) << ranked[0];
+  }
+}
+
+TEST_F(Cli, DevicesListsWhatIsHereAndWhatIsKnown) {
+  const json document = Run("devices --json").Json();
+  ASSERT_TRUE(document.is_object());
+  EXPECT_EQ(document["devices"][0]["id"], "cpu");
+  EXPECT_GT(document["devices"][0]["peak_f32_gflops"].get<double>(), 0);
+  std::vector<std::string> names;
+  for (const json& spec : document["specs"]) names.push_back(spec["name"]);
+  EXPECT_THAT(names, Contains("h200"));
+  EXPECT_THAT(Run("devices").out, HasSubstr("h200"));
+}
+
+TEST_F(Cli, DoctorFindsOrSaysWhatToDo) {
+  EXPECT_EQ(Run("doctor").exit_code, 0);
+  std::vector<std::string> items;
+  for (const json& finding : List("doctor --json", "findings")) {
+    items.push_back(finding["item"]);
+    if (finding["status"] == "ok")
+      EXPECT_NE(finding["version"].get<std::string>() + finding["path"].get<std::string>(), "") << finding;
+    else
+      EXPECT_NE(finding["remedy"], "") << finding;
+  }
+  for (const char* item : {"CPU", "CUDA driver", "CUDA toolkit", "NVRTC", "nvcc", "cache directory"})
+    EXPECT_THAT(items, Contains(item));
+}
+
+TEST_F(Cli, DoctorReportsACompilerThatIsNotWhereItWasNamed) {
+  for (const json& finding : List("doctor --json", "findings", {"GEMMSMITH_NVRTC=/nonexistent"}))
+    if (finding["item"] == "NVRTC") {
+      EXPECT_EQ(finding["status"], "missing");
+      EXPECT_THAT(finding["remedy"].get<std::string>(), HasSubstr("/nonexistent"));
+    }
+}
+
+TEST_F(Cli, CacheStatsCountsWhatCompileKept) {
+  const json empty = Run("cache stats --json").Json();
+  EXPECT_EQ(empty["directory"], Path("cache"));
+  EXPECT_EQ(empty["disk_kernels"], 0);
+  if (!HasNvrtc()) GTEST_SKIP() << "no NVRTC";
+  Run("compile --arch sm_80 --m 64 --n 64 --k 64");
+  EXPECT_EQ(Run("cache stats --json").Json()["disk_kernels"], 1);
+  EXPECT_EQ(Run("cache stats --json --cache-dir " + Path("other")).Json()["disk_kernels"], 0);
+}
+
+TEST_F(Cli, CompileForCudaNeedsNoGpuAndFindsItsKernelsAgain) {
+  if (!HasNvrtc()) GTEST_SKIP() << "no NVRTC";
+  const std::string line = "compile --arch sm_80,sm_90a --m 256 --n 512 --k 128 --dtype bf16 --jobs 2 --json";
+  const Result result = Run(line);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const json first = result.Json()["kernels"];
+  ASSERT_EQ(first.size(), 2u) << result.out;
+  EXPECT_EQ(first[0]["arch"], "sm_80");
+  EXPECT_EQ(first[1]["arch"], "sm_90a");
+  for (const json& kernel : first) {
+    EXPECT_EQ(kernel["cached"], false);
+    EXPECT_NE(kernel["name"], "");
+    EXPECT_GT(kernel["compile_ms"].get<double>(), 0);
+    EXPECT_GT(kernel["cubin_bytes"].get<int>(), 0);
+    EXPECT_GT(kernel["registers"].get<int>(), 0);
+    EXPECT_EQ(kernel["spill_bytes"], 0);
+    EXPECT_GT(kernel["shared_bytes"].get<int>(), 0);
+    EXPECT_EQ(kernel["key"].get<std::string>().size(), 32u);
+    EXPECT_EQ(kernel["problems"].size(), 1u);
+  }
+  const json again = List(line, "kernels");
+  ASSERT_EQ(again.size(), 2u);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(again[i]["cached"], true);
+    EXPECT_EQ(again[i]["source"], "disk");
+    EXPECT_EQ(again[i]["key"], first[i]["key"]);
+  }
+  for (const json& kernel : List(line + " --no-cache", "kernels")) EXPECT_EQ(kernel["cached"], false);
+  for (const json& kernel : List(line + " --opt-level 1", "kernels")) EXPECT_EQ(kernel["cached"], false);
+}
+
+TEST_F(Cli, KernelsThatServeSeveralProblemsCountOnce) {
+  if (!HasNvrtc()) GTEST_SKIP() << "no NVRTC";
+  const std::string file = Write("twins.shapes", "a 256 512 128\nb 256 512 128\n");
+  const json kernels = List("compile --gpu a100 --json --shapes " + file, "kernels");
+  ASSERT_EQ(kernels.size(), 1u);
+  EXPECT_EQ(kernels[0]["problems"].size(), 2u);
+}
+
+TEST_F(Cli, CompileForTheCpuNeedsNoCompiler) {
+  const json kernels = List("compile --arch x86-64-avx2 --m 64 --n 64 --k 64 --json", "kernels");
+  ASSERT_EQ(kernels.size(), 1u);
+  EXPECT_GT(kernels[0]["code_bytes"].get<int>(), 0);
+}
+
+TEST_F(Cli, EmitWritesSourcePtxAndCubin) {
+  if (!HasNvrtc()) GTEST_SKIP() << "no NVRTC";
+  const Result result =
+      Run("compile --arch sm_80 --m 64 --n 64 --k 64 --emit source,ptx,cubin --json --out " + Path("a/b"));
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const json files = result.Json()["files"];
+  ASSERT_EQ(files.size(), 3u);
+  EXPECT_THAT(Read(files[0].get<std::string>()), HasSubstr("#include"));
+  EXPECT_TRUE(fs::exists(Path("a/b/gemm_simt.cuh"))) << "a source comes with its headers";
+  EXPECT_THAT(Read(files[1].get<std::string>()), HasSubstr(".target sm_80"));
+  EXPECT_THAT(Read(files[2].get<std::string>()), StartsWith("\x7f"
+                                                            "ELF"));
+}
+
+TEST_F(Cli, EmitIntoAFolderThatCannotBeMadeFails) {
+  const std::string file = Write("file", "");
+  const Result result = Run("compile --arch portable --m 4 --n 4 --k 4 --emit source --out " + file + "/x --json");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.Json()["error"]["code"], "I/O error");
+}
+
+TEST_F(Cli, ACacheFolderThatCannotBeWrittenIsAWarning) {
+  if (!HasNvrtc()) GTEST_SKIP() << "no NVRTC";
+  const Result result =
+      Run("compile --arch sm_80 --m 64 --n 64 --k 64 --json --cache-dir " + Write("file", "") + "/cache");
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.Json()["kernels"].size(), 1u);
+  EXPECT_THAT(result.err, HasSubstr("warn"));
+}
+
+TEST_F(Cli, ProfileDumpAndTraceTellOfTheKernels) {
+  const Result result = Run("run --m 16 --n 16 --k 16 --device cpu --json --profile --debug-dump " + Path("dump.json"),
+                            {"GEMMSMITH_TRACE=" + Path("trace.json")});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  std::vector<std::string> stages;
+  const json document = result.Json();
+  for (const json& stage : document["profile"]) stages.push_back(stage["stage"]);
+  EXPECT_THAT(stages, Contains("compile"));
+  EXPECT_THAT(stages, Contains("launch"));
+  const json dump = json::parse(Read(Path("dump.json")));
+  ASSERT_EQ(dump["kernels"].size(), 1u);
+  for (const char* field : {"name", "problem", "config", "key", "key_text", "source"})
+    EXPECT_NE(dump["kernels"][0][field], "") << field;
+  EXPECT_GT(json::parse(Read(Path("trace.json")))["traceEvents"].size(), 2u);
+  EXPECT_THAT(Run("run --m 16 --n 16 --k 16 --device cpu --profile").out, HasSubstr("launch"));
+}
+
+TEST_F(Cli, LogsGoToStderr) {
+  const Result result = Run("run --m 16 --n 16 --k 16 --device cpu --no-jit --json --verbose");
+  EXPECT_TRUE(result.Json().is_object()) << result.out;
+  EXPECT_THAT(result.err, HasSubstr("gemmsmith: "));
+}
+
+TEST_F(Cli, OutputThatCannotBeWrittenIsAFailure) {
+  EXPECT_EQ(Run("devices --json", {}, "/dev/null", "/dev/full").exit_code, 1);
+  EXPECT_EQ(Run("devices", {}, "/dev/null", "/dev/full").exit_code, 1);
+}
+
+}  // namespace
+}  // namespace gemmsmith
