@@ -23,6 +23,7 @@ struct TileShape {
   std::int64_t micro_m = 1,
                micro_n = 1;     ///< What is held in registers at once: one GPU thread's, or one micro-kernel's.
   int workers = 1;              ///< CPU: threads. GPU: CTAs that are resident on one SM together.
+  int threads = 32;             ///< GPU: of one CTA.
   double issue_efficiency = 1;  ///< Share of the FMA peak the inner loop reaches on full tiles.
   double packed_bytes = 0;      ///< Extra bytes moved to pack operands.
 };

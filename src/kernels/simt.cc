@@ -191,6 +191,7 @@ class Simt final : public KernelFamily {
     shape.micro_m = tile.micro_m;
     shape.micro_n = tile.micro_n;
     shape.workers = static_cast<int>(std::max<std::int64_t>(1, workers));
+    shape.threads = tile.threads();
     shape.issue_efficiency = tile.efficiency();
     return shape;
   }

@@ -21,18 +21,18 @@ double FlopsPerMicrosecond(const GemmProblem& p, const DeviceSpec& spec) {
   return (p.acc_type == DType::kF64 ? spec.f64_flops_per_clock : spec.f32_flops_per_clock) * spec.clock_ghz * 1e3;
 }
 
-/// Waves of CTAs over the SMs: a partly filled last wave costs as much as a full one.
+/// The busiest SM decides: it works through its share of the CTAs, as fast as the warps that are resident can keep its
+/// units busy.
 std::vector<CostTerm> GpuTerms(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec) {
+  constexpr double kBusyWarps = 8;  // two for each of an SM's four schedulers cover the latency of a step's loads
   const double tiles = CeilDiv(p.m, shape.block_m) * CeilDiv(p.n, shape.block_n) * p.batch;
   const double tile_flops = 2.0 * shape.block_m * shape.block_n * p.k;
-  const double sm_rate = FlopsPerMicrosecond(p, spec) * shape.issue_efficiency;
-  // Fewer CTAs than fit share their SM's units with nobody, but then hide less latency.
-  const double per_sm = std::min<double>(shape.workers, std::max(1.0, std::ceil(tiles / spec.multiprocessors)));
-  const double occupancy = 0.5 + 0.5 * per_sm / shape.workers;
-  const double waves = std::ceil(tiles / (spec.multiprocessors * per_sm));
+  const double per_sm = std::ceil(tiles / spec.multiprocessors);
+  const double warps = std::min<double>(shape.workers, per_sm) * shape.threads / 32;
+  const double sm_rate = FlopsPerMicrosecond(p, spec) * shape.issue_efficiency * std::min(1.0, warps / kBusyWarps);
   const double l2_bytes = tiles * p.k * (shape.block_m * SizeOf(p.a_type) + shape.block_n * SizeOf(p.b_type));
   const double l2_bytes_per_us = 64e3 * spec.clock_ghz * spec.multiprocessors;  // 64 bytes per clock and SM
-  return {{"compute", waves * per_sm * tile_flops / (sm_rate * occupancy)},
+  return {{"compute", per_sm * tile_flops / sm_rate},
           {"l2", l2_bytes / l2_bytes_per_us},
           {"memory", CompulsoryBytes(p) / (spec.memory_gbps * 1e3 * 0.8)},
           {"launch", spec.launch_us}};
