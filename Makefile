@@ -25,7 +25,7 @@ test: dev ## All tests; what needs a GPU skips itself where there is none
 bench: ## CPU kernels beside OpenBLAS, Eigen and oneDNN; compile times; overheads (ARGS: of gemmsmith-bench)
 	@tools/setup.sh build bench
 	@cmake --preset release
-	@$(call build_with,release) --target gemmsmith-bench
+	@$(call build_with,release) --target gemmsmith_bench
 	build/release/gemmsmith-bench $(ARGS)
 
 install: build/release/build.ninja ## Headers, libraries, command line, CMake and pkg-config files (PREFIX=/usr/local)

@@ -116,12 +116,16 @@ TEST(Key, AUsersKernelIsNamedUser) {
   EXPECT_TRUE(MakeKey(source, kToolchain).text.starts_with("family=4:user\n"));
 }
 
-// Not a test: what the next one runs in a new process, with addresses of its own.
-TEST(Key, DISABLED_Print) { printf("key=%s\n", MakeKey(Source(), kToolchain).digest.Hex().c_str()); }
+TEST(Key, HasADigestOf32HexadecimalDigits) {
+  const std::string digest = MakeKey(Source(), kToolchain).digest.Hex();
+  EXPECT_EQ(digest.size(), 32u);
+  EXPECT_EQ(digest.find_first_not_of("0123456789abcdef"), digest.npos);
+  printf("key=%s\n", digest.c_str());  // for the next test, which runs this one in a new process
+}
 
 TEST(Key, IsTheSameInAnotherProcess) {
   const std::string command = "'" + std::filesystem::read_symlink("/proc/self/exe").string() +
-                              "' --gtest_also_run_disabled_tests --gtest_filter=Key.DISABLED_Print";
+                              "' --gtest_filter=Key.HasADigestOf32HexadecimalDigits";
   FILE* pipe = popen(command.c_str(), "r");
   ASSERT_NE(pipe, nullptr);
   std::string output(4096, 0);
