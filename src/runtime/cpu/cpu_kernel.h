@@ -8,15 +8,15 @@
 
 namespace gemmsmith {
 
-/// Loads the part "x86" or "builtin" of an artifact. Kernel::Launch takes one argument, a CpuGemmParams, and returns
-/// when D is complete. Throws kDevice where this CPU cannot run the code, or the part is not whole.
-class CpuKernel;
-std::shared_ptr<const CpuKernel> LoadCpuKernel(const Artifact& artifact);
-
+/// A loaded kernel. Launch takes one argument, a CpuGemmParams, and returns when D is complete.
 class CpuKernel : public Kernel {
  public:
   /// The entries themselves, for tests and benchmarks.
   virtual const MicroKernelSet& entries() const = 0;
 };
+
+/// Loads the part "x86" or "builtin" of an artifact. Throws kDevice where this CPU cannot run the code, or the part is
+/// not whole.
+std::shared_ptr<const CpuKernel> LoadCpuKernel(const Artifact& artifact);
 
 }  // namespace gemmsmith
