@@ -204,6 +204,18 @@ TEST_F(Cli, RunIsRightInEveryLayoutTypeAndScaling) {
               StartsWith("portable"));
 }
 
+TEST_F(Cli, AWrongResultIsAFailure) {
+  // As f32 this alpha is infinite; the reference, where the sum is small, is not.
+  const std::string line = "run --m 8 --n 8 --k 4 --alpha 1e39 --device cpu";
+  const Result with_json = Run(line + " --check --json");
+  EXPECT_EQ(with_json.exit_code, 1);
+  EXPECT_EQ(with_json.Json()["ok"], false);
+  const Result text = Run(line + " --check");
+  EXPECT_EQ(text.exit_code, 1);
+  EXPECT_THAT(text.out, HasSubstr("WRONG"));
+  EXPECT_EQ(Run(line).exit_code, 0) << "nobody asked for a check";
+}
+
 TEST_F(Cli, RunTakesSizesOfZero) {
   for (const char* sizes :
        {"--m 0 --n 4 --k 4", "--m 4 --n 0 --k 4", "--m 4 --n 4 --k 0", "--m 4 --n 4 --k 0 --beta 2"}) {

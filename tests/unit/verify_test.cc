@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <iostream>
 #include <limits>
 #include <random>
 #include <set>
@@ -15,8 +16,11 @@ namespace gemmsmith {
 namespace {
 
 std::uint64_t FreshSeed() {
-  static const std::uint64_t seed = std::random_device{}();
-  ::testing::Test::RecordProperty("seed", std::to_string(seed));
+  static const std::uint64_t seed = [] {
+    const std::uint64_t fresh = std::random_device{}();
+    std::cout << "seed " << fresh << "\n";
+    return fresh;
+  }();
   return seed;
 }
 
@@ -92,7 +96,8 @@ TEST_P(EveryDType, RightResultsPassAndAWrongOneDoesNot) {
     const std::int64_t i = random() % m, j = random() % n, at = random() % batch;
     // A value that no rounding explains; integers are off by two: one may be a tie.
     const double value = Case::Get(c.args.d, at, i, j);
-    c.Set(i, j, Info(c.problem.d_type).is_integer() ? (value > 100 ? value - 2 : value + 2) : value * 0.5 + 1, at);
+    const bool integer = Info(c.problem.d_type).is_integer();
+    c.Set(i, j, integer ? (value > 100 ? value - 2 : value + 2) : value * 0.5 - std::copysign(1, value), at);
     report = c.Check();
     EXPECT_FALSE(report.ok) << ToString(c.problem);
     EXPECT_EQ(report.worst_row, i);
