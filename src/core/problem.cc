@@ -182,7 +182,7 @@ std::string ToString(const GemmProblem& p) {
   std::string text = fmt::format("m={} n={} k={} {}", p.m, p.n, p.k, ToString(p.a_type));
   if (p.b_type != p.a_type || p.d_type != p.a_type)
     text += fmt::format(",{},{}", ToString(p.b_type), ToString(p.d_type));
-  text += " " + LayoutName(p);
+  text += fmt::format(" {}", LayoutName(p));
   if (p.batch != 1) text += fmt::format(" batch={}", p.batch);
   if (p.beta != BetaClass::kZero) text += " beta";
   if (p.groups != 1) text += fmt::format(" groups={}", p.groups);
