@@ -85,7 +85,7 @@ class OnDisk {
 void MakeKeyOfSource(benchmark::State& state) {
   for (std::size_t i = 0; auto _ : state) benchmark::DoNotOptimize(Key(i++));
 }
-BENCHMARK(MakeKeyOfSource);
+BENCHMARK(MakeKeyOfSource)->Name("cache/make_key");
 
 void MemoryHit(benchmark::State& state) {
   static ArtifactStore* const store = new ArtifactStore({.directory = ""});
@@ -93,7 +93,7 @@ void MemoryHit(benchmark::State& state) {
   store->GetOrCompile(key, true, [] { return OfSize(14'000); });
   for (auto _ : state) benchmark::DoNotOptimize(store->Get(key));
 }
-BENCHMARK(MemoryHit)->Threads(1)->Threads(2);
+BENCHMARK(MemoryHit)->Name("cache/memory_hit")->Threads(1)->Threads(2);
 
 /// From the key to the artifact in memory, among 1000 entries.
 void DiskHit(benchmark::State& state) {
@@ -107,7 +107,7 @@ void DiskHit(benchmark::State& state) {
   if (store.Stats().disk_hits < static_cast<std::uint64_t>(state.iterations()))
     state.SkipWithError("there were misses");
 }
-BENCHMARK(DiskHit)->Arg(14'000)->Arg(30'000)->Arg(150'000);
+BENCHMARK(DiskHit)->Name("cache/disk_hit")->Arg(14'000)->Arg(30'000)->Arg(150'000);
 
 /// A plain open, read and close of as many bytes uncompressed.
 void PlainRead(benchmark::State& state) {
@@ -123,7 +123,7 @@ void PlainRead(benchmark::State& state) {
     benchmark::DoNotOptimize(buffer);
   }
 }
-BENCHMARK(PlainRead)->Arg(14'000)->Arg(30'000)->Arg(150'000);
+BENCHMARK(PlainRead)->Name("cache/plain_read")->Arg(14'000)->Arg(30'000)->Arg(150'000);
 
 /// A miss, the lock between processes, and the put.
 void Publish(benchmark::State& state) {
@@ -133,7 +133,7 @@ void Publish(benchmark::State& state) {
     benchmark::DoNotOptimize(store.GetOrCompile(Key(i++), false, [&] { return disk.artifact(); }));
   if (!store.Stats().disk_status.empty()) state.SkipWithError(store.Stats().disk_status.c_str());
 }
-BENCHMARK(Publish)->Arg(14'000)->Arg(150'000);
+BENCHMARK(Publish)->Name("cache/publish")->Arg(14'000)->Arg(150'000);
 
 /// Write under another name, and rename.
 void PlainWrite(benchmark::State& state) {
@@ -146,7 +146,7 @@ void PlainWrite(benchmark::State& state) {
     if (std::rename(temp.c_str(), (disk.directory() / std::to_string(i++)).c_str()) != 0) state.SkipWithError("rename");
   }
 }
-BENCHMARK(PlainWrite)->Arg(14'000)->Arg(150'000);
+BENCHMARK(PlainWrite)->Name("cache/plain_write")->Arg(14'000)->Arg(150'000);
 
 }  // namespace
 }  // namespace gemmsmith

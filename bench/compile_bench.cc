@@ -43,6 +43,7 @@ void BM_Compile(benchmark::State& state, std::shared_ptr<const Compiler> (*open)
 
 #define GEMMSMITH_COMPILE_BENCH(compiler, type, arch, ...)                                                       \
   BENCHMARK_CAPTURE(BM_Compile, compiler##_simt_##type##_##arch, Open##compiler, ParseDType(#type), __VA_ARGS__) \
+      ->Name("compile/" #compiler "/" #type "/" #arch)                                                           \
       ->Unit(benchmark::kMillisecond)                                                                            \
       ->UseRealTime()
 GEMMSMITH_COMPILE_BENCH(Nvrtc, f32, sm_80, CodeTarget{Isa::kCuda, 80, 0});
