@@ -13,7 +13,7 @@ constexpr ConfigField kFields[] = {{"mr", true},  {"nr", true},  {"m_tail", true
                                    {"nc", false}, {"kc", false}, {"threads", false}, {"direct", false}};
 
 // Below it, waking a thread costs more than the thread does. In multiply-adds.
-constexpr double kWorthAThread = 4e6;
+constexpr double kWorthAThread = 1e6;
 // This many tiles of rows gain little from a B that was packed.
 constexpr int kFewTiles = 6;
 // FMA latency (cycles) of all CPUs since Skylake and Zen: fewer accumulators than twice that leave the units waiting.
