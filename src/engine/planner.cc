@@ -34,7 +34,8 @@ Planner::Choice Planner::Choose(const GemmProblem& problem, Device& device) {
   const std::vector<CodeTarget> targets = Targets(device);
   for (const CodeTarget& target : targets) {
     Explanation explanation = Rank(problem, target, device.spec());
-    refused.insert(refused.end(), explanation.refused.begin(), explanation.refused.end());
+    for (std::string& reason : explanation.refused)  // one family may refuse for several targets in the same words
+      if (std::find(refused.begin(), refused.end(), reason) == refused.end()) refused.push_back(std::move(reason));
     if (explanation.ranked.empty()) continue;
     if (target != device.targets().front())
       maker_.Fallback(ToString(device.targets().front()),
