@@ -44,7 +44,6 @@ toolkit_folder() {
   done
 }
 
-# NVRTC is larger than all else together: it travels packed.
 copy_nvrtc() {
   local toolkit=$1 bundle=$2 library count=0
   for library in "$toolkit"/lib64/libnvrtc.so.[0-9]* "$toolkit"/lib64/libnvrtc-builtins.so.[0-9]*; do
@@ -64,6 +63,16 @@ check_self_contained() {
   [[ -z $needed ]] || die 1 "$(basename "$1") would need ${needed//$'\n'/, } on the GPU machine: link it statically"
 }
 
+# Google Benchmark and what it needs, which the bench looks for beside its own folder.
+carry_libraries() {
+  local name path
+  while read -r name path; do
+    case $name in
+      libbenchmark.so* | libstdc++.so* | libgcc_s.so*) cp -L "$path" "$2/lib/$name" ;;
+    esac
+  done < <(ldd "$1" | awk '$2 == "=>" { print $1, $3 }')
+}
+
 soname() { objdump -p "$1" | awk '$1 == "SONAME" { print $2 }'; }
 
 build_bundle() {
@@ -79,7 +88,12 @@ build_bundle() {
   mkdir -p "$bundle/bin" "$bundle/lib"
   for test in gemmsmith gemmsmith-bench "${tests[@]}"; do
     strip --strip-all -o "$bundle/bin/$test" "build/static-run/$test"
-    check_self_contained "$bundle/bin/$test"
+    if [[ $test == gemmsmith-bench ]]; then
+      carry_libraries "build/static-run/$test" "$bundle"
+    else
+      check_self_contained "$bundle/bin/$test"
+    fi
+    gzip -9 "$bundle/bin/$test"
   done
   cp tools/gpu_check.sh "$bundle/"
   git describe --always --dirty >"$bundle/revision" 2>/dev/null || echo unknown >"$bundle/revision"
@@ -107,13 +121,9 @@ json_file() {
   if [[ -s $1 ]]; then cat "$1"; else echo null; fi
 }
 
-unpack_libraries() {
-  local packed name
-  for packed in "$bundle"/lib/*.gz; do
-    if [[ ! -f $packed ]]; then continue; fi
-    name=$work/lib/$(basename "$packed" .gz)
-    gzip --decompress --stdout "$packed" >"$name"
-  done
+unpack_bundle() {
+  cp -r "$bundle/bin" "$bundle/lib" "$work/"
+  gzip --decompress "$work"/bin/*.gz "$work"/lib/*.gz
   if compgen -G "$work/lib/libnvrtc.so.*" >/dev/null; then export GEMMSMITH_NVRTC=${GEMMSMITH_NVRTC:-$work/lib}; fi
 }
 
@@ -162,7 +172,7 @@ test_summary() {
 
 run_tests() {
   local program name
-  for program in "$bundle"/bin/gpu_*_test; do
+  for program in "$work"/bin/gpu_*_test; do
     name=$(basename "$program")
     step "$name" 240 "$program" --gtest_brief=1 "--gtest_output=json:$work/$name.json"
     summaries+=("$(test_summary "$name" "$work/$name.json")")
@@ -175,17 +185,17 @@ run_sanitizer() {
   if [[ $with_sanitizer == no ]]; then return; fi
   if [[ ! -x $sanitizer ]]; then sanitizer=compute-sanitizer; fi
   for program in gpu_runtime_test gpu_user_kernel_test; do
-    step "sanitizer-$program" 240 "$sanitizer" --error-exitcode 1 "$bundle/bin/$program" --gtest_brief=1
+    step "sanitizer-$program" 240 "$sanitizer" --error-exitcode 1 "$work/bin/$program" --gtest_brief=1
   done
 }
 
 run_programs() {
-  local cli=$bundle/bin/gemmsmith device=$1
+  local cli=$work/bin/gemmsmith device=$1
   step run 120 "$cli" run --m 512 --n 4096 --k 4096 --dtype "$2" --device "$device" --check --json
   if [[ $quick == yes ]]; then return; fi
   step demo 240 "$cli" demo --json
   find_cublas
-  step bench 240 "$bundle/bin/gemmsmith-bench" --benchmark_filter="$3" --benchmark_min_time=0.1 --benchmark_format=json
+  step bench 240 "$work/bin/gemmsmith-bench" --benchmark_filter="$3" --benchmark_min_time=0.1 --benchmark_format=json
 }
 
 # Objects, one per argument, as a JSON array.
@@ -225,19 +235,18 @@ END
 check_gpu() {
   local before gpu=true
   bundle=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-  [[ -x $bundle/bin/gemmsmith ]] ||
+  [[ -f $bundle/bin/gemmsmith.gz ]] ||
     die 2 "$bundle holds no programs: run tools/gpu_check.sh --build, and then build/gpu_check/gpu_check.sh"
   mkdir -p "$out"
   out=$(cd "$out" && pwd)
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
-  mkdir "$work/lib"
   log=$out/log.txt
   : >"$log"
   export GEMMSMITH_CACHE_DIR=$work/cache
-  unpack_libraries
+  unpack_bundle
 
-  step devices 60 "$bundle/bin/gemmsmith" devices --json
+  step devices 60 "$work/bin/gemmsmith" devices --json
   ((failed == 0)) || die 1 "the programs do not run on this machine"
   if ! grep -qE '"id": *"cuda:0"' "$work/devices.out"; then
     gpu=false
@@ -247,7 +256,7 @@ check_gpu() {
     echo "gpu_check: no GPU here (${reason:-see $log}): the CPU part alone"
   fi
   before=$(gpu_state)
-  step doctor 60 "$bundle/bin/gemmsmith" doctor --json
+  step doctor 60 "$work/bin/gemmsmith" doctor --json
   run_tests
   if [[ $gpu == true ]]; then
     run_sanitizer
