@@ -1,10 +1,12 @@
 # Each target installs what it lacks (Debian packages, by apt), configures, builds and runs. The second time is quick, and
 # needs neither root nor network.
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 ARGS ?=
+SECONDS ?= 60
 
 build_with = cmake --build --preset $(1) --parallel $(JOBS)
 
@@ -40,7 +42,15 @@ asan ubsan tsan: %: build/%/build.ninja ## The tests under the address, undefine
 	@$(call build_with,$@)
 	@ctest --preset $@ --parallel $(JOBS)
 
-.PHONY: format tidy clean
+.PHONY: fuzz format tidy clean
+fuzz: ## Every fuzzer under the address sanitizer, SECONDS=60 each; corpora stay in build/fuzz/corpus
+	@tools/setup.sh build fuzz
+	@cmake --preset fuzz
+	@$(call build_with,fuzz) --target fuzzers
+	@for fuzzer in build/fuzz/*_fuzz; do \
+	  corpus="build/fuzz/corpus/$$(basename "$$fuzzer")"; mkdir -p "$$corpus"; \
+	  echo "== $$fuzzer"; "$$fuzzer" -max_total_time=$(SECONDS) -print_final_stats=1 "$$corpus" 2>&1 | tail -n 8 || exit 1; \
+	done
 sources = git ls-files -z --cached --others --exclude-standard
 format: ## clang-format on all sources
 	@tools/setup.sh style

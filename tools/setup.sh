@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing. Where nothing is, it needs no network and no root, and no time.
-# Usage: tools/setup.sh build|bench|style...
+# Usage: tools/setup.sh build|bench|style|fuzz...
 set -euo pipefail
 
 build=(g++ make cmake ninja-build pkg-config libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libasmjit-dev
        libzstd-dev libxxhash-dev libgtest-dev libgmock-dev libbenchmark-dev)
 bench=(libopenblas-dev libeigen3-dev libdnnl-dev)
 style=(clang-format clang-tidy)
+fuzz=(clang libclang-rt-14-dev)
 
 say() { echo "setup: $*" >&2; }
 
@@ -16,7 +17,8 @@ for group in "$@"; do
     build) wanted+=("${build[@]}") ;;
     bench) wanted+=("${bench[@]}") ;;
     style) wanted+=("${style[@]}") ;;
-    *) say "there is no group \"$group\": build, bench, style"; exit 2 ;;
+    fuzz) wanted+=("${fuzz[@]}") ;;
+    *) say "there is no group \"$group\": build, bench, style, fuzz"; exit 2 ;;
   esac
 done
 
