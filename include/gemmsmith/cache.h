@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -7,6 +8,31 @@
 #include "gemmsmith/export.h"
 
 namespace gemmsmith {
+
+/// Limits and habits of one cache directory. A limit of zero means "no limit"; every field has the default shown.
+/// Limits are kept by whoever adds an entry, in the part of the cache that it adds to, so that all processes together
+/// keep them; `gemmsmith cache prune` keeps them everywhere at once. An entry past a limit may be used until it is
+/// removed.
+struct GEMMSMITH_API CachePolicy {
+  std::uint64_t max_disk_cache_size = 5ull << 30;  ///< Bytes of entries, as stored. Those unused longest go first.
+  std::uint64_t max_cached_kernels = 20'000;       ///< Entries. Those unused longest go first.
+  std::chrono::hours cache_expiration_time{24 *
+                                           30};  ///< Since last use, which is known to the hour; not since creation.
+  bool enable_compression = true;                ///< zstd, for entries written from now on.
+  bool enable_checksum = true;                   ///< Verify on read. Writing always stores one.
+  bool enable_debug = false;  ///< Keep source, PTX and log beside each entry that is compiled. Never changes the key.
+
+  /// For work on kernels: one day, with debug files.
+  static CachePolicy Development();
+  /// For serving: 30 days, compressed and verified.
+  static CachePolicy Production();
+
+  friend bool operator==(const CachePolicy&, const CachePolicy&) = default;
+};
+
+/// Bytes that this user may still write where `directory` is, or will be; empty: the environment's cache directory.
+/// For a policy that is a share of the free disk. Throws kIo.
+GEMMSMITH_API std::uint64_t GetAvailableDiskSpace(const std::string& directory = {});
 
 /// Counters and contents of one cache: its memory tier in this process, and its folder on disk.
 struct CacheStats {

@@ -7,6 +7,7 @@
 #include "gemmsmith/gemm.h"
 #include "gemmsmith/jit_wrapper.h"
 #include "gemmsmith/manager.h"
+#include "gemmsmith/persistent_cache.h"
 #include "gemmsmith/shapes.h"
 #include "gemmsmith/verify.h"
 #include "gemmsmith/version.h"

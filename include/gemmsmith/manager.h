@@ -13,6 +13,7 @@ struct GEMMSMITH_API GlobalJITConfig {
   bool enable_jit = true;      ///< False: nothing is generated; portable and cached kernels only.
   bool enable_caching = true;  ///< False: every plan makes its own kernel, and nothing is written to disk.
   std::string cache_dir;       ///< Empty: the environment's (see Environment).
+  CachePolicy cache_policy;    ///< Of the cache on disk.
 
   EngineOptions ToOptions() const;
   friend bool operator==(const GlobalJITConfig&, const GlobalJITConfig&) = default;

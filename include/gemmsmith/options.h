@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "gemmsmith/cache.h"
 #include "gemmsmith/export.h"
 
 namespace gemmsmith {
@@ -60,6 +61,7 @@ struct EngineOptions {
   bool enable_caching = true;                 ///< False: nothing is kept between plans, in memory or on disk.
   bool enable_disk = true;                    ///< False: the memory tier only.
   std::string cache_dir;                      ///< Empty: Environment::cache_dir.
+  CachePolicy cache_policy;                   ///< Of the disk tier.
   std::string compiler;                       ///< "nvrtc" or "nvcc"; empty: Environment::compiler.
   std::chrono::seconds compile_timeout{600};  ///< Of one compile by nvcc.
   bool keep_sources = false;                  ///< Engine::Kernels also holds each kernel's source and log.

@@ -47,6 +47,7 @@ struct Command {
   Outcome (*run)(Session& session);
 };
 
-extern const Command kRun, kCompile, kExplain, kDemo, kDevices, kDoctor, kCacheStats;
+extern const Command kRun, kCompile, kExplain, kDemo, kDevices, kDoctor;
+extern const Command kCacheStats, kCacheList, kCacheSearch, kCacheShow, kCacheVerify, kCachePrune, kCacheClear;
 
 }  // namespace gemmsmith::cli

@@ -71,6 +71,53 @@ Json ToJson(const CacheStats& s) {
           {"quarantined", s.quarantined}};
 }
 
+Json ToJson(const CacheHistory& h) {
+  return {{"memory_hits", h.memory_hits},
+          {"disk_hits", h.disk_hits},
+          {"bundle_hits", h.bundle_hits},
+          {"misses", h.misses},
+          {"saved_compile_ms", h.saved_compile_ms}};
+}
+
+Json ToJson(const CachedKernel& k) {
+  return {{"key", k.key},
+          {"name", k.kernel_name},
+          {"arch", k.arch},
+          {"problem", k.problem},
+          {"config", k.config},
+          {"compiler", k.compiler},
+          {"stored_bytes", k.stored_bytes},
+          {"ptx_bytes", k.ptx_size},
+          {"cubin_bytes", k.cubin_size},
+          {"compile_ms", k.compile_ms},
+          {"usage_count", k.usage_count},
+          {"created", k.created_unix},
+          {"last_used", k.last_used_unix},
+          {"registers", k.resources.registers},
+          {"spill_bytes", k.resources.spill_bytes},
+          {"static_shared_bytes", k.resources.static_shared_bytes},
+          {"max_threads", k.resources.max_threads}};
+}
+
+Json ToJson(const CachedKernelDetails& d) {
+  Json json = ToJson(d.kernel);
+  json.update({{"path", d.path}, {"key_text", d.key_text}, {"log", d.log}, {"source", d.source}});
+  return json;
+}
+
+Json ToJson(const IntegrityReport& r) {
+  Json broken = Json::array();
+  for (const BrokenKernel& kernel : r.broken) broken.push_back({{"key", kernel.key}, {"reason", kernel.reason}});
+  return {{"checked", r.checked}, {"other_format", r.other_format}, {"broken", broken}, {"repaired", r.repaired}};
+}
+
+Json ToJson(const PruneReport& r) {
+  return {{"removed_kernels", r.removed_kernels},
+          {"removed_bytes", r.removed_bytes},
+          {"kept_kernels", r.kept_kernels},
+          {"kept_bytes", r.kept_bytes}};
+}
+
 Json ToJson(const RankedConfig& r) {
   Json terms = Json::object();
   for (const CostTerm& term : r.terms) terms[term.name] = term.microseconds;

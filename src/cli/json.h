@@ -5,6 +5,7 @@
 
 #include "gemmsmith/doctor.h"
 #include "gemmsmith/engine.h"
+#include "gemmsmith/persistent_cache.h"
 
 namespace gemmsmith::cli {
 
@@ -19,6 +20,11 @@ Json ToJson(const StageTime& time);
 Json ToJson(const DeviceSpec& spec);
 Json ToJson(const Finding& finding);
 Json ToJson(const CacheStats& stats);
+Json ToJson(const CacheHistory& history);
+Json ToJson(const CachedKernel& kernel);
+Json ToJson(const CachedKernelDetails& details);
+Json ToJson(const IntegrityReport& report);
+Json ToJson(const PruneReport& report);
 Json ToJson(const RankedConfig& ranked);
 /// {"error": {...}}
 Json ErrorJson(std::string_view code, std::string_view message, std::string_view remedy);

@@ -78,7 +78,9 @@ int Main(int argc, char** argv) {
   CLI::App* cache = app.add_subcommand("cache", "Look after the compiled kernels that are kept on disk");
   cache->require_subcommand(1);
   cache->footer(fmt::format("Example:\n  {}", kCacheStats.example));
-  add(*cache, kCacheStats);
+  for (const Command* command :
+       {&kCacheStats, &kCacheList, &kCacheSearch, &kCacheShow, &kCacheVerify, &kCachePrune, &kCacheClear})
+    add(*cache, *command);
 
   try {
     CheckCommandName(app, argc, argv);

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <iterator>
+#include <map>
 #include <thread>
 
 #include "gemmsmith/error.h"
@@ -35,6 +36,25 @@ CLI::Validator Within(std::int64_t least, std::int64_t most) {
 CLI::Validator OneOf(std::vector<std::string> words) {
   CLI::Validator validator = CLI::IsMember(std::move(words));
   return validator.description("");
+}
+
+/// Numbers with a unit of time, which must not be left out.
+CLI::Validator AgeInSeconds() {
+  const std::map<std::string, std::uint64_t> units = {
+      {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 24 * 3600}, {"w", 7 * 24 * 3600}};
+  CLI::AsNumberWithUnit validator(units, CLI::AsNumberWithUnit::Options(CLI::AsNumberWithUnit::CASE_INSENSITIVE |
+                                                                        CLI::AsNumberWithUnit::UNIT_REQUIRED));
+  return validator.description("");
+}
+
+/// For numbers without a sign, which the parser takes the wrong way round. Comes after other transformations, to go
+/// before them.
+CLI::Validator NotNegative() {
+  return CLI::Validator(
+      [](std::string& text) {
+        return text.find('-') == text.npos ? std::string() : "it must not be negative: " + text;
+      },
+      "");
 }
 
 constexpr std::int64_t kMostSize = std::int64_t{1} << 40;
@@ -135,6 +155,39 @@ void AddInsight(CLI::App& app, Options& options) {
   app.add_flag("--profile", options.profile, "Show the time that each stage took, from plan to launch");
   app.add_option("--debug-dump", options.debug_dump, "Write all that is known of every kernel to a file, as JSON")
       ->type_name("FILE");
+}
+
+void AddFilter(CLI::App& app, Options& options) {
+  app.add_option("--arch", options.arch, "Only kernels for these: sm_80, sm_90a, ...; several by commas")
+      ->delimiter(',')
+      ->type_name("ARCH")
+      ->check(Accepted(ParseTarget));
+  app.add_option("--name", options.name, "Only kernels with this in their name")->type_name("TEXT");
+  app.add_option("--sort", options.sort, "name; or largest, latest used, most used, slowest to compile first [name]")
+      ->type_name("name|size|use|count|compile")
+      ->check(OneOf({"name", "size", "use", "count", "compile"}));
+}
+
+void AddPrune(CLI::App& app, Options& options) {
+  // Through integers: the parser fills no optional durations.
+  app.add_option_function<std::uint64_t>(
+         "--max-size", [&options](const std::uint64_t& bytes) { options.prune.max_bytes = bytes; },
+         "Bytes that may stay: 500M, 2G, ...")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(false).description(""))
+      ->transform(NotNegative());
+  app.add_option_function<std::uint64_t>(
+         "--max-age", [&options](const std::uint64_t& age) { options.prune.max_age = std::chrono::seconds(age); },
+         "Time since last use: 12h, 30d, ... (s, m, h, d, w)")
+      ->type_name("TIME")
+      ->transform(AgeInSeconds())
+      ->transform(NotNegative());
+  app.add_option_function<std::uint64_t>(
+         "--max-count", [&options](const std::uint64_t& count) { options.prune.max_kernels = count; },
+         "Kernels that may stay")
+      ->type_name("N")
+      ->transform(NotNegative());
+  app.add_flag("--dry-run", options.dry_run, "Only say what would go");
 }
 
 void AddOutput(CLI::App& app, Options& options) {

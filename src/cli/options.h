@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gemmsmith/options.h"
+#include "gemmsmith/persistent_cache.h"
 #include "gemmsmith/shapes.h"
 
 namespace gemmsmith::cli {
@@ -29,6 +30,10 @@ struct Options {
   std::string out = ".";
   int jobs = 0;  ///< 0: one per core.
 
+  std::string key, text, name, sort = "name";
+  bool repair = false, dry_run = false, source = false;
+  PruneLimits prune;
+
   bool check = false, full = false, json = false, verbose = false, profile = false;
   std::string debug_dump;
 };
@@ -46,6 +51,8 @@ void AddNoJit(CLI::App& app, Options& options);      ///< --no-jit
 void AddJobs(CLI::App& app, Options& options);       ///< --jobs
 void AddEmit(CLI::App& app, Options& options);       ///< --emit --out
 void AddInsight(CLI::App& app, Options& options);    ///< --profile --debug-dump
+void AddFilter(CLI::App& app, Options& options);     ///< --arch --name --sort
+void AddPrune(CLI::App& app, Options& options);      ///< --max-size --max-age --max-count --dry-run
 void AddOutput(CLI::App& app, Options& options);     ///< --json --verbose
 
 /// Refuses a command line without a problem.

@@ -9,7 +9,11 @@ namespace {
 
 ArtifactStore::Options StoreOptions(const EngineOptions& options) {
   const std::string directory = options.cache_dir.empty() ? Environment::Get().cache_dir : options.cache_dir;
-  return {options.enable_caching && options.enable_disk ? directory : "", options.enable_caching};
+  ArtifactStore::Options store;
+  if (options.enable_caching && options.enable_disk) store.directory = directory;
+  store.enable_memory = options.enable_caching;
+  store.policy = options.cache_policy;
+  return store;
 }
 
 std::string OptionsText(const CompileOptions& o) {
@@ -69,13 +73,15 @@ ArtifactStore::Hit KernelMaker::Lookup(const KernelSource& source, const Compile
                "kernel {} ({}) is not in the cache and compiling is off; key {}", source.name, ToString(source.target),
                key.digest.Hex());
   }
-  return store_->GetOrCompile(
+  ArtifactStore::Hit hit = store_->GetOrCompile(
       key, compiler.cheap(),
       [&] {
         Notify([&](Observer& o) { o.OnMiss(key.digest.Hex()); });
         return Compile(source, compiler, key.digest.Hex(), cancel);
       },
       &cancel);
+  if (hit.origin == Origin::kCompiled && !compiler.cheap()) store_->KeepForDebugging(key, source.text, *hit.artifact);
+  return hit;
 }
 
 KernelMaker::Made KernelMaker::Obtain(const KernelSource& source, const CancellationToken& cancel,

@@ -36,6 +36,7 @@ EngineOptions GlobalJITConfig::ToOptions() const {
   options.mode = enable_jit ? CompileMode::kBlocking : CompileMode::kOffline;
   options.enable_caching = enable_caching;
   options.cache_dir = cache_dir;
+  options.cache_policy = cache_policy;
   return options;
 }
 

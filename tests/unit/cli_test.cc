@@ -102,6 +102,16 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
       {"", "subcommand"},
       {"frobnicate", "unknown command \"frobnicate\": there are run, compile, explain, demo, devices, doctor, cache"},
       {"cache", "subcommand"},
+      {"cache list --sort colour", "--sort"},
+      {"cache list --arch sm_99", "unknown architecture \"sm_99\""},
+      {"cache search", "text"},
+      {"cache show", "key"},
+      {"cache prune", "a limit"},
+      {"cache prune --max-age 30", "--max-age"},
+      {"cache prune --max-size big", "--max-size"},
+      {"cache prune --max-age -30d", "--max-age"},
+      {"cache prune --max-size -2G", "--max-size"},
+      {"cache prune --max-count -1", "--max-count"},
       {"run", "--shapes"},
       {"run --m 3", "--n"},
       {"run --m 3 --n 4", "--k"},
@@ -163,7 +173,8 @@ TEST_F(Cli, AFailureExitsWithOneAndIsAJsonDocumentToo) {
 
 TEST_F(Cli, EveryCommandExplainsItselfWithAnExample) {
   for (const std::string command :
-       {"", "run", "compile", "explain", "demo", "devices", "doctor", "cache", "cache stats"}) {
+       {"", "run", "compile", "explain", "demo", "devices", "doctor", "cache", "cache stats", "cache list",
+        "cache search", "cache show", "cache verify", "cache prune", "cache clear"}) {
     const Result help = Run(command + " --help");
     EXPECT_EQ(help.exit_code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Example")) << command;
@@ -296,6 +307,51 @@ TEST_F(Cli, CacheStatsCountsWhatCompileKept) {
   Run("compile --arch sm_80 --m 64 --n 64 --k 64");
   EXPECT_EQ(Run("cache stats --json").Json()["disk_kernels"], 1);
   EXPECT_EQ(Run("cache stats --json --cache-dir " + Path("other")).Json()["disk_kernels"], 0);
+}
+
+TEST_F(Cli, CacheCommandsAnswerForAnEmptyCacheAndMakeNone) {
+  EXPECT_EQ(List("cache list --json", "kernels"), json::array());
+  EXPECT_EQ(List("cache search gemm --json", "kernels"), json::array());
+  EXPECT_EQ(Run("cache verify --json").Json()["checked"], 0);
+  EXPECT_EQ(Run("cache prune --max-count 0 --json").Json()["removed_kernels"], 0);
+  EXPECT_EQ(Run("cache clear --json").Json()["kept_kernels"], 0);
+  const Result show = Run("cache show 00 --json");
+  EXPECT_EQ(show.exit_code, 1);
+  EXPECT_EQ(show.Json()["error"]["code"], "not found");
+  EXPECT_FALSE(fs::exists(Path("cache")));
+}
+
+TEST_F(Cli, CacheCommandsListVerifyAndPruneWhatCompileKept) {
+  if (!HasNvrtc()) GTEST_SKIP() << "no NVRTC";
+  const std::string compile = "compile --arch sm_80,sm_90a --m 64 --n 64 --k 64";
+  for (int i = 0; i < 2; ++i) ASSERT_EQ(Run(compile).exit_code, 0);
+  EXPECT_EQ(Run("cache stats --json").Json()["history"]["disk_hits"], 2);
+  const json kernels = List("cache list --json --sort size", "kernels");
+  ASSERT_EQ(kernels.size(), 2u);
+  EXPECT_GE(kernels[0]["stored_bytes"], kernels[1]["stored_bytes"]);
+  for (const json& kernel : kernels) EXPECT_EQ(kernel["usage_count"], 1);
+  const json one = List("cache list --json --arch sm_80", "kernels");
+  ASSERT_EQ(one.size(), 1u);
+  EXPECT_EQ(List("cache search SM_80 --json", "kernels"), one);
+  EXPECT_EQ(List("cache list --name nothing --json", "kernels"), json::array());
+
+  const std::string key = one[0]["key"];
+  EXPECT_EQ(Run("cache show " + key.substr(0, 16) + " --json").Json()["key"], key);
+  EXPECT_THAT(Run("cache show " + key).out, HasSubstr("toolchain="));
+  EXPECT_EQ(Run("cache show " + key + " --source").exit_code, 1) << "none was kept";
+
+  EXPECT_EQ(Run("cache verify").exit_code, 0);
+  Write("cache/kernels/" + key.substr(0, 2) + "/" + key + ".gsk", "broken");
+  const Result broken = Run("cache verify --json");
+  EXPECT_EQ(broken.exit_code, 1);
+  EXPECT_EQ(broken.Json()["broken"][0]["key"], key);
+  EXPECT_EQ(Run("cache verify --repair").exit_code, 0);
+  EXPECT_EQ(Run("cache stats --json").Json()["quarantined"], 1);
+
+  EXPECT_EQ(Run("cache prune --max-size 1G --max-age 30d --json").Json()["removed_kernels"], 0);
+  EXPECT_EQ(Run("cache prune --max-size 1K --dry-run --json").Json()["removed_kernels"], 1);
+  EXPECT_EQ(Run("cache clear --json").Json()["removed_kernels"], 1);
+  EXPECT_EQ(Run("cache stats --json").Json()["history"]["misses"], 0);
 }
 
 TEST_F(Cli, CompileForCudaNeedsNoGpuAndFindsItsKernelsAgain) {

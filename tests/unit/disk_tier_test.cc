@@ -235,5 +235,42 @@ TEST_F(DiskTierTest, DoesNotTryAgainAtOnce) {
   EXPECT_NE(tier.Trouble().find("in the way"), std::string::npos) << tier.Trouble();
 }
 
+TEST_F(DiskTierTest, WithoutCompressionPartsLieInTheFileAsTheyAre) {
+  const std::string code(4000, 'c');
+  Artifact artifact = *artifact_;
+  artifact.parts["cubin"] = code;
+  const auto kept = std::make_shared<const Artifact>(artifact);
+  for (const bool compress : {true, false}) {
+    DiskTier tier(root_.string(), 60s, {.enable_compression = compress});
+    tier.Put(key_, kept);
+    EXPECT_EQ(ReadFile(path_).find(code) == std::string::npos, compress);
+    EXPECT_EQ(*tier.Get(key_), *kept);
+  }
+}
+
+TEST_F(DiskTierTest, AWrongChecksumIsOverlookedOnlyWhereThePolicySaysSo) {
+  DiskTier(root_.string(), 60s).Put(key_, artifact_);
+  std::string entry = ReadFile(path_);
+  entry.back() ^= 1;
+  WriteFile(path_, entry);
+  EXPECT_EQ(*DiskTier(root_.string(), 60s, {.enable_checksum = false}).Get(key_), *artifact_);
+  EXPECT_EQ(DiskTier(root_.string(), 60s).Get(key_), nullptr);
+}
+
+TEST_F(DiskTierTest, WithoutChecksumsABrokenEntryIsARightOneOrAMissAndNothingWorse) {
+  DiskTier tier(root_.string(), 60s, {.enable_checksum = false});
+  tier.Put(key_, artifact_);
+  const std::string entry = ReadFile(path_);
+  for (std::size_t byte = 0; byte < entry.size(); ++byte) {
+    WriteFile(path_, entry.substr(0, byte));
+    ASSERT_EQ(tier.Get(key_), nullptr) << byte;
+    std::string flipped = entry;
+    flipped[byte] ^= static_cast<char>(1 << random_.Below(8));
+    WriteFile(path_, flipped);
+    const ArtifactPtr got = tier.Get(key_);
+    ASSERT_TRUE(got == nullptr || got->size() <= kMaxEntryBytes) << byte;
+  }
+}
+
 }  // namespace
 }  // namespace gemmsmith

@@ -300,6 +300,32 @@ TEST_F(StoreTest, OneDirectoryHasOneStoreWhileAnybodyHoldsIt) {
   EXPECT_EQ(ArtifactStore::Open(OnDisk())->Get(key_)->origin, Origin::kMemory);
 }
 
+TEST_F(StoreTest, EachPolicyHasAStoreOfItsOwn) {
+  const auto store = ArtifactStore::Open(OnDisk());
+  ArtifactStore::Options options = OnDisk();
+  options.policy = CachePolicy::Development();
+  const auto other = ArtifactStore::Open(options);
+  EXPECT_NE(other, store);
+  EXPECT_EQ(ArtifactStore::Open(options), other);
+}
+
+TEST_F(StoreTest, KeepsSourcePtxAndLogBesideTheEntryOnlyWhereThePolicySaysSo) {
+  fs::path beside = testing::EntryPath(root_, key_);
+  const Artifact artifact = artifact_;
+  for (const bool debug : {false, true}) {
+    ArtifactStore::Options options = OnDisk();
+    options.policy.enable_debug = debug;
+    ArtifactStore store(options);
+    store.GetOrCompile(key_, false, [&] { return artifact; });
+    store.KeepForDebugging(key_, "the source", artifact);
+    for (const auto& [suffix, text] :
+         {std::pair{".cu", std::string("the source")}, {".ptx", artifact.parts.at("ptx")}, {".log", artifact.log}}) {
+      EXPECT_EQ(fs::exists(beside.replace_extension(suffix)), debug) << suffix;
+      EXPECT_EQ(testing::ReadFile(beside), debug ? text : "") << suffix;
+    }
+  }
+}
+
 TEST_F(StoreTest, ARelativeDirectoryStaysWhereItWas) {
   const fs::path before = fs::current_path();
   fs::current_path(dir_.string());

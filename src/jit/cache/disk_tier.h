@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sys/stat.h>
+#include <sys/types.h>
 
 #include <chrono>
 #include <cstdint>
@@ -18,12 +18,13 @@ namespace gemmsmith {
 
 /// One file per artifact below a folder that processes and machines may share; docs/cache-format.md shows the folders.
 /// They are made with the first entry. What the system refuses (no space, no permission) is warned of once and tried
-/// again after `retry_after`; until then entries are read only.
+/// again after `retry_after`; until then entries are read only. A put also keeps the limits of the policy, around the
+/// entry that it adds.
 class DiskTier : public Tier {
  public:
   /// `directory` is absolute.
-  DiskTier(std::string directory, std::chrono::milliseconds retry_after)
-      : directory_(std::move(directory)), retry_after_(retry_after) {}
+  DiskTier(std::string directory, std::chrono::milliseconds retry_after, const CachePolicy& policy = {})
+      : directory_(std::move(directory)), retry_after_(retry_after), policy_(policy) {}
   static std::unique_ptr<Tier> Open(const ArtifactStore::Options& options);
 
   Origin origin() const override { return Origin::kDisk; }
@@ -37,15 +38,15 @@ class DiskTier : public Tier {
  private:
   using Clock = std::chrono::steady_clock;
 
-  std::string PathOf(std::string_view digest) const;
   void Write(std::string_view digest, std::string_view entry);
-  void Quarantine(const std::string& digest, std::string_view reason, const struct stat& read);
+  void Quarantine(const std::string& digest, std::string_view reason, ino_t inode);
   bool Paused() const;
   void Pause();
   void Report(const Error& error);
 
   const std::string directory_;
   const std::chrono::milliseconds retry_after_;
+  const CachePolicy policy_;
   std::once_flag sweep_;
   mutable std::mutex mutex_;
   std::string trouble_;

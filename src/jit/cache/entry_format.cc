@@ -185,14 +185,14 @@ bool ChecksumHolds(std::string_view bytes) {
 
 }  // namespace
 
-Entry DecodeEntry(std::string_view bytes) {
+Entry DecodeEntry(std::string_view bytes, bool verify_checksum) {
   if (!bytes.starts_with(kMagic) || bytes.size() < kVersionOffset + sizeof(std::uint32_t) + kTrailerBytes)
     return Broken("it is no cache entry, or only the start of one");
   Reader reader(bytes.substr(kVersionOffset, bytes.size() - kVersionOffset - kTrailerBytes));
   // Of another version nothing is known, not even where its checksum is.
   if (reader.Take<std::uint32_t>() != kEntryFormatVersion)
     return {EntryState::kOtherVersion, "it has another format version", {}, {}};
-  if (!ChecksumHolds(bytes)) return Broken("its checksum is wrong");
+  if (verify_checksum && !ChecksumHolds(bytes)) return Broken("its checksum is wrong");
 
   Entry entry;
   Artifact& artifact = entry.artifact;
@@ -206,6 +206,23 @@ Entry DecodeEntry(std::string_view bytes) {
   if (!reader.empty() || artifact.parts.size() != rows.size()) return Broken("its lengths do not add up");
   entry.state = EntryState::kGood;
   return entry;
+}
+
+EntrySummary SummarizeEntry(std::string_view bytes) {
+  EntrySummary summary;
+  if (!bytes.starts_with(kMagic) || bytes.size() < kVersionOffset + sizeof(std::uint32_t)) return summary;
+  Reader reader(bytes.substr(kVersionOffset));
+  if (reader.Take<std::uint32_t>() != kEntryFormatVersion) {
+    summary.state = EntryState::kOtherVersion;
+    return summary;
+  }
+  reader.Take(summary.key_text);
+  VisitMetadata(summary.artifact, [&reader](auto& field) { reader.Take(field); });
+  std::vector<PartRow> rows;
+  if (!TakeTable(reader, rows) || summary.artifact.target.isa > Isa::kCuda) return summary;
+  for (const PartRow& row : rows) summary.part_sizes[row.kind] = row.raw_size;
+  summary.state = EntryState::kGood;
+  return summary;
 }
 
 }  // namespace gemmsmith

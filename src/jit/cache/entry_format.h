@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,6 +31,16 @@ struct Entry {
   Artifact artifact;
 };
 /// Trusts no byte: the checksum is verified first, then every length against what is there and what is allowed.
-Entry DecodeEntry(std::string_view bytes);
+/// Without `verify_checksum` accidents within a field stay undiscovered; the lengths are checked all the same.
+Entry DecodeEntry(std::string_view bytes, bool verify_checksum = true);
+
+/// What an entry says of itself, unverified: the artifact without the bytes of its parts, and their unpacked sizes.
+struct EntrySummary {
+  EntryState state = EntryState::kBroken;
+  std::string key_text;
+  Artifact artifact;
+  std::map<std::string, std::uint64_t, std::less<>> part_sizes;
+};
+EntrySummary SummarizeEntry(std::string_view bytes);
 
 }  // namespace gemmsmith

@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "jit/cache/disk_tier.h"
+#include "jit/cache/entry_files.h"
 #include "jit/cache/memory_tier.h"
+#include "jit/cache/usage.h"
 #include "util/file_lock.h"
 #include "util/log.h"
 #include "util/paths.h"
@@ -98,7 +100,8 @@ struct ArtifactStore::State {
 
   std::optional<Hit> Find(const CacheKey& key, bool memory_only);
   void Put(const CacheKey& key, const ArtifactPtr& artifact, bool memory_only, std::size_t level_count);
-  Hit Count(Hit hit);
+  Hit Count(const CacheKey& key, Hit hit);
+  void CountMiss(const CacheKey& key, bool memory_only);
   std::pair<std::shared_ptr<Flight>, bool> Join(const CacheKey& key);
   void Land(const CacheKey& key, const std::shared_ptr<Flight>& flight);
   Hit Lead(const CacheKey& key, bool memory_only, const std::function<Artifact()>& compile,
@@ -110,11 +113,13 @@ struct ArtifactStore::State {
   std::vector<std::unique_ptr<Level>> levels;
   std::mutex mutex;
   std::map<std::string, std::shared_ptr<Flight>> flights;  // By the text of the key; guarded by mutex.
-  std::atomic<std::uint64_t> memory_hits = 0, disk_hits = 0, misses = 0, compiles = 0;
+  UsageBuffer usage;
+  std::atomic<std::uint64_t> disk_hits = 0, misses = 0, compiles = 0;
   std::atomic<double> saved_compile_ms = 0;
 };
 
-ArtifactStore::State::State(Options given, std::vector<std::unique_ptr<Tier>> tiers) : options(std::move(given)) {
+ArtifactStore::State::State(Options given, std::vector<std::unique_ptr<Tier>> tiers)
+    : options(std::move(given)), usage(options.directory) {
   for (std::unique_ptr<Tier>& tier : tiers) levels.push_back(std::make_unique<Level>(std::move(tier)));
 }
 
@@ -141,14 +146,20 @@ void ArtifactStore::State::Put(const CacheKey& key, const ArtifactPtr& artifact,
   }
 }
 
-ArtifactStore::Hit ArtifactStore::State::Count(Hit hit) {
+ArtifactStore::Hit ArtifactStore::State::Count(const CacheKey& key, Hit hit) {
   if (hit.origin == Origin::kMemory) {
-    ++memory_hits;
+    usage.MemoryHit();
   } else if (hit.origin != Origin::kCompiled) {
     ++disk_hits;
     saved_compile_ms += hit.artifact->compile_ms;
+    usage.Hit(key.digest.Hex(), hit.origin, hit.artifact->compile_ms);
   }
   return hit;
+}
+
+void ArtifactStore::State::CountMiss(const CacheKey& key, bool memory_only) {
+  ++misses;
+  if (!memory_only) usage.Miss(key.digest.Hex());
 }
 
 /// The compile of `key` that is under way, or a new one that the caller (true) must lead.
@@ -185,14 +196,15 @@ std::optional<FileLock> ArtifactStore::State::LockKey(const CacheKey& key, bool 
 ArtifactStore::Hit ArtifactStore::State::FindOrCompile(const CacheKey& key, bool memory_only,
                                                        const std::function<Artifact()>& compile) {
   // Another thread or process may have made it since we looked.
-  if (std::optional<Hit> hit = Find(key, memory_only)) return Count(*hit);
-  ++misses;
+  if (std::optional<Hit> hit = Find(key, memory_only)) return Count(key, *hit);
+  CountMiss(key, memory_only);
   auto artifact = std::make_shared<const Artifact>(compile());
   ++compiles;
   if (artifact->size() == 0)
     throw Fail(Code::kInternal, "please report this", "compile of {}: the compiler gave no code",
                artifact->kernel_name);
   Put(key, artifact, memory_only, levels.size());
+  if (!memory_only) usage.FlushSometimes();
   return {artifact, Origin::kCompiled};
 }
 
@@ -212,36 +224,39 @@ ArtifactStore::~ArtifactStore() = default;
 std::shared_ptr<ArtifactStore> ArtifactStore::Open(const Options& options) {
   struct Registry {
     std::mutex mutex;
-    std::map<std::pair<std::string, bool>, std::weak_ptr<ArtifactStore>> stores;
+    std::vector<std::pair<Options, std::weak_ptr<ArtifactStore>>> stores;
   };
   // Leaked on purpose: engines may outlive the statics of a program.
   static Registry* const registry = new Registry;
   std::scoped_lock lock(registry->mutex);
   std::erase_if(registry->stores, [](const auto& row) { return row.second.expired(); });
-  std::weak_ptr<ArtifactStore>& known = registry->stores[{CanonicalPath(options.directory), options.enable_memory}];
-  std::shared_ptr<ArtifactStore> store = known.lock();
-  if (store == nullptr) known = store = std::make_shared<ArtifactStore>(options);
+  const Options wanted = Canonical(options);
+  for (const auto& [known, weak] : registry->stores)
+    if (known == wanted)
+      if (std::shared_ptr<ArtifactStore> store = weak.lock()) return store;
+  auto store = std::make_shared<ArtifactStore>(wanted);
+  registry->stores.emplace_back(wanted, store);
   return store;
 }
 
 std::optional<ArtifactStore::Hit> ArtifactStore::Get(const CacheKey& key, bool memory_only) {
   std::optional<Hit> hit = state_->Find(key, memory_only);
   if (!hit) {
-    ++state_->misses;
+    state_->CountMiss(key, memory_only);
     return std::nullopt;
   }
-  return state_->Count(std::move(*hit));
+  return state_->Count(key, std::move(*hit));
 }
 
 ArtifactStore::Hit ArtifactStore::GetOrCompile(const CacheKey& key, bool memory_only,
                                                const std::function<Artifact()>& compile,
                                                const CancellationToken* cancel) {
   for (;;) {
-    if (std::optional<Hit> hit = state_->Find(key, memory_only)) return state_->Count(std::move(*hit));
+    if (std::optional<Hit> hit = state_->Find(key, memory_only)) return state_->Count(key, std::move(*hit));
     const auto [flight, leads] = state_->Join(key);
     if (!leads) {
       try {
-        return state_->Count({Await(*flight, cancel), Origin::kMemory});
+        return state_->Count(key, {Await(*flight, cancel), Origin::kMemory});
       } catch (const Error& error) {
         // The leader's wish to stop is not ours.
         if (error.code() != Code::kCancelled || IsCancelled(cancel)) throw;
@@ -262,6 +277,18 @@ ArtifactStore::Hit ArtifactStore::GetOrCompile(const CacheKey& key, bool memory_
   }
 }
 
+void ArtifactStore::KeepForDebugging(const CacheKey& key, std::string_view source, const Artifact& artifact) try {
+  const Options& options = state_->options;
+  if (options.directory.empty() || !options.policy.enable_debug) return;
+  const auto ptx = artifact.parts.find("ptx");
+  const std::string_view texts[] = {source, ptx == artifact.parts.end() ? std::string_view() : ptx->second,
+                                    artifact.log};
+  for (std::size_t i = 0; i < std::size(texts); ++i)
+    if (!texts[i].empty()) WriteDebugFile(options.directory, key.digest.Hex(), kDebugSuffixes[i], texts[i]);
+} catch (const Error& error) {
+  LogInfo("cache: source, PTX and log of {} are not kept: {}", artifact.kernel_name, error.what());
+}
+
 CacheStats ArtifactStore::Stats() const {
   CacheStats stats;
   stats.directory = state_->options.directory;
@@ -276,7 +303,7 @@ CacheStats ArtifactStore::Stats() const {
     });
     if (!in_memory) stats.disk_status = level.Trouble();
   }
-  stats.memory_hits = state_->memory_hits;
+  stats.memory_hits = state_->usage.memory_hits();
   stats.disk_hits = state_->disk_hits;
   stats.misses = state_->misses;
   stats.compiles = state_->compiles;

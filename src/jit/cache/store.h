@@ -23,13 +23,16 @@ class ArtifactStore {
     std::uint64_t memory_bytes = 1ull << 30;          ///< Of artifacts in the memory tier; those not used lately go.
     std::chrono::milliseconds lock_timeout{120'000};  ///< For another process to compile what we want.
     std::chrono::milliseconds retry_after{60'000};    ///< After a failed write to disk.
+    CachePolicy policy{};                             ///< Of the disk tier.
+
+    friend bool operator==(const Options&, const Options&) = default;
   };
   explicit ArtifactStore(const Options& options);
   /// With tiers of the caller's in place of those of tiers.def.
   ArtifactStore(const Options& options, std::vector<std::unique_ptr<Tier>> tiers);
   ~ArtifactStore();
 
-  /// The store of `options`; the same one for the same canonical directory while anybody holds it.
+  /// The store of `options`; the same one for equal options, by the canonical directory, while anybody holds it.
   static std::shared_ptr<ArtifactStore> Open(const Options& options);
 
   struct Hit {
@@ -44,6 +47,8 @@ class ArtifactStore {
   /// cancelled, the next that waits compiles instead.
   Hit GetOrCompile(const CacheKey& key, bool memory_only, const std::function<Artifact()>& compile,
                    const CancellationToken* cancel = nullptr);
+  /// Keeps the source beside the entry, with PTX and log, where the policy wants that.
+  void KeepForDebugging(const CacheKey& key, std::string_view source, const Artifact& artifact);
   CacheStats Stats() const;
 
  private:

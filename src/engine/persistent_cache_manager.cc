@@ -1,0 +1,48 @@
+#include "gemmsmith/manager.h"
+#include "gemmsmith/persistent_cache.h"
+
+namespace gemmsmith {
+namespace {
+
+GlobalJITConfig Settings() { return GlobalJITManager::Instance().GetGlobalConfig(); }
+PersistentCache Cache() { return PersistentCache(Settings().cache_dir); }
+
+}  // namespace
+
+GlobalPersistentCacheManager& GlobalPersistentCacheManager::Instance() {
+  static GlobalPersistentCacheManager manager;
+  return manager;
+}
+
+void GlobalPersistentCacheManager::Initialize(const std::string& directory, const CachePolicy& policy) {
+  GlobalJITConfig config = Settings();
+  config.cache_dir = directory;
+  config.cache_policy = policy;
+  GlobalJITManager::Instance().SetGlobalConfig(config);
+}
+
+PersistentCacheStats GlobalPersistentCacheManager::GetStats() const {
+  const PersistentCache cache = Cache();
+  const CacheHistory history = cache.History();
+  return {cache.Prune({}, /*dry_run=*/true).kept_kernels, history.disk_hits, history.misses, history.saved_compile_ms};
+}
+
+std::vector<CachedKernel> GlobalPersistentCacheManager::GetAllCachedKernels() const { return Cache().List(); }
+
+std::vector<CachedKernel> GlobalPersistentCacheManager::SearchKernels(std::string_view text) const {
+  return Cache().Search(text);
+}
+
+std::uint64_t GlobalPersistentCacheManager::CleanupExpiredCache() {
+  const std::chrono::hours life = Settings().cache_policy.cache_expiration_time;
+  if (life == std::chrono::hours(0)) return 0;
+  return Cache().Prune({.max_age = life}).removed_kernels;
+}
+
+std::uint64_t GlobalPersistentCacheManager::CleanupBySize(std::uint64_t max_bytes) {
+  return Cache().Prune({.max_bytes = max_bytes}).removed_kernels;
+}
+
+bool GlobalPersistentCacheManager::ValidateCacheIntegrity() { return Cache().Verify(/*repair=*/true).broken.empty(); }
+
+}  // namespace gemmsmith

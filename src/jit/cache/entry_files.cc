@@ -1,0 +1,153 @@
+#include "jit/cache/entry_files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+
+#include "jit/cache/entry_format.h"
+#include "util/atomic_file.h"
+#include "util/file.h"
+#include "util/paths.h"
+
+namespace gemmsmith {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kSuffix = ".gsk";
+constexpr std::size_t kDigestDigits = 32;
+constexpr std::time_t kTouchSeconds = 3600;
+
+bool IsDigest(std::string_view name) {
+  return name.size() == kDigestDigits && name.find_first_not_of("0123456789abcdef") == name.npos;
+}
+
+std::string PathBeside(const std::string& directory, std::string_view digest, std::string_view suffix) {
+  return fmt::format("{}/kernels/{}/{}{}", directory, digest.substr(0, 2), digest, suffix);
+}
+
+/// False once `visit` is.
+template <class Visit>
+bool VisitFolder(const std::string& folder, const Visit& visit) {
+  std::error_code error;
+  for (fs::directory_iterator i(folder, error), end; !error && i != end; i.increment(error)) {
+    const std::string& path = i->path().native();
+    const std::string_view name = std::string_view(path).substr(folder.size() + 1);
+    struct stat info {};
+    // Another process may have removed it.
+    if (name.ends_with(kSuffix) && IsDigest(name.substr(0, name.size() - kSuffix.size())) &&
+        lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
+        !visit(EntryFile(name.substr(0, kDigestDigits), info)))
+      return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string EntryPath(const std::string& directory, std::string_view digest) {
+  return PathBeside(directory, digest, kSuffix);
+}
+
+std::string QuarantinePath(const std::string& directory, std::string_view digest) {
+  return fmt::format("{}/quarantine/{}{}", directory, digest, kSuffix);
+}
+
+bool VisitShard(const std::string& directory, int shard, const std::function<bool(const EntryFile&)>& visit) {
+  const std::string name = fmt::format("{:02x}", shard);
+  return VisitFolder(directory + "/kernels/" + name,
+                     [&](const EntryFile& file) { return !file.digest.starts_with(name) || visit(file); });
+}
+
+void VisitEntries(const std::string& directory, const std::function<bool(const EntryFile&)>& visit) {
+  for (int shard = 0; shard < kShards; ++shard)
+    if (!VisitShard(directory, shard, visit)) return;
+}
+
+std::uint64_t CountQuarantined(const std::string& directory) {
+  std::uint64_t count = 0;
+  VisitFolder(directory + "/quarantine", [&](const EntryFile&) { return ++count != 0; });
+  return count;
+}
+
+// Read and not mapped: faster at these sizes, and a file that shrinks meanwhile is no SIGBUS.
+std::optional<FileBytes> ReadEntryFile(const std::string& path, bool touch) {
+  // A FIFO in the way must not block.
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  if (!fd) throw IoError("open", path, errno);
+  FileBytes file;
+  if (fstat(fd.get(), &file.info) != 0) throw IoError("stat", path, errno);
+  if (!S_ISREG(file.info.st_mode)) return std::nullopt;
+  // One byte too long stands for any length too long.
+  const auto size = std::min<std::uint64_t>(static_cast<std::uint64_t>(file.info.st_size), kMaxEntryBytes + 1);
+  file.bytes = std::make_unique_for_overwrite<char[]>(size);
+  const std::ptrdiff_t count = ReadFully(fd.get(), file.bytes.get(), size);
+  if (count < 0) throw IoError("read", path, errno);
+  file.size = static_cast<std::size_t>(count);
+  // The time of last use, for whoever prunes; access times are often off. At most hourly: a hit should write nothing.
+  if (touch && std::abs(std::time(nullptr) - file.info.st_mtime) > kTouchSeconds) futimens(fd.get(), nullptr);
+  return file;
+}
+
+bool RemoveEntry(const std::string& directory, const EntryFile& seen) {
+  const std::string path = EntryPath(directory, seen.digest);
+  struct stat now {};
+  if (lstat(path.c_str(), &now) != 0 || now.st_ino != seen.inode ||
+      static_cast<std::uint64_t>(now.st_size) != seen.bytes || now.st_mtim.tv_sec != seen.modified.tv_sec ||
+      now.st_mtim.tv_nsec != seen.modified.tv_nsec)
+    return false;
+  if (unlink(path.c_str()) != 0) return false;
+  for (const std::string_view suffix : kDebugSuffixes) unlink(PathBeside(directory, seen.digest, suffix).c_str());
+  return true;
+}
+
+bool QuarantineEntry(const std::string& directory, std::string_view digest, ino_t inode) {
+  const std::string path = EntryPath(directory, digest);
+  struct stat now {};
+  // Somebody may have put a good entry in its place.
+  if (stat(path.c_str(), &now) != 0 || now.st_ino != inode) return false;
+  try {
+    MakePrivateDirectories(directory + "/quarantine");
+  } catch (const Error&) {
+    return false;  // A cache that cannot be written: the entry stays a miss.
+  }
+  return std::rename(path.c_str(), QuarantinePath(directory, digest).c_str()) == 0;
+}
+
+void WriteDebugFile(const std::string& directory, std::string_view digest, std::string_view suffix,
+                    std::string_view text) {
+  const std::string path = PathBeside(directory, digest, suffix), temp = directory + "/temp";
+  MakePrivateDirectories(temp);
+  MakePrivateDirectories(fs::path(path).parent_path().string());
+  AtomicFile file(temp);
+  file.Write(text);
+  file.Commit(path);
+}
+
+std::string ReadDebugFile(const std::string& directory, std::string_view digest, std::string_view suffix) {
+  std::ifstream file(PathBeside(directory, digest, suffix), std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void RemoveDebugFiles(const std::string& directory) {
+  for (int shard = 0; shard < kShards; ++shard) {
+    std::error_code error;
+    for (fs::directory_iterator i(fmt::format("{}/kernels/{:02x}", directory, shard), error), end; !error && i != end;
+         i.increment(error))
+      if (IsDigest(i->path().stem().native()) &&
+          std::count(std::begin(kDebugSuffixes), std::end(kDebugSuffixes), i->path().extension().native()) > 0)
+        unlink(i->path().c_str());
+  }
+}
+
+}  // namespace gemmsmith

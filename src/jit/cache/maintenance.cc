@@ -1,0 +1,181 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "gemmsmith/options.h"
+#include "gemmsmith/persistent_cache.h"
+#include "jit/cache/entry_files.h"
+#include "jit/cache/entry_format.h"
+#include "jit/cache/eviction.h"
+#include "jit/cache/usage.h"
+#include "util/digest.h"
+#include "util/log.h"
+#include "util/paths.h"
+
+namespace gemmsmith {
+namespace {
+
+/// Empty for what cannot be read: it may be gone by now.
+std::optional<FileBytes> TryRead(const std::string& path) try {
+  return ReadEntryFile(path, /*touch=*/false);
+} catch (const Error& error) {
+  LogDebug("cache: {}", error.what());
+  return std::nullopt;
+}
+
+std::vector<EntryFile> AllEntries(const std::string& directory) {
+  std::vector<EntryFile> entries;
+  VisitEntries(directory, [&](const EntryFile& entry) { return entries.push_back(entry), true; });
+  return entries;
+}
+
+CachedKernel Describe(const EntryFile& file, const EntrySummary& summary, const Usage& usage) {
+  const Artifact& artifact = summary.artifact;
+  const auto size_of = [&](std::string_view part) {
+    const auto found = summary.part_sizes.find(part);
+    return found == summary.part_sizes.end() ? 0 : found->second;
+  };
+  CachedKernel kernel;
+  kernel.key = file.digest;
+  kernel.kernel_name = artifact.kernel_name;
+  kernel.problem = artifact.problem;
+  kernel.config = artifact.config;
+  kernel.arch = ToString(artifact.target);
+  kernel.compiler = artifact.compiler;
+  kernel.stored_bytes = file.bytes;
+  kernel.ptx_size = size_of("ptx");
+  kernel.cubin_size = size_of("cubin");
+  kernel.compile_ms = artifact.compile_ms;
+  if (const auto found = usage.uses.find(file.digest); found != usage.uses.end()) kernel.usage_count = found->second;
+  kernel.created_unix = artifact.created_unix;
+  kernel.last_used_unix = file.LastUse(std::time(nullptr));
+  kernel.resources = artifact.resources;
+  return kernel;
+}
+
+std::string Lower(std::string_view text) {
+  std::string lower(text);
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  return lower;
+}
+
+/// Empty: sound. `bytes` are all of the file.
+std::string_view Fault(const EntryFile& file, std::string_view bytes, EntryState& state) {
+  if (bytes.size() > kMaxEntryBytes) return "it is too large";
+  const Entry entry = DecodeEntry(bytes);
+  state = entry.state;
+  if (entry.state == EntryState::kBroken) return entry.reason;
+  if (entry.state == EntryState::kGood && DigestOf(entry.key_text).Hex() != file.digest)
+    return "it belongs to another key";
+  return {};
+}
+
+}  // namespace
+
+PersistentCache::PersistentCache(const std::string& directory)
+    : directory_(CanonicalPath(directory.empty() ? Environment::Get().cache_dir : directory)) {
+  if (directory_.empty())
+    throw Fail(Code::kNotFound, "name a folder, or set GEMMSMITH_CACHE_DIR or HOME", "there is no cache directory");
+}
+
+std::vector<CachedKernel> PersistentCache::List() const {
+  const Usage usage = ReadUsage(directory_);
+  std::vector<CachedKernel> kernels;
+  VisitEntries(directory_, [&](const EntryFile& file) {
+    if (const std::optional<FileBytes> bytes = TryRead(EntryPath(directory_, file.digest)))
+      if (const EntrySummary summary = SummarizeEntry(bytes->view()); summary.state == EntryState::kGood)
+        kernels.push_back(Describe(file, summary, usage));
+    return true;
+  });
+  std::sort(kernels.begin(), kernels.end(), [](const auto& x, const auto& y) { return x.key < y.key; });
+  return kernels;
+}
+
+std::vector<CachedKernel> PersistentCache::Search(std::string_view text) const {
+  const std::string wanted = Lower(text);
+  std::vector<CachedKernel> kernels = List();
+  std::erase_if(kernels, [&](const CachedKernel& k) {
+    const std::string* const fields[] = {&k.key, &k.kernel_name, &k.problem, &k.config, &k.arch, &k.compiler};
+    return std::none_of(std::begin(fields), std::end(fields),
+                        [&](const std::string* field) { return Lower(*field).find(wanted) != std::string::npos; });
+  });
+  return kernels;
+}
+
+CachedKernelDetails PersistentCache::Show(std::string_view key) const {
+  std::vector<EntryFile> found;
+  VisitEntries(directory_, [&](const EntryFile& file) {
+    if (file.digest.starts_with(key)) found.push_back(file);
+    return found.size() < 2;
+  });
+  const char* const remedy = "gemmsmith cache list shows the keys";
+  if (found.size() > 1)
+    throw Fail(Code::kInvalidArgument, remedy, "cache: several keys begin with \"{}\": {}, {}, ...", key,
+               found[0].digest, found[1].digest);
+  const std::string path = found.empty() ? "" : EntryPath(directory_, found[0].digest);
+  const std::optional<FileBytes> bytes = found.empty() ? std::nullopt : TryRead(path);
+  if (!bytes) throw Fail(Code::kNotFound, remedy, "cache: there is no kernel \"{}\" in {}", key, directory_);
+  EntrySummary summary = SummarizeEntry(bytes->view());
+  if (summary.state != EntryState::kGood)
+    throw Fail(Code::kNotFound, "gemmsmith cache verify looks for broken entries",
+               "cache: {} is broken, or of another version of gemmsmith", path);
+  CachedKernelDetails details{Describe(found[0], summary, ReadUsage(directory_)), path, std::move(summary.key_text),
+                              std::move(summary.artifact.log), ReadDebugFile(directory_, found[0].digest, ".cu")};
+  return details;
+}
+
+IntegrityReport PersistentCache::Verify(bool repair) const {
+  IntegrityReport report;
+  VisitEntries(directory_, [&](const EntryFile& file) {
+    const std::optional<FileBytes> bytes = TryRead(EntryPath(directory_, file.digest));
+    if (!bytes) return true;
+    ++report.checked;
+    EntryState state = EntryState::kBroken;
+    const std::string_view fault = Fault(file, bytes->view(), state);
+    if (!fault.empty()) {
+      report.broken.push_back({file.digest, std::string(fault)});
+      if (repair && QuarantineEntry(directory_, file.digest, bytes->info.st_ino)) ++report.repaired;
+    } else if (state == EntryState::kOtherVersion) {
+      ++report.other_format;
+      if (repair && RemoveEntry(directory_, file)) ++report.repaired;
+    }
+    return true;
+  });
+  return report;
+}
+
+PruneReport PersistentCache::Prune(const PruneLimits& limits, bool dry_run) const {
+  PruneReport report;
+  std::vector<EntryFile> entries = AllEntries(directory_);
+  report.kept_kernels = entries.size();
+  for (const EntryFile& entry : entries) report.kept_bytes += entry.bytes;
+  std::vector<EntryFile> victims = Victims(std::move(entries), limits, std::time(nullptr), 1);
+  if (!dry_run) {
+    std::erase_if(victims, [&](const EntryFile& victim) { return !RemoveEntry(directory_, victim); });
+    ForgetUses(directory_, victims);
+  }
+  for (const EntryFile& victim : victims) ++report.removed_kernels, report.removed_bytes += victim.bytes;
+  report.kept_kernels -= report.removed_kernels;
+  report.kept_bytes -= report.removed_bytes;
+  return report;
+}
+
+PruneReport PersistentCache::Clear() const {
+  PruneReport report = Prune({.max_kernels = 0});
+  RemoveDebugFiles(directory_);
+  UsageBuffer::FlushAll();  // What this process has counted so far goes with the rest.
+  ForgetUsage(directory_);
+  return report;
+}
+
+CacheHistory PersistentCache::History() const {
+  UsageBuffer::FlushAll();
+  return ReadUsage(directory_).history;
+}
+
+}  // namespace gemmsmith

@@ -1,0 +1,217 @@
+#include "jit/cache/usage.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "util/atomic_file.h"
+#include "util/file_lock.h"
+#include "util/log.h"
+#include "util/paths.h"
+
+namespace gemmsmith {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int kFiles = 16;
+constexpr std::size_t kDigestDigits = 32;
+constexpr auto kLockTimeout = 1s;
+constexpr auto kFlushInterval = 1min;
+
+std::string CounterPath(const std::string& directory, int file) {
+  return fmt::format("{}/metadata/counters/{:x}", directory, file);
+}
+
+int FileOf(std::string_view digest) {
+  int file = 0;
+  std::from_chars(digest.data(), digest.data() + 1, file, 16);
+  return file;
+}
+
+/// The rows in front of those of the entries, in the order of the file: both directions follow it.
+template <class History, class Visit>
+void VisitHistory(History& history, const Visit& visit) {
+  visit("memory_hits", history.memory_hits);
+  visit("disk_hits", history.disk_hits);
+  visit("bundle_hits", history.bundle_hits);
+  visit("misses", history.misses);
+  visit("saved_ms", history.saved_compile_ms);
+}
+
+void TakeRow(std::string_view name, std::string_view value, Usage& usage) {
+  const auto take = [&](auto& field) {
+    std::remove_reference_t<decltype(field)> parsed{};
+    if (std::from_chars(value.data(), value.data() + value.size(), parsed).ec == std::errc{}) field += parsed;
+  };
+  VisitHistory(usage.history, [&](std::string_view known, auto& field) {
+    if (name == known) take(field);
+  });
+  if (name.size() == kDigestDigits) take(usage.uses[std::string(name)]);
+}
+
+/// Lines of "name value"; others are skipped, so that a damaged file costs counts and nothing else.
+Usage ReadFile(const std::string& path) {
+  Usage usage;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);)
+    if (const std::size_t space = line.find(' '); space != line.npos)
+      TakeRow(std::string_view(line).substr(0, space), std::string_view(line).substr(space + 1), usage);
+  if (!std::isfinite(usage.history.saved_compile_ms)) usage.history.saved_compile_ms = 0;
+  return usage;
+}
+
+std::string Text(const Usage& usage) {
+  std::string text;
+  VisitHistory(usage.history, [&](std::string_view name, auto value) { text += fmt::format("{} {}\n", name, value); });
+  for (const auto& [digest, count] : usage.uses) text += fmt::format("{} {}\n", digest, count);
+  return text;
+}
+
+/// Reads a file of counters, changes it and writes it, with no other process in between. Throws kIo.
+template <class Change>
+bool Rewrite(const std::string& directory, int file, const Change& change) {
+  const std::string path = CounterPath(directory, file), temp = directory + "/temp";
+  for (const char* folder : {"/metadata/locks", "/metadata/counters", "/temp"})
+    MakePrivateDirectories(directory + folder);
+  const auto lock =
+      FileLock::Acquire(fmt::format("{}/metadata/locks/counters-{:x}.lock", directory, file), kLockTimeout);
+  if (!lock) return false;
+  Usage usage = ReadFile(path);
+  change(usage);
+  AtomicFile out(temp);
+  out.Write(Text(usage));
+  out.Commit(path);
+  return true;
+}
+
+bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
+struct Registry {
+  std::mutex mutex;
+  std::set<UsageBuffer*> buffers;
+};
+
+Registry& Buffers() {
+  // Leaked on purpose: engines may outlive the statics of a program.
+  static Registry* const registry = [] {
+    std::atexit(UsageBuffer::FlushAll);
+    return new Registry;
+  }();
+  return *registry;
+}
+
+}  // namespace
+
+void Usage::Add(const Usage& other) {
+  history.memory_hits += other.history.memory_hits;
+  history.disk_hits += other.history.disk_hits;
+  history.bundle_hits += other.history.bundle_hits;
+  history.misses += other.history.misses;
+  history.saved_compile_ms += other.history.saved_compile_ms;
+  for (const auto& [digest, count] : other.uses) uses[digest] += count;
+}
+
+bool Usage::empty() const {
+  return uses.empty() && history.memory_hits + history.disk_hits + history.bundle_hits + history.misses == 0;
+}
+
+Usage ReadUsage(const std::string& directory) {
+  Usage usage;
+  for (int file = 0; file < kFiles; ++file) usage.Add(ReadFile(CounterPath(directory, file)));
+  return usage;
+}
+
+void ForgetUses(const std::string& directory, std::span<const EntryFile> gone) try {
+  std::array<std::vector<std::string_view>, kFiles> by_file;
+  for (const EntryFile& entry : gone) by_file[FileOf(entry.digest)].push_back(entry.digest);
+  for (int file = 0; file < kFiles; ++file)
+    if (!by_file[file].empty() && Exists(CounterPath(directory, file)))
+      Rewrite(directory, file, [&](Usage& usage) {
+        for (const std::string_view digest : by_file[file])
+          if (const auto found = usage.uses.find(digest); found != usage.uses.end()) usage.uses.erase(found);
+      });
+} catch (const Error& error) {
+  LogDebug("cache: counters of removed kernels stay: {}", error.what());
+}
+
+void ForgetUsage(const std::string& directory) {
+  for (int file = 0; file < kFiles; ++file) unlink(CounterPath(directory, file).c_str());
+}
+
+UsageBuffer::UsageBuffer(std::string directory) : directory_(std::move(directory)), process_(getpid()) {
+  Registry& registry = Buffers();
+  std::scoped_lock lock(registry.mutex);
+  registry.buffers.insert(this);
+}
+
+UsageBuffer::~UsageBuffer() {
+  {
+    Registry& registry = Buffers();
+    std::scoped_lock lock(registry.mutex);
+    registry.buffers.erase(this);
+  }
+  Flush();
+}
+
+Usage& UsageBuffer::PendingFor(std::string_view digest) {
+  if (process_ != getpid()) {
+    process_ = getpid();
+    pending_ = {};
+    flushed_memory_hits_ = memory_hits();
+  }
+  return pending_[static_cast<std::size_t>(FileOf(digest))];
+}
+
+void UsageBuffer::Hit(std::string_view digest, Origin origin, double saved_compile_ms) {
+  std::scoped_lock lock(mutex_);
+  Usage& usage = PendingFor(digest);
+  ++(origin == Origin::kBundle ? usage.history.bundle_hits : usage.history.disk_hits);
+  usage.history.saved_compile_ms += saved_compile_ms;
+  ++usage.uses[std::string(digest)];
+}
+
+void UsageBuffer::Miss(std::string_view digest) {
+  std::scoped_lock lock(mutex_);
+  ++PendingFor(digest).history.misses;
+}
+
+void UsageBuffer::Flush() try {
+  std::scoped_lock lock(mutex_);
+  // A cache is made by its first entry.
+  if (directory_.empty() || !Exists(directory_ + "/kernels")) return;
+  Usage& first = PendingFor("0");
+  const std::uint64_t hits = memory_hits();
+  first.history.memory_hits += hits - std::exchange(flushed_memory_hits_, hits);
+  last_flush_ = Clock::now();
+  for (int file = 0; file < kFiles; ++file) {
+    Usage& pending = pending_[static_cast<std::size_t>(file)];
+    if (!pending.empty() && Rewrite(directory_, file, [&](Usage& usage) { usage.Add(pending); })) pending = {};
+  }
+} catch (const std::exception& error) {
+  LogDebug("cache: hits are not counted: {}", error.what());
+}
+
+void UsageBuffer::FlushSometimes() {
+  {
+    std::scoped_lock lock(mutex_);
+    if (Clock::now() - last_flush_ < kFlushInterval) return;
+  }
+  Flush();
+}
+
+void UsageBuffer::FlushAll() {
+  Registry& registry = Buffers();
+  std::scoped_lock lock(registry.mutex);
+  for (UsageBuffer* buffer : registry.buffers) buffer->Flush();
+}
+
+}  // namespace gemmsmith

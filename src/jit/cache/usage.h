@@ -1,0 +1,73 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "gemmsmith/kernel.h"
+#include "gemmsmith/persistent_cache.h"
+#include "jit/cache/entry_files.h"
+
+namespace gemmsmith {
+
+/// What became of lookups, and how often each entry was used.
+struct Usage {
+  CacheHistory history;
+  std::map<std::string, std::uint64_t, std::less<>> uses;  ///< By digest.
+
+  void Add(const Usage& other);
+  bool empty() const;
+};
+
+/// What all processes have added so far to the counters of a cache directory.
+Usage ReadUsage(const std::string& directory);
+/// Drops the counters of entries that are gone. As far as they can be written.
+void ForgetUses(const std::string& directory, std::span<const EntryFile> gone);
+/// Drops all counters.
+void ForgetUsage(const std::string& directory);
+
+/// Counts the lookups of this process, and adds them to the counters of the directory now and then: a hit writes
+/// nothing. Thread-safe. What a forked child inherits is its parent's to add.
+class UsageBuffer {
+ public:
+  /// Empty: they are not kept.
+  explicit UsageBuffer(std::string directory);
+  UsageBuffer(const UsageBuffer&) = delete;
+  UsageBuffer& operator=(const UsageBuffer&) = delete;
+  ~UsageBuffer();
+
+  void MemoryHit() { memory_hits_.fetch_add(1, std::memory_order_relaxed); }
+  std::uint64_t memory_hits() const { return memory_hits_.load(std::memory_order_relaxed); }
+  /// From disk or a bundle.
+  void Hit(std::string_view digest, Origin origin, double saved_compile_ms);
+  void Miss(std::string_view digest);
+
+  /// Adds what has been counted to the directory's counters; what cannot be written stays here.
+  void Flush();
+  /// The same, unless that was done less than a minute ago.
+  void FlushSometimes();
+  /// All buffers of this process. Done at its exit.
+  static void FlushAll();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Usage& PendingFor(std::string_view digest);
+
+  const std::string directory_;
+  std::atomic<std::uint64_t> memory_hits_ = 0;
+  std::mutex mutex_;  // Of all below.
+  std::uint64_t flushed_memory_hits_ = 0;
+  std::array<Usage, 16> pending_;  // By the first digit of the digest, as the files are.
+  Clock::time_point last_flush_ = Clock::now();
+  pid_t process_;
+};
+
+}  // namespace gemmsmith
