@@ -30,7 +30,11 @@ constexpr std::size_t kDigestDigits = 32;
 constexpr auto kTemporaryLife = 1h;
 constexpr std::time_t kTouchSeconds = 3600;
 
+/// Keys are shorter: what is longer is found by its digest alone.
+constexpr std::size_t kKeyBytes = 16 << 10;
+
 struct File {
+  UniqueFd fd;
   std::unique_ptr<char[]> bytes;
   std::size_t size = 0;
   struct stat info {};
@@ -40,23 +44,26 @@ struct File {
 
 /// Empty for what is not there, or no file. Read and not mapped: faster at these sizes, and a file that shrinks
 /// meanwhile is no SIGBUS. Throws kIo.
-std::optional<File> ReadEntry(const std::string& path) {
-  // A FIFO in the way must not block.
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
-  if (!fd) throw IoError("open", path, errno);
+std::optional<File> ReadEntry(const std::string& path, std::uint64_t most = kMaxEntryBytes + 1) {
   File file;
-  if (fstat(fd.get(), &file.info) != 0) throw IoError("stat", path, errno);
+  // A FIFO in the way must not block.
+  file.fd = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!file.fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  if (!file.fd) throw IoError("open", path, errno);
+  if (fstat(file.fd.get(), &file.info) != 0) throw IoError("stat", path, errno);
   if (!S_ISREG(file.info.st_mode)) return std::nullopt;
   // One byte too long stands for any length too long.
-  const auto size = std::min<std::uint64_t>(static_cast<std::uint64_t>(file.info.st_size), kMaxEntryBytes + 1);
+  const auto size = std::min<std::uint64_t>(static_cast<std::uint64_t>(file.info.st_size), most);
   file.bytes = std::make_unique_for_overwrite<char[]>(size);
-  const std::ptrdiff_t count = ReadFully(fd.get(), file.bytes.get(), size);
+  const std::ptrdiff_t count = ReadFully(file.fd.get(), file.bytes.get(), size);
   if (count < 0) throw IoError("read", path, errno);
   file.size = static_cast<std::size_t>(count);
-  // The time of last use, for whoever prunes; access times are often off. At most hourly: a hit should write nothing.
-  if (std::abs(std::time(nullptr) - file.info.st_mtime) > kTouchSeconds) futimens(fd.get(), nullptr);
   return file;
+}
+
+/// The time of last use, for whoever prunes; access times are often off. At most hourly: a hit should write nothing.
+void Touch(const File& file) {
+  if (std::abs(std::time(nullptr) - file.info.st_mtime) > kTouchSeconds) futimens(file.fd.get(), nullptr);
 }
 
 Entry Decode(std::string_view bytes, const CacheKey& key) {
@@ -65,6 +72,14 @@ Entry Decode(std::string_view bytes, const CacheKey& key) {
   if (entry.state == EntryState::kGood && entry.key_text != key.text)
     return {EntryState::kBroken, "it belongs to another key", {}, {}};
   return entry;
+}
+
+/// The key of the entry at `path`, unverified.
+std::optional<CacheKey> PeekAt(const std::string& path) try {
+  const std::optional<File> file = ReadEntry(path, kKeyBytes);
+  return file ? ParseKey(PeekKey(file->view())) : std::nullopt;
+} catch (const Error&) {
+  return std::nullopt;
 }
 
 bool IsDigest(std::string_view name) {
@@ -101,6 +116,7 @@ ArtifactPtr DiskTier::Get(const CacheKey& key) try {
   const std::string digest = key.digest.Hex();
   const std::optional<File> file = ReadEntry(PathOf(digest));
   if (!file) return nullptr;
+  Touch(*file);
   Entry entry = Decode(file->view(), key);
   if (entry.state == EntryState::kGood) return std::make_shared<const Artifact>(std::move(entry.artifact));
   if (entry.state == EntryState::kBroken) Quarantine(digest, entry.reason, file->info);
@@ -108,6 +124,35 @@ ArtifactPtr DiskTier::Get(const CacheKey& key) try {
 } catch (const Error& error) {
   Report(error);
   return nullptr;
+}
+
+Entry DiskTier::Read(std::string_view digest) const {
+  const std::optional<File> file = ReadEntry(PathOf(digest));
+  if (!file || file->size > kMaxEntryBytes) return {};
+  return DecodeEntry(file->view());
+}
+
+std::multimap<Digest, std::string> DiskTier::ScanRecipes() {
+  std::multimap<Digest, std::string> recipes;
+  ForEach([&](const std::string& digest, std::uint64_t) {
+    if (const std::optional<CacheKey> key = PeekAt(PathOf(digest))) recipes.emplace(DigestOf(key->recipe), digest);
+    return true;
+  });
+  return recipes;
+}
+
+std::vector<CacheKey> DiskTier::KeysOf(const std::string& recipe) {
+  std::scoped_lock lock(recipes_mutex_);
+  if (!scanned_ || Clock::now() - *scanned_ >= retry_after_) {
+    recipes_ = ScanRecipes();
+    scanned_ = Clock::now();
+  }
+  std::vector<CacheKey> keys;
+  const auto [first, last] = recipes_.equal_range(DigestOf(recipe));
+  for (auto row = first; row != last; ++row)
+    if (std::optional<CacheKey> key = PeekAt(PathOf(row->second)); key && key->recipe == recipe)
+      keys.push_back(std::move(*key));
+  return keys;
 }
 
 void DiskTier::Put(const CacheKey& key, const ArtifactPtr& artifact) try {

@@ -2,13 +2,16 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <map>
 #include <mutex>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "jit/cache/bundle_tier.h"
 #include "jit/cache/disk_tier.h"
 #include "jit/cache/memory_tier.h"
 #include "util/file_lock.h"
@@ -82,6 +85,13 @@ std::vector<std::unique_ptr<Tier>> OpenTiers(const ArtifactStore::Options& optio
   return tiers;
 }
 
+/// Where the entries of a tier are counted, and their bytes.
+std::pair<std::uint64_t*, std::uint64_t*> Contents(CacheStats& stats, Origin origin) {
+  if (origin == Origin::kMemory) return {&stats.memory_kernels, &stats.memory_bytes};
+  if (origin == Origin::kBundle) return {&stats.bundle_kernels, &stats.bundle_bytes};
+  return {&stats.disk_kernels, &stats.disk_bytes};
+}
+
 bool IsCancelled(const CancellationToken* cancel) { return cancel != nullptr && cancel->cancelled(); }
 
 /// Throws what the leader threw, and kCancelled when we are.
@@ -97,6 +107,7 @@ struct ArtifactStore::State {
   State(Options given, std::vector<std::unique_ptr<Tier>> tiers);
 
   std::optional<Hit> Find(const CacheKey& key, bool memory_only);
+  void Fill(const CacheKey& key, const Hit& hit, bool memory_only, std::size_t level_count);
   void Put(const CacheKey& key, const ArtifactPtr& artifact, bool memory_only, std::size_t level_count);
   Hit Count(Hit hit);
   std::pair<std::shared_ptr<Flight>, bool> Join(const CacheKey& key);
@@ -110,7 +121,7 @@ struct ArtifactStore::State {
   std::vector<std::unique_ptr<Level>> levels;
   std::mutex mutex;
   std::map<std::string, std::shared_ptr<Flight>> flights;  // By the text of the key; guarded by mutex.
-  std::atomic<std::uint64_t> memory_hits = 0, disk_hits = 0, misses = 0, compiles = 0;
+  std::atomic<std::uint64_t> memory_hits = 0, disk_hits = 0, bundle_hits = 0, misses = 0, compiles = 0;
   std::atomic<double> saved_compile_ms = 0;
 };
 
@@ -126,10 +137,17 @@ std::optional<ArtifactStore::Hit> ArtifactStore::State::Find(const CacheKey& key
     ArtifactPtr artifact;
     level.Guard([&] { artifact = level->Get(key); });
     if (artifact == nullptr) continue;
-    Put(key, artifact, memory_only, i);
-    return Hit{std::move(artifact), level.origin()};
+    const Hit hit{std::move(artifact), level.origin()};
+    Fill(key, hit, memory_only, i);
+    return hit;
   }
   return std::nullopt;
+}
+
+/// The first `level_count` tiers, which did not have it. What a bundle holds is on disk already.
+void ArtifactStore::State::Fill(const CacheKey& key, const Hit& hit, bool memory_only, std::size_t level_count) {
+  const bool spare_disk = hit.origin == Origin::kBundle && !options.copy_bundle_hits;
+  Put(key, hit.artifact, memory_only || spare_disk, level_count);
 }
 
 /// Into the first `level_count` tiers.
@@ -144,6 +162,8 @@ void ArtifactStore::State::Put(const CacheKey& key, const ArtifactPtr& artifact,
 ArtifactStore::Hit ArtifactStore::State::Count(Hit hit) {
   if (hit.origin == Origin::kMemory) {
     ++memory_hits;
+  } else if (hit.origin == Origin::kBundle) {
+    ++bundle_hits;
   } else if (hit.origin != Origin::kCompiled) {
     ++disk_hits;
     saved_compile_ms += hit.artifact->compile_ms;
@@ -212,13 +232,14 @@ ArtifactStore::~ArtifactStore() = default;
 std::shared_ptr<ArtifactStore> ArtifactStore::Open(const Options& options) {
   struct Registry {
     std::mutex mutex;
-    std::map<std::pair<std::string, bool>, std::weak_ptr<ArtifactStore>> stores;
+    std::map<std::tuple<std::string, bool, std::vector<std::string>, bool>, std::weak_ptr<ArtifactStore>> stores;
   };
   // Leaked on purpose: engines may outlive the statics of a program.
   static Registry* const registry = new Registry;
   std::scoped_lock lock(registry->mutex);
   std::erase_if(registry->stores, [](const auto& row) { return row.second.expired(); });
-  std::weak_ptr<ArtifactStore>& known = registry->stores[{CanonicalPath(options.directory), options.enable_memory}];
+  std::weak_ptr<ArtifactStore>& known = registry->stores[{CanonicalPath(options.directory), options.enable_memory,
+                                                          options.bundles, options.copy_bundle_hits}];
   std::shared_ptr<ArtifactStore> store = known.lock();
   if (store == nullptr) known = store = std::make_shared<ArtifactStore>(options);
   return store;
@@ -262,22 +283,34 @@ ArtifactStore::Hit ArtifactStore::GetOrCompile(const CacheKey& key, bool memory_
   }
 }
 
+std::optional<ArtifactStore::KeyedHit> ArtifactStore::GetNewest(const std::string& recipe) {
+  std::vector<CacheKey> keys;
+  for (const std::unique_ptr<Level>& level : state_->levels)
+    level->Guard([&] { std::ranges::move((*level)->KeysOf(recipe), std::back_inserter(keys)); });
+  std::ranges::sort(keys, [](const CacheKey& x, const CacheKey& y) { return ToolchainLess(y, x); });
+  keys.erase(std::ranges::unique(keys).begin(), keys.end());
+  for (CacheKey& key : keys)
+    if (std::optional<Hit> hit = state_->Find(key, false))
+      return KeyedHit{std::move(key), state_->Count(std::move(*hit))};
+  ++state_->misses;
+  return std::nullopt;
+}
+
 CacheStats ArtifactStore::Stats() const {
   CacheStats stats;
   stats.directory = state_->options.directory;
   for (const std::unique_ptr<Level>& entry : state_->levels) {
     Level& level = *entry;
-    const bool in_memory = level.origin() == Origin::kMemory;
-    std::uint64_t& kernels = in_memory ? stats.memory_kernels : stats.disk_kernels;
-    std::uint64_t& bytes = in_memory ? stats.memory_bytes : stats.disk_bytes;
+    const auto [kernels, bytes] = Contents(stats, level.origin());
     level.Guard([&] {
-      level->ForEach([&](const std::string&, std::uint64_t size) { return ++kernels, bytes += size, true; });
+      level->ForEach([&](const std::string&, std::uint64_t size) { return ++*kernels, *bytes += size, true; });
       stats.quarantined += level->Quarantined();
     });
-    if (!in_memory) stats.disk_status = level.Trouble();
+    if (level.origin() == Origin::kDisk) stats.disk_status = level.Trouble();
   }
   stats.memory_hits = state_->memory_hits;
   stats.disk_hits = state_->disk_hits;
+  stats.bundle_hits = state_->bundle_hits;
   stats.misses = state_->misses;
   stats.compiles = state_->compiles;
   stats.saved_compile_ms = state_->saved_compile_ms;

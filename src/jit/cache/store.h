@@ -23,6 +23,8 @@ class ArtifactStore {
     std::uint64_t memory_bytes = 1ull << 30;          ///< Of artifacts in the memory tier; those not used lately go.
     std::chrono::milliseconds lock_timeout{120'000};  ///< For another process to compile what we want.
     std::chrono::milliseconds retry_after{60'000};    ///< After a failed write to disk.
+    std::vector<std::string> bundles{};               ///< Files, in the order in which they are asked.
+    bool copy_bundle_hits = false;                    ///< To disk, for when the bundle is gone.
   };
   explicit ArtifactStore(const Options& options);
   /// With tiers of the caller's in place of those of tiers.def.
@@ -44,6 +46,12 @@ class ArtifactStore {
   /// cancelled, the next that waits compiles instead.
   Hit GetOrCompile(const CacheKey& key, bool memory_only, const std::function<Artifact()>& compile,
                    const CancellationToken* cancel = nullptr);
+  struct KeyedHit {
+    CacheKey key;
+    Hit hit;
+  };
+  /// The good entry of `recipe` whose toolchain is the newest, in any tier: for where there is no compiler.
+  std::optional<KeyedHit> GetNewest(const std::string& recipe);
   CacheStats Stats() const;
 
  private:
