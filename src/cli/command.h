@@ -48,5 +48,6 @@ struct Command {
 };
 
 extern const Command kRun, kCompile, kExplain, kDemo, kDevices, kDoctor, kCacheStats;
+extern const Command kCacheExport, kCacheImport, kBundleBuild, kBundleList, kWarm;
 
 }  // namespace gemmsmith::cli

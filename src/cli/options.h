@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "gemmsmith/bundle.h"
 #include "gemmsmith/options.h"
 #include "gemmsmith/shapes.h"
 
@@ -28,6 +29,8 @@ struct Options {
   std::vector<std::string> emit;
   std::string out = ".";
   int jobs = 0;  ///< 0: one per core.
+  std::string bundle;
+  int level = kBundleLevel;
 
   bool check = false, full = false, json = false, verbose = false, profile = false;
   std::string debug_dump;
@@ -40,6 +43,7 @@ void AddOperands(CLI::App& app, Options& options);   ///< --alpha --seed
 void AddDevice(CLI::App& app, Options& options);     ///< --device --threads
 void AddTarget(CLI::App& app, Options& options);     ///< --arch --gpu
 void AddCompiler(CLI::App& app, Options& options);   ///< --compiler
+void AddCode(CLI::App& app, Options& options);       ///< --compiler --opt-level --fast-math
 void AddCompiling(CLI::App& app, Options& options);  ///< --compiler --opt-level --fast-math --no-cache
 void AddCacheDir(CLI::App& app, Options& options);   ///< --cache-dir
 void AddNoJit(CLI::App& app, Options& options);      ///< --no-jit
