@@ -84,11 +84,12 @@ Outcome Build(Session& session) {
   const Options& options = session.options();
   const AheadResult result = CompileAll(session.engine(), Problems(options), AheadTargets(session), Jobs(options));
   const BundleSummary summary = session.engine().WriteBundle(options.bundle, options.level);
-  Outcome outcome{true, cli::ToJson(result)};
+  Outcome outcome{summary.left_out == 0, cli::ToJson(result)};
   outcome.document["bundle"] = ToJson(summary, options.bundle);
   if (session.text()) {
     PrintKernels(result);
     fmt::print("\nwrote {}: {}\n", options.bundle, Describe(summary));
+    if (summary.left_out > 0) fmt::print("left out {} that the cache could not keep\n", summary.left_out);
   }
   return outcome;
 }

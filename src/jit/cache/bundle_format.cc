@@ -109,7 +109,7 @@ std::uint64_t BundleWriter::Finish() {
   Write(BytesOf(Tail{count, StoredDigest::From(IndexDigest(Header(), index, count))}));
   Write(BytesOf(StoredDigest::From(digest_.Finish())));
   // It is made to be shared, unlike the entries of a cache.
-  std::filesystem::permissions(file_.temp_path(), std::filesystem::perms(0644));
+  if (chmod(file_.temp_path().c_str(), 0644) != 0) throw IoError("chmod", file_.temp_path(), errno);
   file_.Commit(path_);
   return size_;
 }
