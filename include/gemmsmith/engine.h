@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gemmsmith/args.h"
+#include "gemmsmith/bundle.h"
 #include "gemmsmith/cache.h"
 #include "gemmsmith/config.h"
 #include "gemmsmith/device.h"
@@ -95,6 +96,8 @@ class GEMMSMITH_API Engine {
   KernelSource Render(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const;
   /// The text of one part of a compiled kernel: "ptx", or the bytes of "cubin". Compiles if needed.
   std::string Emit(const KernelSource& source, std::string_view part, const CancellationToken& cancel = {});
+  /// Writes the CUDA kernels that this engine made or found, and that its cache still has, into a bundle.
+  BundleSummary WriteBundle(const std::string& path, int level = kBundleLevel) const;
   /// A user's own kernel, through the same compilers and cache, loaded on `device`.
   std::shared_ptr<const Kernel> Compile(const KernelSource& source, DeviceId device,
                                         const CancellationToken& cancel = {});

@@ -41,14 +41,15 @@ class CancellationToken {
 struct Environment {
   std::string
       cache_dir;  ///< GEMMSMITH_CACHE_DIR, else $XDG_CACHE_HOME/gemmsmith, else $HOME/.cache/gemmsmith; empty: none.
-  std::string compiler;    ///< GEMMSMITH_COMPILER: "nvrtc" or "nvcc"; empty: the first that is there.
-  std::string nvrtc;       ///< GEMMSMITH_NVRTC: library file, or folder that holds it.
-  std::string nvcc;        ///< GEMMSMITH_NVCC: executable.
-  std::string cuda_home;   ///< CUDA_HOME or CUDA_PATH.
-  std::string log_level;   ///< GEMMSMITH_LOG: trace, debug, info, warn, error, off. Default warn.
-  std::string trace_file;  ///< GEMMSMITH_TRACE: where to write a trace of all stages, for trace viewers.
-  int num_threads = 0;     ///< GEMMSMITH_NUM_THREADS for the CPU device; 0: one per core this process may use.
-  std::string cpu_isa;     ///< GEMMSMITH_CPU_ISA: "portable", "avx2" or "avx512" caps what is used; empty: the best.
+  std::vector<std::string> bundles;  ///< GEMMSMITH_BUNDLES: files, separated by colons.
+  std::string compiler;              ///< GEMMSMITH_COMPILER: "nvrtc" or "nvcc"; empty: the first that is there.
+  std::string nvrtc;                 ///< GEMMSMITH_NVRTC: library file, or folder that holds it.
+  std::string nvcc;                  ///< GEMMSMITH_NVCC: executable.
+  std::string cuda_home;             ///< CUDA_HOME or CUDA_PATH.
+  std::string log_level;             ///< GEMMSMITH_LOG: trace, debug, info, warn, error, off. Default warn.
+  std::string trace_file;            ///< GEMMSMITH_TRACE: where to write a trace of all stages, for trace viewers.
+  int num_threads = 0;  ///< GEMMSMITH_NUM_THREADS for the CPU device; 0: one per core this process may use.
+  std::string cpu_isa;  ///< GEMMSMITH_CPU_ISA: "portable", "avx2" or "avx512" caps what is used; empty: the best.
 
   GEMMSMITH_API static const Environment& Get();
 };
@@ -57,11 +58,15 @@ struct Environment {
 struct EngineOptions {
   CompileOptions compile;
   CompileMode mode = CompileMode::kBlocking;
-  bool enable_jit = true;                     ///< False: no code is generated here; portable and cached kernels only.
-  bool enable_caching = true;                 ///< False: nothing is kept between plans, in memory or on disk.
-  bool enable_disk = true;                    ///< False: the memory tier only.
-  std::string cache_dir;                      ///< Empty: Environment::cache_dir.
-  CachePolicy cache_policy;                   ///< Of the disk tier.
+  bool enable_jit = true;      ///< False: no code is generated here; portable and cached kernels only.
+  bool enable_caching = true;  ///< False: nothing is kept between plans, in memory or on disk.
+  bool enable_disk = true;     ///< False: nothing is kept on disk.
+  std::string cache_dir;       ///< Empty: Environment::cache_dir.
+  CachePolicy cache_policy;    ///< Of the disk tier.
+  /// Files of precompiled kernels (gemmsmith/bundle.h), asked before those of Environment::bundles. They are read where
+  /// they lie, after the disk cache.
+  std::vector<std::string> bundles;
+  bool copy_bundle_hits = false;              ///< To the disk cache, for when the bundle is gone.
   std::string compiler;                       ///< "nvrtc" or "nvcc"; empty: Environment::compiler.
   std::chrono::seconds compile_timeout{600};  ///< Of one compile by nvcc.
   bool keep_sources = false;                  ///< Engine::Kernels also holds each kernel's source and log.

@@ -4,11 +4,14 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <thread>
+#include <tuple>
 
 #include "cli/progress.h"
 #include "cli/table.h"
+#include "gemmsmith/error.h"
 
 namespace gemmsmith::cli {
 namespace {
@@ -48,10 +51,14 @@ void Add(const KernelReport& report, const AheadTarget& target, std::size_t prob
   it->problems.push_back(std::move(problem_name));
 }
 
-}  // namespace
+std::string NameOf(const NamedProblem& shape) {
+  return (shape.name.empty() ? "" : shape.name + ": ") + ToString(shape.problem);
+}
 
-AheadResult CompileAll(Engine& engine, std::span<const NamedProblem> problems, std::span<const AheadTarget> targets,
-                       int jobs) {
+using OnFailure = std::function<void(const NamedProblem& shape, const AheadTarget& target, const Error& error)>;
+
+AheadResult Compile(Engine& engine, std::span<const NamedProblem> problems, std::span<const AheadTarget> targets,
+                    int jobs, const OnFailure& fail) {
   const auto begin = std::chrono::steady_clock::now();
   const std::size_t count = problems.size() * targets.size();
   std::vector<std::vector<KernelReport>> reports(count);
@@ -61,7 +68,11 @@ AheadResult CompileAll(Engine& engine, std::span<const NamedProblem> problems, s
     const NamedProblem& shape = problems[i % problems.size()];
     const AheadTarget& target = targets[i / problems.size()];
     progress.Show(shape.name + " " + ToString(target.target));
-    reports[i] = engine.CompileAhead(shape.problem, target.target, target.spec, cancel);
+    try {
+      reports[i] = engine.CompileAhead(shape.problem, target.target, target.spec, cancel);
+    } catch (const Error& error) {
+      fail(shape, target, error);
+    }
     progress.Advance();
   });
   AheadResult result;
@@ -69,10 +80,55 @@ AheadResult CompileAll(Engine& engine, std::span<const NamedProblem> problems, s
   for (std::size_t i = 0; i < count; ++i) {
     const NamedProblem& shape = problems[i % problems.size()];
     for (const KernelReport& report : reports[i])
-      Add(report, targets[i / problems.size()], i % problems.size(),
-          (shape.name.empty() ? "" : shape.name + ": ") + ToString(shape.problem), result.kernels);
+      Add(report, targets[i / problems.size()], i % problems.size(), NameOf(shape), result.kernels);
   }
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return result;
+}
+
+}  // namespace
+
+std::vector<AheadTarget> AheadTargets(Session& session) {
+  const Options& options = session.options();
+  if (options.arch.empty()) {
+    const DeviceSpec& spec = FindDeviceSpec(options.gpu);
+    return {{spec.target, spec}};
+  }
+  std::vector<AheadTarget> targets;
+  for (const std::string& name : options.arch) {
+    const CodeTarget target = ParseTarget(name);
+    targets.push_back({target, !options.gpu.empty()       ? FindDeviceSpec(options.gpu)
+                               : target.isa == Isa::kCuda ? DefaultDeviceSpec(target)
+                                                          : session.engine().devices().Get({}).spec()});
+  }
+  return targets;
+}
+
+void RequireAhead(CLI::App& app, const Options& options) {
+  app.parse_complete_callback([&app, &options] {
+    if (app.count("--m") == 0 && options.shapes.empty())
+      throw CLI::RequiredError("a problem (--m, --n and --k, or --shapes)");
+    if (options.arch.empty() && options.gpu.empty()) throw CLI::RequiredError("--arch or --gpu");
+  });
+}
+
+AheadResult CompileAll(Engine& engine, std::span<const NamedProblem> problems, std::span<const AheadTarget> targets,
+                       int jobs) {
+  return Compile(engine, problems, targets, jobs, [](const NamedProblem&, const AheadTarget&, const Error&) { throw; });
+}
+
+AheadResult CompileEach(Engine& engine, std::span<const NamedProblem> problems, std::span<const AheadTarget> targets,
+                        int jobs) {
+  std::mutex mutex;
+  std::vector<AheadFailure> failures;
+  AheadResult result = Compile(
+      engine, problems, targets, jobs, [&](const NamedProblem& shape, const AheadTarget& target, const Error& error) {
+        std::scoped_lock lock(mutex);
+        failures.push_back({NameOf(shape), ToString(target.target), std::string(ToString(error.code())), error.what()});
+      });
+  // In an order that does not depend on the threads.
+  std::ranges::sort(failures, {}, [](const AheadFailure& f) { return std::tie(f.arch, f.problem, f.message); });
+  result.failures = std::move(failures);
   return result;
 }
 
@@ -113,6 +169,11 @@ void PrintKernels(const AheadResult& result) {
                k.cached() ? "-" : Number(k.report.compile_ms), std::to_string(k.report.code_bytes),
                std::to_string(k.report.resources.registers), std::to_string(k.report.resources.spill_bytes),
                std::to_string(k.shared_bytes()), std::to_string(k.problems.size())});
+}
+
+void PrintFailures(const AheadResult& result) {
+  for (const AheadFailure& failure : result.failures)
+    fmt::print(stderr, "failed: {} for {}: {}\n", failure.problem, failure.arch, failure.message);
 }
 
 }  // namespace gemmsmith::cli

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/command.h"
 #include "cli/json.h"
 #include "gemmsmith/engine.h"
 #include "gemmsmith/shapes.h"
@@ -29,8 +30,15 @@ struct AheadKernel {
   }
 };
 
+/// A problem that could not be compiled, and why.
+struct AheadFailure {
+  std::string problem, arch;
+  std::string code, message;
+};
+
 struct AheadResult {
   std::vector<AheadKernel> kernels;
+  std::vector<AheadFailure> failures;
   std::size_t problems = 0;
   double seconds = 0;
 };
@@ -39,8 +47,17 @@ struct AheadResult {
 /// first failure stops it and is thrown.
 AheadResult CompileAll(Engine& engine, std::span<const NamedProblem> problems, std::span<const AheadTarget> targets,
                        int jobs);
+/// The same, but what fails is noted, and the rest goes on.
+AheadResult CompileEach(Engine& engine, std::span<const NamedProblem> problems, std::span<const AheadTarget> targets,
+                        int jobs);
+/// What --arch and --gpu say.
+std::vector<AheadTarget> AheadTargets(Session& session);
+/// Refuses a command line without a problem or without a target.
+void RequireAhead(CLI::App& app, const Options& options);
 
 Json ToJson(const AheadResult& result);
 void PrintKernels(const AheadResult& result);
+/// On stderr.
+void PrintFailures(const AheadResult& result);
 
 }  // namespace gemmsmith::cli

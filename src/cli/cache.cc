@@ -69,6 +69,8 @@ Outcome Stats(Session& session) {
     if (!stats.disk_status.empty()) fmt::print("off         {}\n", stats.disk_status);
     fmt::print("kernels     {}\n", stats.disk_kernels);
     fmt::print("size        {}\n", Bytes(static_cast<double>(stats.disk_bytes)));
+    if (stats.bundle_kernels > 0)
+      fmt::print("bundles     {} kernels, {}\n", stats.bundle_kernels, Bytes(static_cast<double>(stats.bundle_bytes)));
     fmt::print("set aside   {} (broken entries)\n", stats.quarantined);
     Print(history);
   }

@@ -18,27 +18,7 @@ void AddOptions(CLI::App& app, Options& options) {
   AddCacheDir(app, options);
   AddInsight(app, options);
   AddOutput(app, options);
-  app.parse_complete_callback([&app, &options] {
-    if (app.count("--m") == 0 && options.shapes.empty())
-      throw CLI::RequiredError("a problem (--m, --n and --k, or --shapes)");
-    if (options.arch.empty() && options.gpu.empty()) throw CLI::RequiredError("--arch or --gpu");
-  });
-}
-
-std::vector<AheadTarget> Targets(Session& session) {
-  const Options& options = session.options();
-  if (options.arch.empty()) {
-    const DeviceSpec& spec = FindDeviceSpec(options.gpu);
-    return {{spec.target, spec}};
-  }
-  std::vector<AheadTarget> targets;
-  for (const std::string& name : options.arch) {
-    const CodeTarget target = ParseTarget(name);
-    targets.push_back({target, !options.gpu.empty()       ? FindDeviceSpec(options.gpu)
-                               : target.isa == Isa::kCuda ? DefaultDeviceSpec(target)
-                                                          : session.engine().devices().Get({}).spec()});
-  }
-  return targets;
+  RequireAhead(app, options);
 }
 
 void WriteFile(const std::filesystem::path& path, const std::string& bytes) {
@@ -90,7 +70,7 @@ std::vector<std::string> EmitAll(Session& session, const AheadResult& result,
 
 Outcome Compile(Session& session) {
   const std::vector<NamedProblem> problems = Problems(session.options());
-  const AheadResult result = CompileAll(session.engine(), problems, Targets(session), Jobs(session.options()));
+  const AheadResult result = CompileAll(session.engine(), problems, AheadTargets(session), Jobs(session.options()));
   Outcome outcome{true, ToJson(result)};
   if (session.text()) {
     PrintKernels(result);

@@ -64,10 +64,8 @@ Json ToJson(const Finding& f) {
 }
 
 Json ToJson(const CacheStats& s) {
-  return {{"directory", s.directory},
-          {"disk_status", s.disk_status},
-          {"disk_kernels", s.disk_kernels},
-          {"disk_bytes", s.disk_bytes},
+  return {{"directory", s.directory},    {"disk_status", s.disk_status},       {"disk_kernels", s.disk_kernels},
+          {"disk_bytes", s.disk_bytes},  {"bundle_kernels", s.bundle_kernels}, {"bundle_bytes", s.bundle_bytes},
           {"quarantined", s.quarantined}};
 }
 

@@ -74,13 +74,17 @@ int Main(int argc, char** argv) {
     sub->footer(fmt::format("Example:\n  {}", command.example));
     sub->final_callback([&chosen, &command] { chosen = &command; });
   };
-  for (const Command* command : {&kRun, &kCompile, &kExplain, &kDemo, &kDevices, &kDoctor}) add(app, *command);
+  for (const Command* command : {&kRun, &kCompile, &kExplain, &kDemo, &kDevices, &kDoctor, &kWarm}) add(app, *command);
   CLI::App* cache = app.add_subcommand("cache", "Look after the compiled kernels that are kept on disk");
   cache->require_subcommand(1);
   cache->footer(fmt::format("Example:\n  {}", kCacheStats.example));
-  for (const Command* command :
-       {&kCacheStats, &kCacheList, &kCacheSearch, &kCacheShow, &kCacheVerify, &kCachePrune, &kCacheClear})
+  for (const Command* command : {&kCacheStats, &kCacheList, &kCacheSearch, &kCacheShow, &kCacheVerify, &kCachePrune,
+                                 &kCacheClear, &kCacheExport, &kCacheImport})
     add(*cache, *command);
+  CLI::App* bundle = app.add_subcommand("bundle", "Make and look into files of precompiled kernels");
+  bundle->require_subcommand(1);
+  bundle->footer(fmt::format("Example:\n  {}", kBundleBuild.example));
+  for (const Command* command : {&kBundleBuild, &kBundleList}) add(*bundle, *command);
 
   try {
     CheckCommandName(app, argc, argv);

@@ -120,11 +120,15 @@ void AddCompiler(CLI::App& app, Options& options) {
       ->check(OneOf({"nvrtc", "nvcc"}));
 }
 
-void AddCompiling(CLI::App& app, Options& options) {
+void AddCode(CLI::App& app, Options& options) {
   AddCompiler(app, options);
   app.add_option("--opt-level", options.engine.compile.opt_level, "Of CUDA kernels, 0 to 3 [3]")->check(Within(0, 3));
   app.add_flag("--fast-math", options.engine.compile.fast_math,
                "Approximate division, roots and exponentials in CUDA kernels");
+}
+
+void AddCompiling(CLI::App& app, Options& options) {
+  AddCode(app, options);
   app.add_flag("--no-cache", options.no_cache, "Neither look up compiled kernels nor keep them");
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "gemmsmith/bundle.h"
 #include "gemmsmith/options.h"
 #include "gemmsmith/persistent_cache.h"
 #include "gemmsmith/shapes.h"
@@ -29,6 +30,8 @@ struct Options {
   std::vector<std::string> emit;
   std::string out = ".";
   int jobs = 0;  ///< 0: one per core.
+  std::string bundle;
+  int level = kBundleLevel;
 
   std::string key, text, name, sort = "name";
   bool repair = false, dry_run = false, source = false;
@@ -45,6 +48,7 @@ void AddOperands(CLI::App& app, Options& options);   ///< --alpha --seed
 void AddDevice(CLI::App& app, Options& options);     ///< --device --threads
 void AddTarget(CLI::App& app, Options& options);     ///< --arch --gpu
 void AddCompiler(CLI::App& app, Options& options);   ///< --compiler
+void AddCode(CLI::App& app, Options& options);       ///< --compiler --opt-level --fast-math
 void AddCompiling(CLI::App& app, Options& options);  ///< --compiler --opt-level --fast-math --no-cache
 void AddCacheDir(CLI::App& app, Options& options);   ///< --cache-dir
 void AddNoJit(CLI::App& app, Options& options);      ///< --no-jit

@@ -1,5 +1,7 @@
 #include <cstdlib>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "gemmsmith/options.h"
 #include "util/log.h"
@@ -20,6 +22,15 @@ std::string DefaultCacheDir() {
   return "";
 }
 
+/// The parts between colons, but for empty ones.
+std::vector<std::string> ReadList(const char* name) {
+  std::vector<std::string> parts;
+  std::istringstream text(Read(name));
+  for (std::string part; std::getline(text, part, ':');)
+    if (!part.empty()) parts.push_back(part);
+  return parts;
+}
+
 int ReadCount(const char* name) {
   const std::string text = Read(name);
   if (text.empty()) return 0;
@@ -35,6 +46,7 @@ int ReadCount(const char* name) {
 Environment ReadAll() {
   Environment e;
   e.cache_dir = DefaultCacheDir();
+  e.bundles = ReadList("GEMMSMITH_BUNDLES");
   e.compiler = Read("GEMMSMITH_COMPILER");
   e.nvrtc = Read("GEMMSMITH_NVRTC");
   e.nvcc = Read("GEMMSMITH_NVCC");

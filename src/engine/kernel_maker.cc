@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "jit/cache/bundle.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -10,9 +11,14 @@ namespace {
 ArtifactStore::Options StoreOptions(const EngineOptions& options) {
   const std::string directory = options.cache_dir.empty() ? Environment::Get().cache_dir : options.cache_dir;
   ArtifactStore::Options store;
-  if (options.enable_caching && options.enable_disk) store.directory = directory;
   store.enable_memory = options.enable_caching;
+  if (!options.enable_caching) return store;
+  if (options.enable_disk) store.directory = directory;
   store.policy = options.cache_policy;
+  store.bundles = options.bundles;
+  const std::vector<std::string>& more = Environment::Get().bundles;
+  store.bundles.insert(store.bundles.end(), more.begin(), more.end());
+  store.copy_bundle_hits = options.copy_bundle_hits;
   return store;
 }
 
@@ -84,15 +90,27 @@ ArtifactStore::Hit KernelMaker::Lookup(const KernelSource& source, const Compile
   return hit;
 }
 
-KernelMaker::Made KernelMaker::Obtain(const KernelSource& source, const CancellationToken& cancel,
-                                      const std::string& problem, std::uint32_t dynamic_shared_bytes) {
+ArtifactStore::KeyedHit KernelMaker::Find(const KernelSource& source, const CancellationToken& cancel) {
   const std::string wanted = options_.compiler.empty() ? Environment::Get().compiler : options_.compiler;
-  const std::shared_ptr<const Compiler> compiler = FindCompiler(source.target, wanted);
+  std::shared_ptr<const Compiler> compiler;
+  try {
+    compiler = FindCompiler(source.target, wanted);
+  } catch (const Error& error) {
+    if (error.code() != Code::kNotFound) throw;
+    if (auto found = store_->GetNewest(MakeKey(source, "").recipe)) return std::move(*found);
+    throw;
+  }
   if (source.target.isa == Isa::kCuda && wanted.empty() && compiler->name() != "nvrtc")
     Fallback("nvrtc", "not found; compiling with nvcc");
-  const CacheKey key = MakeKey(source, compiler->version());
+  CacheKey key = MakeKey(source, compiler->version());
+  ArtifactStore::Hit hit = Lookup(source, *compiler, key, cancel);
+  return {std::move(key), std::move(hit)};
+}
+
+KernelMaker::Made KernelMaker::Obtain(const KernelSource& source, const CancellationToken& cancel,
+                                      const std::string& problem, std::uint32_t dynamic_shared_bytes) {
   const auto begin = Profiler::Clock::now();
-  const ArtifactStore::Hit hit = Lookup(source, *compiler, key, cancel);
+  const auto [key, hit] = Find(source, cancel);
   const auto end = Profiler::Clock::now();
   if (profiler_.enabled()) profiler_.Record("lookup", source.name, begin, end);
   if (hit.origin != Origin::kCompiled) Notify([&](Observer& o) { o.OnHit(key.digest.Hex(), hit.origin); });
@@ -148,6 +166,22 @@ void KernelMaker::Fallback(std::string_view what, std::string_view reason) {
 std::vector<KernelReport> KernelMaker::Reports() const {
   std::scoped_lock lock(mutex_);
   return reports_;
+}
+
+BundleSummary KernelMaker::WriteBundle(const std::string& path, int level) {
+  std::map<std::string, CacheKey> keys;
+  for (const KernelReport& report : Reports())
+    if (const auto key = ParseKey(report.key_text)) keys.emplace(report.key, *key);
+  std::vector<std::string> digests;
+  // Of a processor's own code nothing is kept: making it costs less than reading it.
+  for (const KernelReport& report : Reports())
+    if (ParseTarget(report.target).isa == Isa::kCuda) digests.push_back(report.key);
+  return gemmsmith::WriteBundle(path, level, std::move(digests),
+                                [&](const std::string& digest) -> std::optional<Keyed> {
+                                  const CacheKey& key = keys.at(digest);
+                                  const auto hit = store_->Get(key);
+                                  return hit ? std::optional(Keyed{key, hit->artifact}) : std::nullopt;
+                                });
 }
 
 CacheStats KernelMaker::Stats() const { return store_->Stats(); }

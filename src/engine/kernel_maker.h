@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "artifact.h"
+#include "gemmsmith/bundle.h"
 #include "gemmsmith/engine.h"
 #include "jit/cache/store.h"
 #include "jit/compiler.h"
@@ -35,9 +36,13 @@ class KernelMaker {
   void AddObserver(std::shared_ptr<Observer> observer);
   void Fallback(std::string_view what, std::string_view reason);
   std::vector<KernelReport> Reports() const;
+  /// Of the CUDA kernels of Reports().
+  BundleSummary WriteBundle(const std::string& path, int level);
   CacheStats Stats() const;
 
  private:
+  /// Where there is no compiler, what another machine's has made.
+  ArtifactStore::KeyedHit Find(const KernelSource& source, const CancellationToken& cancel);
   ArtifactStore::Hit Lookup(const KernelSource& source, const Compiler& compiler, const CacheKey& key,
                             const CancellationToken& cancel);
   Artifact Compile(const KernelSource& source, const Compiler& compiler, const std::string& digest,

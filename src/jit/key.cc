@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <string.h>
+
 #include <algorithm>
+#include <charconv>
 #include <concepts>
 #include <iterator>
 #include <vector>
@@ -49,6 +52,30 @@ std::string Recipe(const KernelSource& source) {
   return text;
 }
 
+struct Line {
+  std::string_view field, value;
+};
+/// Takes the first line off `text`; empty if there is none.
+std::optional<Line> TakeLine(std::string_view& text) {
+  const std::size_t equals = text.find('='), colon = text.find(':', equals);
+  if (colon == text.npos) return std::nullopt;
+  std::size_t size = 0;
+  const char* const end = text.data() + colon;
+  if (std::from_chars(text.data() + equals + 1, end, size).ptr != end) return std::nullopt;
+  const std::string_view field = text.substr(0, equals), rest = text.substr(colon + 1);
+  if (size >= rest.size() || rest[size] != '\n') return std::nullopt;
+  text = rest.substr(size + 1);
+  return Line{field, rest.substr(0, size)};
+}
+
+/// From the first digit of the toolchain on.
+std::string Version(const CacheKey& key) {
+  std::string_view rest = std::string_view(key.text).substr(key.recipe.size());
+  const std::optional<Line> line = TakeLine(rest);
+  if (!line) return "";
+  return std::string(line->value.substr(std::min(line->value.find_first_of("0123456789"), line->value.size())));
+}
+
 }  // namespace
 
 CacheKey MakeKey(const KernelSource& source, std::string_view toolchain) {
@@ -59,6 +86,24 @@ CacheKey MakeKey(const KernelSource& source, std::string_view toolchain) {
   Append(key.text, "format", kEntryFormatVersion);
   key.digest = DigestOf(key.text);
   return key;
+}
+
+std::optional<CacheKey> ParseKey(std::string_view text) {
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::size_t at = text.size() - rest.size();
+    const std::optional<Line> line = TakeLine(rest);
+    if (!line) return std::nullopt;
+    if (line->field != "toolchain") continue;
+    const std::optional<Line> format = TakeLine(rest);
+    if (!format || format->field != "format" || !rest.empty()) return std::nullopt;
+    return CacheKey{std::string(text), DigestOf(text), std::string(text.substr(0, at))};
+  }
+  return std::nullopt;
+}
+
+bool ToolchainLess(const CacheKey& x, const CacheKey& y) {
+  const int order = strverscmp(Version(x).c_str(), Version(y).c_str());
+  return order != 0 ? order < 0 : x.text < y.text;
 }
 
 }  // namespace gemmsmith

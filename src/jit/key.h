@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,5 +20,10 @@ struct CacheKey {
 
 /// Paths, times and switches that do not change code are no part of it.
 CacheKey MakeKey(const KernelSource& source, std::string_view toolchain);
+
+/// The key of which this is the text; empty if it is none.
+std::optional<CacheKey> ParseKey(std::string_view text);
+/// By the toolchain's version, number by number: 13.0.9 before 13.0.88.
+bool ToolchainLess(const CacheKey& x, const CacheKey& y);
 
 }  // namespace gemmsmith

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,18 @@ struct Digest {
   std::string Hex() const;
 };
 Digest DigestOf(std::string_view bytes);
+/// DigestOf of bytes that come piece by piece.
+class DigestStream {
+ public:
+  DigestStream();
+  ~DigestStream();
+  void Update(std::string_view bytes);
+  Digest Finish() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 std::uint64_t Hash64(const void* data, std::size_t bytes);
 
 }  // namespace gemmsmith

@@ -100,7 +100,8 @@ class Cli : public testing::Test {
 TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
   const std::pair<const char*, const char*> cases[] = {
       {"", "subcommand"},
-      {"frobnicate", "unknown command \"frobnicate\": there are run, compile, explain, demo, devices, doctor, cache"},
+      {"frobnicate",
+       "unknown command \"frobnicate\": there are run, compile, explain, demo, devices, doctor, warm, cache, bundle"},
       {"cache", "subcommand"},
       {"cache list --sort colour", "--sort"},
       {"cache list --arch sm_99", "unknown architecture \"sm_99\""},
@@ -131,6 +132,16 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
       {"compile --m 1 --n 1 --k 1 --arch sm_80 --out somewhere", "--emit"},
       {"compile --m 1 --n 1 --k 1 --arch sm_80 --emit sass", "--emit"},
       {"explain --m 1 --n 1 --k 1 --arch sm_80 --device cpu", "--device"},
+      {"cache export", "FILE"},
+      {"cache import", "FILE"},
+      {"cache export file --level 20", "--level"},
+      {"bundle", "subcommand"},
+      {"bundle list", "FILE"},
+      {"bundle build --m 1 --n 1 --k 1 --out file", "--arch or --gpu"},
+      {"bundle build --arch sm_80 --out file", "--shapes"},
+      {"bundle build --arch sm_80 --m 1 --n 1 --k 1", "--out"},
+      {"warm --m 1 --n 1 --k 1", "--arch or --gpu"},
+      {"warm --m 1 --n 1 --k 1 --arch sm_80 --no-cache", "--no-cache"},
       {"devices --check", "--check"}};
   for (const auto& [line, complaint] : cases) {
     const Result text = Run(line);
@@ -173,8 +184,10 @@ TEST_F(Cli, AFailureExitsWithOneAndIsAJsonDocumentToo) {
 
 TEST_F(Cli, EveryCommandExplainsItselfWithAnExample) {
   for (const std::string command :
-       {"", "run", "compile", "explain", "demo", "devices", "doctor", "cache", "cache stats", "cache list",
-        "cache search", "cache show", "cache verify", "cache prune", "cache clear"}) {
+       {"",           "run",          "compile",     "explain",     "demo",         "devices",
+        "doctor",     "warm",         "cache",       "cache stats", "cache list",   "cache search",
+        "cache show", "cache verify", "cache prune", "cache clear", "cache export", "cache import",
+        "bundle",     "bundle build", "bundle list"}) {
     const Result help = Run(command + " --help");
     EXPECT_EQ(help.exit_code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Example")) << command;
@@ -444,6 +457,80 @@ TEST_F(Cli, ProfileDumpAndTraceTellOfTheKernels) {
     EXPECT_NE(dump["kernels"][0][field], "") << field;
   EXPECT_GT(json::parse(Read(Path("trace.json")))["traceEvents"].size(), 2u);
   EXPECT_THAT(Run("run --m 16 --n 16 --k 16 --device cpu --profile").out, HasSubstr("launch"));
+}
+
+TEST_F(Cli, ABundleServesAProcessThatHasNoCompiler) {
+  if (!HasNvrtc()) GTEST_SKIP() << "no NVRTC";
+  const std::string shapes = Write("some.shapes", "a 256 512 128\nb 16 512 128 dtype=bf16\n");
+  const std::string what = " --json --arch sm_80,sm_90a --shapes " + shapes;
+  const Result built = Run("bundle build --level 1 --out " + Path("b.gsb") + what);
+  EXPECT_EQ(built.exit_code, 0) << built.err;
+  const json document = built.Json();
+  ASSERT_TRUE(document.is_object()) << built.out;
+  EXPECT_EQ(document["bundle"]["kernels"], document["kernels"].size());
+  EXPECT_EQ(document["bundle"]["stored_bytes"], fs::file_size(Path("b.gsb")));
+  EXPECT_EQ(List("bundle list --json " + Path("b.gsb"), "kernels").size(), document["kernels"].size());
+
+  const std::vector<std::string> no_compiler = {"GEMMSMITH_NVRTC=/nonexistent", "GEMMSMITH_NVCC=/nonexistent"};
+  std::vector<std::string> with_bundle = no_compiler;
+  with_bundle.push_back("GEMMSMITH_BUNDLES=" + Path("none") + ":" + Path("b.gsb"));
+  const std::string elsewhere = "compile --cache-dir " + Path("other") + what;
+  EXPECT_EQ(Run(elsewhere, no_compiler).exit_code, 1);
+  const Result served = Run(elsewhere, with_bundle);
+  EXPECT_EQ(served.exit_code, 0) << served.out;
+  EXPECT_THAT(served.err, HasSubstr(Path("none"))) << "a bundle that is not there is a warning";
+  const json kernels = served.Json()["kernels"];
+  ASSERT_EQ(kernels.size(), document["kernels"].size());
+  for (std::size_t i = 0; i < kernels.size(); ++i) {
+    EXPECT_EQ(kernels[i]["source"], "bundle");
+    EXPECT_EQ(kernels[i]["key"], document["kernels"][i]["key"]);
+  }
+  EXPECT_FALSE(fs::exists(Path("other/kernels"))) << "a bundle is on disk already";
+  for (const json& kernel : List("compile" + what, "kernels", no_compiler)) EXPECT_EQ(kernel["source"], "disk");
+  EXPECT_EQ(Run("compile --arch sm_75 --json --shapes " + shapes, with_bundle).exit_code, 1) << "of another target";
+}
+
+TEST_F(Cli, ABundleIsTheSameFileWhoeverBuildsIt) {
+  if (!HasNvrtc()) GTEST_SKIP() << "no NVRTC";
+  const std::string line = "bundle build --m 64 --n 64 --k 64 --arch sm_80,sm_90a --level 3 ";
+  EXPECT_EQ(Run(line + "--jobs 1 --out " + Path("one")).exit_code, 0);
+  EXPECT_EQ(Run(line + "--jobs 2 --cache-dir " + Path("other") + " --out " + Path("two")).exit_code, 0);
+  EXPECT_EQ(Read(Path("one")), Read(Path("two")));
+}
+
+TEST_F(Cli, ACacheIsExportedAndImported) {
+  if (!HasNvrtc()) GTEST_SKIP() << "no NVRTC";
+  Run("compile --arch sm_80,sm_90a --m 64 --n 64 --k 64");
+  const json exported = Run("cache export --json " + Path("all.gsb")).Json();
+  EXPECT_EQ(exported["kernels"], 2);
+  EXPECT_EQ(exported["file"], Path("all.gsb"));
+  const std::string import = "cache import --json --cache-dir " + Path("other") + " " + Path("all.gsb");
+  EXPECT_EQ(Run(import).Json()["kernels"], 2);
+  EXPECT_EQ(Run(import).Json()["left_out"], 2);
+  EXPECT_EQ(Run("cache stats --json --cache-dir " + Path("other")).Json()["disk_kernels"], 2);
+  const Result broken = Run("cache import --json " + Write("broken", "not a bundle"));
+  EXPECT_EQ(broken.exit_code, 1);
+  EXPECT_EQ(broken.Json()["error"]["code"], "invalid argument");
+}
+
+TEST_F(Cli, WarmCompilesWhatItCanAndTellsWhatFailed) {
+  if (!HasNvrtc()) GTEST_SKIP() << "no NVRTC";
+  const std::string good = Write("good.shapes", "good 64 64 64\n");
+  const std::string mixed = Write("mixed.shapes", "good 64 64 64\nbad 64 64 64 dtype=s8\n");
+  const Result first = Run("warm --json --jobs 2 --arch sm_80 --shapes " + mixed);
+  EXPECT_EQ(first.exit_code, 1);
+  const json document = first.Json();
+  ASSERT_TRUE(document.is_object()) << first.out;
+  EXPECT_EQ(document["ok"], false);
+  EXPECT_EQ(document["compiled"], 1);
+  ASSERT_EQ(document["failures"].size(), 1u) << first.out;
+  EXPECT_THAT(document["failures"][0]["problem"].get<std::string>(), StartsWith("bad: "));
+  EXPECT_EQ(document["failures"][0]["code"], "unsupported");
+  const json again = Run("warm --json --arch sm_80 --shapes " + good).Json();
+  EXPECT_EQ(again["ok"], true);
+  EXPECT_EQ(again["compiled"], 0) << "it goes on where it was";
+  EXPECT_EQ(again["found"], 1);
+  EXPECT_THAT(Run("warm --arch sm_80 --shapes " + mixed).err, HasSubstr("failed: bad: "));
 }
 
 TEST_F(Cli, LogsGoToStderr) {

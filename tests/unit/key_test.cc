@@ -116,6 +116,30 @@ TEST(Key, AUsersKernelIsNamedUser) {
   EXPECT_TRUE(MakeKey(source, kToolchain).text.starts_with("family=4:user\n"));
 }
 
+TEST(Key, IsReadBackFromItsText) {
+  KernelSource source = Source();
+  source.entry = "f\ntoolchain=1:x\nformat=1:1\n";
+  for (const CacheKey& key : {MakeKey(Source(), kToolchain), MakeKey(source, "nvcc\n13")}) {
+    const std::optional<CacheKey> again = ParseKey(key.text);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(*again, key);
+    EXPECT_EQ(again->recipe, key.recipe);
+    for (std::size_t size = 0; size < key.text.size(); ++size) EXPECT_FALSE(ParseKey(key.text.substr(0, size))) << size;
+    EXPECT_FALSE(ParseKey(key.text + "x"));
+  }
+  for (const char* text : {"", "x", "a=1:", "toolchain=1:x\n", "a=99999999999999999999999:x\n", "a=-1:x\n"})
+    EXPECT_FALSE(ParseKey(text)) << text;
+}
+
+TEST(Key, ToolchainsAreOrderedByTheNumbersOfTheirVersion) {
+  const char* const ascending[] = {"nvrtc",         "nvcc 12.9.86",  "nvrtc 13.0.9",
+                                   "nvrtc 13.0.88", "nvcc 13.0.100", "nvrtc 13.1.2"};
+  for (std::size_t i = 0; i < std::size(ascending); ++i)
+    for (std::size_t j = 0; j < std::size(ascending); ++j)
+      EXPECT_EQ(ToolchainLess(MakeKey(Source(), ascending[i]), MakeKey(Source(), ascending[j])), i < j)
+          << i << " " << j;
+}
+
 TEST(Key, HasADigestOf32HexadecimalDigits) {
   const std::string digest = MakeKey(Source(), kToolchain).digest.Hex();
   EXPECT_EQ(digest.size(), 32u);

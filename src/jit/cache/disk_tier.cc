@@ -20,12 +20,23 @@ namespace fs = std::filesystem;
 
 constexpr auto kTemporaryLife = 1h;
 
+/// Keys are shorter: what is longer is found by its digest alone.
+constexpr std::size_t kKeyBytes = 16 << 10;
+
 Entry Decode(std::string_view bytes, const CacheKey& key, bool verify) {
   if (bytes.size() > kMaxEntryBytes) return {EntryState::kBroken, "it is too large", {}, {}};
   Entry entry = DecodeEntry(bytes, verify);
   if (entry.state == EntryState::kGood && entry.key_text != key.text)
     return {EntryState::kBroken, "it belongs to another key", {}, {}};
   return entry;
+}
+
+/// The key of the entry at `path`, unverified.
+std::optional<CacheKey> PeekAt(const std::string& path) try {
+  const std::optional<FileBytes> file = ReadEntryFile(path, /*touch=*/false, kKeyBytes);
+  return file ? ParseKey(PeekKey(file->view())) : std::nullopt;
+} catch (const Error&) {
+  return std::nullopt;
 }
 
 }  // namespace
@@ -46,6 +57,36 @@ ArtifactPtr DiskTier::Get(const CacheKey& key) try {
 } catch (const Error& error) {
   Report(error);
   return nullptr;
+}
+
+Entry DiskTier::Read(std::string_view digest) const {
+  const std::optional<FileBytes> file = ReadEntryFile(EntryPath(directory_, digest), /*touch=*/false);
+  if (!file || file->size > kMaxEntryBytes) return {};
+  return DecodeEntry(file->view());
+}
+
+std::multimap<Digest, std::string> DiskTier::ScanRecipes() {
+  std::multimap<Digest, std::string> recipes;
+  ForEach([&](const std::string& digest, std::uint64_t) {
+    if (const std::optional<CacheKey> key = PeekAt(EntryPath(directory_, digest)))
+      recipes.emplace(DigestOf(key->recipe), digest);
+    return true;
+  });
+  return recipes;
+}
+
+std::vector<CacheKey> DiskTier::KeysOf(const std::string& recipe) {
+  std::scoped_lock lock(recipes_mutex_);
+  if (!scanned_ || Clock::now() - *scanned_ >= retry_after_) {
+    recipes_ = ScanRecipes();
+    scanned_ = Clock::now();
+  }
+  std::vector<CacheKey> keys;
+  const auto [first, last] = recipes_.equal_range(DigestOf(recipe));
+  for (auto row = first; row != last; ++row)
+    if (std::optional<CacheKey> key = PeekAt(EntryPath(directory_, row->second)); key && key->recipe == recipe)
+      keys.push_back(std::move(*key));
+  return keys;
 }
 
 void DiskTier::Put(const CacheKey& key, const ArtifactPtr& artifact) try {

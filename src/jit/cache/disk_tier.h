@@ -4,13 +4,17 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <vector>
 
 #include "gemmsmith/error.h"
+#include "jit/cache/entry_format.h"
 #include "jit/cache/store.h"
 #include "jit/cache/tier.h"
 
@@ -32,8 +36,13 @@ class DiskTier : public Tier {
   void Put(const CacheKey& key, const ArtifactPtr& artifact) override;
   void Remove(const CacheKey& key) override;
   void ForEach(const std::function<bool(const std::string& key_digest, std::uint64_t stored_bytes)>& visit) override;
+  /// Reads the start of every entry, the first time and again where that is `retry_after` ago.
+  std::vector<CacheKey> KeysOf(const std::string& recipe) override;
   std::string Trouble() const override;
   std::uint64_t Quarantined() const override;
+
+  /// An entry as it is, which is no use of it; broken where there is none. Throws kIo.
+  Entry Read(std::string_view digest) const;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -43,6 +52,7 @@ class DiskTier : public Tier {
   bool Paused() const;
   void Pause();
   void Report(const Error& error);
+  std::multimap<Digest, std::string> ScanRecipes();
 
   const std::string directory_;
   const std::chrono::milliseconds retry_after_;
@@ -52,6 +62,9 @@ class DiskTier : public Tier {
   std::string trouble_;
   Clock::time_point resume_{};                // Of writing.
   std::unordered_set<std::string> reported_;  // Broken entries, by digest.
+  std::mutex recipes_mutex_;
+  std::multimap<Digest, std::string> recipes_;  // Digests of keys by those of their recipes.
+  std::optional<Clock::time_point> scanned_;
 };
 
 }  // namespace gemmsmith

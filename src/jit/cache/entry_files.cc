@@ -13,7 +13,6 @@
 #include <iterator>
 #include <system_error>
 
-#include "jit/cache/entry_format.h"
 #include "util/atomic_file.h"
 #include "util/file.h"
 #include "util/paths.h"
@@ -80,7 +79,7 @@ std::uint64_t CountQuarantined(const std::string& directory) {
 }
 
 // Read and not mapped: faster at these sizes, and a file that shrinks meanwhile is no SIGBUS.
-std::optional<FileBytes> ReadEntryFile(const std::string& path, bool touch) {
+std::optional<FileBytes> ReadEntryFile(const std::string& path, bool touch, std::uint64_t most) {
   // A FIFO in the way must not block.
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
@@ -88,8 +87,7 @@ std::optional<FileBytes> ReadEntryFile(const std::string& path, bool touch) {
   FileBytes file;
   if (fstat(fd.get(), &file.info) != 0) throw IoError("stat", path, errno);
   if (!S_ISREG(file.info.st_mode)) return std::nullopt;
-  // One byte too long stands for any length too long.
-  const auto size = std::min<std::uint64_t>(static_cast<std::uint64_t>(file.info.st_size), kMaxEntryBytes + 1);
+  const auto size = std::min<std::uint64_t>(static_cast<std::uint64_t>(file.info.st_size), most);
   file.bytes = std::make_unique_for_overwrite<char[]>(size);
   const std::ptrdiff_t count = ReadFully(fd.get(), file.bytes.get(), size);
   if (count < 0) throw IoError("read", path, errno);

@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "jit/cache/entry_format.h"
+
 namespace gemmsmith {
 
 /// The files of a cache directory (docs/cache-format.md), for whoever reads or removes entries. Any of them may be gone
@@ -47,8 +49,9 @@ struct FileBytes {
 
   std::string_view view() const { return {bytes.get(), size}; }
 };
-/// Empty for what is not there, or no file. `touch` renews the time of last use, at most hourly. Throws kIo.
-std::optional<FileBytes> ReadEntryFile(const std::string& path, bool touch);
+/// The first `most` bytes; by default a whole entry, or one byte more than any has. Empty for what is not there, or no
+/// file. `touch` renews the time of last use, at most hourly. Throws kIo.
+std::optional<FileBytes> ReadEntryFile(const std::string& path, bool touch, std::uint64_t most = kMaxEntryBytes + 1);
 
 /// Removes an entry and what is kept beside it for debugging, unless it was replaced or used since it was `seen`. False
 /// if it was, or somebody else was first.

@@ -19,7 +19,6 @@ static_assert(std::endian::native == std::endian::little, "entries are little-en
 constexpr std::string_view kMagic = "GSKERNEL";
 constexpr std::size_t kVersionOffset = kMagic.size();
 constexpr std::size_t kTrailerBytes = 16;
-constexpr int kLevel = 1;
 
 template <class T>
 concept Number = std::is_arithmetic_v<T> || std::is_enum_v<T>;
@@ -90,12 +89,12 @@ struct Deleter {
 };
 
 /// Empty if it cannot be made smaller. (No frame is empty.)
-std::string Compress(std::string_view raw) {
+std::string Compress(std::string_view raw, int level) {
   // Contexts are a tenth of a megabyte: making one costs more than a kernel does.
   thread_local const std::unique_ptr<ZSTD_CCtx, Deleter> context(ZSTD_createCCtx());
   if (context == nullptr) throw std::bad_alloc();
   std::string frame(raw.size(), 0);
-  const std::size_t size = ZSTD_compressCCtx(context.get(), frame.data(), frame.size(), raw.data(), raw.size(), kLevel);
+  const std::size_t size = ZSTD_compressCCtx(context.get(), frame.data(), frame.size(), raw.data(), raw.size(), level);
   frame.resize(ZSTD_isError(size) ? 0 : size);
   return frame;
 }
@@ -143,7 +142,7 @@ bool TakePart(Reader& reader, const PartRow& row, std::string& part) {
 
 }  // namespace
 
-std::optional<std::string> EncodeEntry(const CacheKey& key, const Artifact& artifact, Codec codec) {
+std::optional<std::string> EncodeEntry(const CacheKey& key, const Artifact& artifact, Codec codec, int level) {
   if (artifact.size() > kMaxEntryBytes) return std::nullopt;
   std::string out(kMagic);
   Append(out, kEntryFormatVersion);
@@ -157,7 +156,7 @@ std::optional<std::string> EncodeEntry(const CacheKey& key, const Artifact& arti
   Append(out, static_cast<std::uint32_t>(artifact.parts.size()));
   std::string payload;
   for (const auto& [kind, data] : artifact.parts) {
-    const std::string frame = codec == Codec::kZstd ? Compress(data) : "";
+    const std::string frame = codec == Codec::kZstd ? Compress(data, level) : "";
     const std::string& stored = frame.empty() ? data : frame;
     Append(out, std::string_view(kind));
     Append(out, frame.empty() ? Codec::kRaw : Codec::kZstd);
@@ -223,6 +222,13 @@ EntrySummary SummarizeEntry(std::string_view bytes) {
   for (const PartRow& row : rows) summary.part_sizes[row.kind] = row.raw_size;
   summary.state = EntryState::kGood;
   return summary;
+}
+
+std::string_view PeekKey(std::string_view start) {
+  if (!start.starts_with(kMagic)) return {};
+  Reader reader(start.substr(kVersionOffset));
+  if (reader.Take<std::uint32_t>() != kEntryFormatVersion) return {};
+  return reader.Bytes(reader.Take<std::uint32_t>());
 }
 
 }  // namespace gemmsmith

@@ -19,8 +19,12 @@ inline constexpr std::uint64_t kMaxEntryBytes = 256ull << 20;
 
 enum class Codec : std::uint32_t { kRaw = 0, kZstd = 1 };
 
+/// zstd's, for entries that are written while somebody waits.
+inline constexpr int kLiveLevel = 1;
+
 /// `codec` is what is wanted: parts that zstd cannot make smaller are stored raw. Empty if larger than kMaxEntryBytes.
-std::optional<std::string> EncodeEntry(const CacheKey& key, const Artifact& artifact, Codec codec = Codec::kZstd);
+std::optional<std::string> EncodeEntry(const CacheKey& key, const Artifact& artifact, Codec codec = Codec::kZstd,
+                                       int level = kLiveLevel);
 
 enum class EntryState { kGood, kOtherVersion, kBroken };
 
@@ -42,5 +46,7 @@ struct EntrySummary {
   std::map<std::string, std::uint64_t, std::less<>> part_sizes;
 };
 EntrySummary SummarizeEntry(std::string_view bytes);
+/// The text of the key at the start of an entry; empty where `start` holds less. Nothing is verified.
+std::string_view PeekKey(std::string_view start);
 
 }  // namespace gemmsmith

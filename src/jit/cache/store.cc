@@ -2,13 +2,16 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <map>
 #include <mutex>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "jit/cache/bundle_tier.h"
 #include "jit/cache/disk_tier.h"
 #include "jit/cache/entry_files.h"
 #include "jit/cache/memory_tier.h"
@@ -84,6 +87,13 @@ std::vector<std::unique_ptr<Tier>> OpenTiers(const ArtifactStore::Options& optio
   return tiers;
 }
 
+/// Where the entries of a tier are counted, and their bytes.
+std::pair<std::uint64_t*, std::uint64_t*> Contents(CacheStats& stats, Origin origin) {
+  if (origin == Origin::kMemory) return {&stats.memory_kernels, &stats.memory_bytes};
+  if (origin == Origin::kBundle) return {&stats.bundle_kernels, &stats.bundle_bytes};
+  return {&stats.disk_kernels, &stats.disk_bytes};
+}
+
 bool IsCancelled(const CancellationToken* cancel) { return cancel != nullptr && cancel->cancelled(); }
 
 /// Throws what the leader threw, and kCancelled when we are.
@@ -99,6 +109,7 @@ struct ArtifactStore::State {
   State(Options given, std::vector<std::unique_ptr<Tier>> tiers);
 
   std::optional<Hit> Find(const CacheKey& key, bool memory_only);
+  void Fill(const CacheKey& key, const Hit& hit, bool memory_only, std::size_t level_count);
   void Put(const CacheKey& key, const ArtifactPtr& artifact, bool memory_only, std::size_t level_count);
   Hit Count(const CacheKey& key, Hit hit);
   void CountMiss(const CacheKey& key, bool memory_only);
@@ -114,7 +125,7 @@ struct ArtifactStore::State {
   std::mutex mutex;
   std::map<std::string, std::shared_ptr<Flight>> flights;  // By the text of the key; guarded by mutex.
   UsageBuffer usage;
-  std::atomic<std::uint64_t> disk_hits = 0, misses = 0, compiles = 0;
+  std::atomic<std::uint64_t> disk_hits = 0, bundle_hits = 0, misses = 0, compiles = 0;
   std::atomic<double> saved_compile_ms = 0;
 };
 
@@ -131,10 +142,17 @@ std::optional<ArtifactStore::Hit> ArtifactStore::State::Find(const CacheKey& key
     ArtifactPtr artifact;
     level.Guard([&] { artifact = level->Get(key); });
     if (artifact == nullptr) continue;
-    Put(key, artifact, memory_only, i);
-    return Hit{std::move(artifact), level.origin()};
+    const Hit hit{std::move(artifact), level.origin()};
+    Fill(key, hit, memory_only, i);
+    return hit;
   }
   return std::nullopt;
+}
+
+/// The first `level_count` tiers, which did not have it. What a bundle holds is on disk already.
+void ArtifactStore::State::Fill(const CacheKey& key, const Hit& hit, bool memory_only, std::size_t level_count) {
+  const bool spare_disk = hit.origin == Origin::kBundle && !options.copy_bundle_hits;
+  Put(key, hit.artifact, memory_only || spare_disk, level_count);
 }
 
 /// Into the first `level_count` tiers.
@@ -150,7 +168,7 @@ ArtifactStore::Hit ArtifactStore::State::Count(const CacheKey& key, Hit hit) {
   if (hit.origin == Origin::kMemory) {
     usage.MemoryHit();
   } else if (hit.origin != Origin::kCompiled) {
-    ++disk_hits;
+    ++(hit.origin == Origin::kBundle ? bundle_hits : disk_hits);
     saved_compile_ms += hit.artifact->compile_ms;
     usage.Hit(key.digest.Hex(), hit.origin, hit.artifact->compile_ms);
   }
@@ -289,22 +307,33 @@ void ArtifactStore::KeepForDebugging(const CacheKey& key, std::string_view sourc
   LogInfo("cache: source, PTX and log of {} are not kept: {}", artifact.kernel_name, error.what());
 }
 
+std::optional<ArtifactStore::KeyedHit> ArtifactStore::GetNewest(const std::string& recipe) {
+  std::vector<CacheKey> keys;
+  for (const std::unique_ptr<Level>& level : state_->levels)
+    level->Guard([&] { std::ranges::move((*level)->KeysOf(recipe), std::back_inserter(keys)); });
+  std::ranges::sort(keys, [](const CacheKey& x, const CacheKey& y) { return ToolchainLess(y, x); });
+  keys.erase(std::ranges::unique(keys).begin(), keys.end());
+  for (const CacheKey& key : keys)
+    if (const std::optional<Hit> hit = state_->Find(key, false)) return KeyedHit{key, state_->Count(key, *hit)};
+  ++state_->misses;
+  return std::nullopt;
+}
+
 CacheStats ArtifactStore::Stats() const {
   CacheStats stats;
   stats.directory = state_->options.directory;
   for (const std::unique_ptr<Level>& entry : state_->levels) {
     Level& level = *entry;
-    const bool in_memory = level.origin() == Origin::kMemory;
-    std::uint64_t& kernels = in_memory ? stats.memory_kernels : stats.disk_kernels;
-    std::uint64_t& bytes = in_memory ? stats.memory_bytes : stats.disk_bytes;
+    const auto [kernels, bytes] = Contents(stats, level.origin());
     level.Guard([&] {
-      level->ForEach([&](const std::string&, std::uint64_t size) { return ++kernels, bytes += size, true; });
+      level->ForEach([&](const std::string&, std::uint64_t size) { return ++*kernels, *bytes += size, true; });
       stats.quarantined += level->Quarantined();
     });
-    if (!in_memory) stats.disk_status = level.Trouble();
+    if (level.origin() == Origin::kDisk) stats.disk_status = level.Trouble();
   }
   stats.memory_hits = state_->usage.memory_hits();
   stats.disk_hits = state_->disk_hits;
+  stats.bundle_hits = state_->bundle_hits;
   stats.misses = state_->misses;
   stats.compiles = state_->compiles;
   stats.saved_compile_ms = state_->saved_compile_ms;

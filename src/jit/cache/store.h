@@ -24,6 +24,8 @@ class ArtifactStore {
     std::chrono::milliseconds lock_timeout{120'000};  ///< For another process to compile what we want.
     std::chrono::milliseconds retry_after{60'000};    ///< After a failed write to disk.
     CachePolicy policy{};                             ///< Of the disk tier.
+    std::vector<std::string> bundles{};               ///< Files, in the order in which they are asked.
+    bool copy_bundle_hits = false;                    ///< To disk, for when the bundle is gone.
 
     friend bool operator==(const Options&, const Options&) = default;
   };
@@ -49,6 +51,12 @@ class ArtifactStore {
                    const CancellationToken* cancel = nullptr);
   /// Keeps the source beside the entry, with PTX and log, where the policy wants that.
   void KeepForDebugging(const CacheKey& key, std::string_view source, const Artifact& artifact);
+  struct KeyedHit {
+    CacheKey key;
+    Hit hit;
+  };
+  /// The good entry of `recipe` whose toolchain is the newest, in any tier: for where there is no compiler.
+  std::optional<KeyedHit> GetNewest(const std::string& recipe);
   CacheStats Stats() const;
 
  private:

@@ -27,6 +27,11 @@ class Tier {
   virtual void Remove(const CacheKey& key) = 0;
   /// Visits each entry until `visit` returns false. Order is unspecified.
   virtual void ForEach(const std::function<bool(const std::string& key_digest, std::uint64_t stored_bytes)>& visit) = 0;
+  /// The keys of the entries of one recipe, of whichever toolchains. Nothing is verified but the recipe.
+  virtual std::vector<CacheKey> KeysOf(const std::string& recipe) {
+    static_cast<void>(recipe);
+    return {};
+  }
   /// Why entries are not read or written at the moment; empty: they are.
   virtual std::string Trouble() const { return {}; }
   /// Broken entries set aside.

@@ -1,0 +1,98 @@
+#include "gemmsmith/bundle.h"
+
+#include <algorithm>
+#include <ctime>
+#include <memory>
+#include <utility>
+
+#include "jit/cache/bundle.h"
+#include "jit/cache/bundle_format.h"
+#include "jit/cache/disk_tier.h"
+#include "util/log.h"
+#include "util/paths.h"
+
+namespace gemmsmith {
+namespace {
+
+/// A bundle that is exported or imported is whole, or nothing is done with it.
+Entry ReadVerified(const BundleReader& bundle, const BundleRow& row) {
+  Entry entry = bundle.Read(row);
+  if (entry.state != EntryState::kGood)
+    throw Fail(Code::kInvalidArgument, "make it anew with the gemmsmith that reads it", "bundle {}: entry {}: {}",
+               bundle.path(), row.key.Hex(), entry.reason);
+  return entry;
+}
+
+}  // namespace
+
+BundleSummary WriteBundle(const std::string& path, int level, std::vector<std::string> digests,
+                          const std::function<std::optional<Keyed>(const std::string& digest)>& read) {
+  if (level < 1 || level > kBundleLevel)
+    throw Fail(Code::kInvalidArgument, "", "bundle: level {} must be from 1 to {}", level, kBundleLevel);
+  std::ranges::sort(digests);
+  digests.erase(std::ranges::unique(digests).begin(), digests.end());
+  BundleSummary summary;
+  BundleWriter writer(path, level);
+  for (const std::string& digest : digests) {
+    const std::optional<Keyed> kernel = read(digest);
+    if (kernel && writer.Add(kernel->key, *kernel->artifact)) {
+      ++summary.kernels;
+      summary.raw_bytes += kernel->artifact->size();
+    } else {
+      ++summary.left_out;
+    }
+  }
+  summary.stored_bytes = writer.Finish();
+  return summary;
+}
+
+BundleSummary ExportBundle(const std::string& cache_dir, const std::string& path, int level) {
+  DiskTier disk(CanonicalPath(cache_dir), {});
+  std::vector<std::string> digests;
+  disk.ForEach([&](const std::string& digest, std::uint64_t) { return digests.push_back(digest), true; });
+  return WriteBundle(path, level, std::move(digests), [&](const std::string& digest) -> std::optional<Keyed> {
+    Entry entry = disk.Read(digest);
+    const std::optional<CacheKey> key = ParseKey(entry.key_text);
+    if (entry.state != EntryState::kGood || !key || key->digest.Hex() != digest) return std::nullopt;
+    return Keyed{*key, std::make_shared<const Artifact>(std::move(entry.artifact))};
+  });
+}
+
+BundleSummary ImportBundle(const std::string& path, const std::string& cache_dir) {
+  const BundleReader bundle(path);
+  bundle.Verify();
+  DiskTier disk(CanonicalPath(cache_dir), {});
+  BundleSummary summary;
+  for (const BundleRow& row : bundle.rows()) {
+    Entry entry = ReadVerified(bundle, row);
+    const std::optional<CacheKey> key = ParseKey(entry.key_text);
+    if (!key || disk.Get(*key) != nullptr) {
+      ++summary.left_out;
+      continue;
+    }
+    entry.artifact.created_unix = std::time(nullptr);
+    const auto artifact = std::make_shared<const Artifact>(std::move(entry.artifact));
+    disk.Put(*key, artifact);
+    if (const std::string trouble = disk.Trouble(); !trouble.empty())
+      throw Fail(Code::kIo, "", "import of {}: {}", path, trouble);
+    ++summary.kernels;
+    summary.raw_bytes += artifact->size();
+    summary.stored_bytes += row.size;
+  }
+  return summary;
+}
+
+std::vector<BundleKernel> ReadBundle(const std::string& path) {
+  const BundleReader bundle(path);
+  bundle.Verify();
+  std::vector<BundleKernel> kernels;
+  for (const BundleRow& row : bundle.rows()) {
+    const Entry entry = ReadVerified(bundle, row);
+    const Artifact& artifact = entry.artifact;
+    kernels.push_back({row.key.Hex(), entry.key_text, artifact.kernel_name, ToString(artifact.target), artifact.problem,
+                       artifact.config, artifact.compiler, artifact.size(), row.size});
+  }
+  return kernels;
+}
+
+}  // namespace gemmsmith

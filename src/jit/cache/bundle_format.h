@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "artifact.h"
+#include "jit/cache/entry_format.h"
+#include "jit/key.h"
+#include "util/atomic_file.h"
+#include "util/digest.h"
+#include "util/file.h"
+
+namespace gemmsmith {
+
+/// docs/cache-format.md has the grammar. Bump this with any change to it.
+inline constexpr std::uint32_t kBundleFormatVersion = 1;
+inline constexpr std::uint64_t kMaxBundleEntries = 1u << 20;
+
+/// An entry of a bundle, and where it lies.
+struct BundleRow {
+  Digest key, recipe;
+  std::uint64_t offset = 0, size = 0;
+};
+
+/// What `recipe` is indexed by.
+inline Digest RecipeDigest(const CacheKey& key) { return DigestOf(key.recipe); }
+
+/// Writes a bundle entry by entry: the index, which comes last, is all that is kept in memory. The same entries make
+/// the same bytes, whenever and wherever they were compiled.
+class BundleWriter {
+ public:
+  /// `level` is zstd's. Throws kIo.
+  BundleWriter(std::string path, int level);
+  /// Keys ascend by digest. False: too large for an entry, and left out. Throws kIo.
+  bool Add(const CacheKey& key, Artifact artifact);
+  /// Without it there will be no file. Returns the file's size. Throws kIo.
+  std::uint64_t Finish();
+
+ private:
+  void Write(std::string_view bytes);
+
+  const std::string path_;
+  const int level_;
+  AtomicFile file_;
+  DigestStream digest_;
+  std::vector<BundleRow> rows_;
+  std::uint64_t size_ = 0;
+};
+
+/// Reads a bundle in place. The index is verified first, each entry when it is read. Thread-safe.
+class BundleReader {
+ public:
+  /// Throws kIo, and kInvalidArgument for what is no bundle, or a broken one.
+  explicit BundleReader(const std::string& path);
+  BundleReader(UniqueFd fd, std::string path);
+
+  const std::string& path() const { return path_; }
+  const UniqueFd& fd() const { return fd_; }
+  /// Ascending by key.
+  const std::vector<BundleRow>& rows() const { return rows_; }
+  /// Null if there is none.
+  const BundleRow* Find(const Digest& key) const;
+  /// Throws kIo.
+  Entry Read(const BundleRow& row) const;
+  /// Reads the whole file and compares its checksum. Throws like the constructor.
+  void Verify() const;
+
+ private:
+  std::string ReadAt(std::uint64_t offset, std::uint64_t size) const;
+  [[noreturn]] void Refuse(std::string_view reason) const;
+  void ReadIndex();
+
+  std::string path_;
+  UniqueFd fd_;
+  std::uint64_t size_ = 0;
+  Digest checksum_;
+  std::vector<BundleRow> rows_;
+};
+
+}  // namespace gemmsmith
