@@ -47,7 +47,7 @@ void Add(const KernelReport& report, const AheadTarget& target, std::size_t prob
   auto it =
       std::find_if(kernels.begin(), kernels.end(), [&](const AheadKernel& k) { return k.report.key == report.key; });
   if (it == kernels.end()) it = kernels.insert(kernels.end(), {report, problem, target, {}});
-  if (it->cached() && (report.origin == Origin::kCompiled || report.origin == Origin::kDisk)) it->report = report;
+  if (it->cached() && report.origin != Origin::kMemory) it->report = report;
   it->problems.push_back(std::move(problem_name));
 }
 

@@ -110,7 +110,9 @@ ArtifactStore::KeyedHit KernelMaker::Find(const KernelSource& source, const Canc
 KernelMaker::Made KernelMaker::Obtain(const KernelSource& source, const CancellationToken& cancel,
                                       const std::string& problem, std::uint32_t dynamic_shared_bytes) {
   const auto begin = Profiler::Clock::now();
-  const auto [key, hit] = Find(source, cancel);
+  const ArtifactStore::KeyedHit found = Find(source, cancel);
+  const CacheKey& key = found.key;
+  const ArtifactStore::Hit& hit = found.hit;
   const auto end = Profiler::Clock::now();
   if (profiler_.enabled()) profiler_.Record("lookup", source.name, begin, end);
   if (hit.origin != Origin::kCompiled) Notify([&](Observer& o) { o.OnHit(key.digest.Hex(), hit.origin); });

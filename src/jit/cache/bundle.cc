@@ -30,7 +30,7 @@ BundleSummary WriteBundle(const std::string& path, int level, std::vector<std::s
   if (level < 1 || level > kBundleLevel)
     throw Fail(Code::kInvalidArgument, "", "bundle: level {} must be from 1 to {}", level, kBundleLevel);
   std::ranges::sort(digests);
-  digests.erase(std::ranges::unique(digests).begin(), digests.end());
+  digests.erase(std::unique(digests.begin(), digests.end()), digests.end());
   BundleSummary summary;
   BundleWriter writer(path, level);
   for (const std::string& digest : digests) {

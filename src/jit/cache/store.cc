@@ -312,7 +312,7 @@ std::optional<ArtifactStore::KeyedHit> ArtifactStore::GetNewest(const std::strin
   for (const std::unique_ptr<Level>& level : state_->levels)
     level->Guard([&] { std::ranges::move((*level)->KeysOf(recipe), std::back_inserter(keys)); });
   std::ranges::sort(keys, [](const CacheKey& x, const CacheKey& y) { return ToolchainLess(y, x); });
-  keys.erase(std::ranges::unique(keys).begin(), keys.end());
+  keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   for (const CacheKey& key : keys)
     if (const std::optional<Hit> hit = state_->Find(key, false)) return KeyedHit{key, state_->Count(key, *hit)};
   ++state_->misses;
@@ -324,9 +324,10 @@ CacheStats ArtifactStore::Stats() const {
   stats.directory = state_->options.directory;
   for (const std::unique_ptr<Level>& entry : state_->levels) {
     Level& level = *entry;
-    const auto [kernels, bytes] = Contents(stats, level.origin());
+    const auto contents = Contents(stats, level.origin());
     level.Guard([&] {
-      level->ForEach([&](const std::string&, std::uint64_t size) { return ++*kernels, *bytes += size, true; });
+      level->ForEach(
+          [&](const std::string&, std::uint64_t size) { return ++*contents.first, *contents.second += size, true; });
       stats.quarantined += level->Quarantined();
     });
     if (level.origin() == Origin::kDisk) stats.disk_status = level.Trouble();
