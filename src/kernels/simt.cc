@@ -42,8 +42,9 @@ Tile TileOf(const TileConfig& config) {
 }
 
 double CountTiles(const GemmProblem& problem, const Tile& tile) {
-  const auto count = [](std::int64_t extent, int block) { return static_cast<double>((extent + block - 1) / block); };
-  return std::max(1.0, count(problem.m, tile.block_m) * count(problem.n, tile.block_n));
+  const auto count = [](std::int64_t extent, int block) { return (extent + block - 1) / block; };
+  return std::max(
+      1.0, static_cast<double>(count(problem.m, tile.block_m)) * static_cast<double>(count(problem.n, tile.block_n)));
 }
 
 bool Fits(const GemmProblem& problem, const Tile& tile) {

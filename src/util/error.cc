@@ -74,7 +74,7 @@ Error::Error(Code code, std::string message, std::string remedy)
 
 CompileError::CompileError(std::string message, std::string log, std::string source_path)
     : Error(Code::kCompileFailed,
-            message + (source_path.empty() ? "" : " (source: " + source_path + ")") + "\n" + Head(log)),
+            std::move(message) + (source_path.empty() ? "" : " (source: " + source_path + ")") + "\n" + Head(log)),
       log_(std::move(log)),
       source_path_(std::move(source_path)) {}
 

@@ -15,11 +15,11 @@ template <class T>
 struct VectorOf;
 template <>
 struct VectorOf<float> {
-  typedef float Type __attribute__((vector_size(kVectorBytes)));
+  using Type [[gnu::vector_size(kVectorBytes)]] = float;
 };
 template <>
 struct VectorOf<double> {
-  typedef double Type __attribute__((vector_size(kVectorBytes)));
+  using Type [[gnu::vector_size(kVectorBytes)]] = double;
 };
 
 template <class T>
