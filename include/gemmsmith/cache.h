@@ -20,6 +20,8 @@ struct GEMMSMITH_API CachePolicy {
                                            30};  ///< Since last use, which is known to the hour; not since creation.
   bool enable_compression = true;                ///< zstd, for entries written from now on.
   bool enable_checksum = true;                   ///< Verify on read. Writing always stores one.
+  bool enable_sync =
+      false;  ///< Wait until an entry is on the medium (5 to 10 ms). Without it a power cut costs a compile.
   bool enable_debug = false;  ///< Keep source, PTX and log beside each entry that is compiled. Never changes the key.
 
   /// For work on kernels: one day, with debug files.

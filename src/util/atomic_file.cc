@@ -46,6 +46,11 @@ void AtomicFile::Write(std::string_view bytes) {
   if (!WriteFully(fd_.get(), bytes)) throw IoError("write", temp_path_, errno);
 }
 
+void AtomicFile::Sync() {
+  while (fdatasync(fd_.get()) != 0)
+    if (errno != EINTR) throw IoError("sync", temp_path_, errno);
+}
+
 void AtomicFile::Commit(const std::string& path) {
   // Network file systems and quotas report a failed write only here.
   if (close(fd_.release()) != 0) throw IoError("close", temp_path_, errno);

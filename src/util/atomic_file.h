@@ -21,6 +21,8 @@ class AtomicFile {
   const std::string& temp_path() const { return temp_path_; }
   /// Throws kIo.
   void Write(std::string_view bytes);
+  /// Waits until what was written is on the medium. Throws kIo.
+  void Sync();
   /// Closes the file and gives it its name, replacing what has it. Throws kIo.
   void Commit(const std::string& path);
 

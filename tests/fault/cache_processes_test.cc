@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "../support/cache_testing.h"
+#include "jit/cache/entry_files.h"
 #include "util/file_lock.h"
 #include "util/paths.h"
 
@@ -39,11 +40,9 @@ class CacheProcesses : public ::testing::Test {
     ArtifactStore store(options_);
     return *store.GetOrCompile(KeyOf(kernel), false, [&] { return Compile(kernel, duration); }).artifact == artifact_;
   }
-  std::string LockPath(const std::string& kernel) const {
-    return options_.directory + "/metadata/locks/" + KeyOf(kernel).digest.Hex() + ".lock";
-  }
   bool IsLocked(const std::string& kernel) const {
-    return fs::exists(LockPath(kernel)) && !FileLock::Acquire(LockPath(kernel), 0ms);
+    const std::string path = LockPath(options_.directory);
+    return fs::exists(path) && !FileLock::Acquire(path, KeyOf(kernel).digest.Hex(), 0ms);
   }
   /// A process that compiles for ever, once it has got as far as that.
   pid_t SpawnEndlessCompile() const {
@@ -86,7 +85,7 @@ TEST_F(CacheProcesses, WhenTheOneThatCompilesIsKilledAnotherTakesOver) {
   EXPECT_EQ(Await(holder), 128 + SIGKILL);
   EXPECT_EQ(Await(waiter), 0);
   EXPECT_EQ(Compiles(), 2u);
-  EXPECT_TRUE(fs::exists(LockPath("f"))) << "never unlinked";
+  EXPECT_TRUE(fs::exists(LockPath(options_.directory))) << "never unlinked";
 }
 
 TEST_F(CacheProcesses, WaitingForAnotherProcessIsBounded) {

@@ -2,11 +2,26 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <cstring>
 #include <ctime>
 
 #include "../support/cache_testing.h"
 #include "jit/cache/entry_format.h"
+
+namespace {
+
+int syncs = 0;
+int sync_error = 0;
+
+}  // namespace
+
+/// In place of the C library's.
+extern "C" int fdatasync(int) {
+  ++syncs;
+  errno = sync_error;
+  return sync_error == 0 ? 0 : -1;
+}
 
 namespace gemmsmith {
 namespace {
@@ -246,6 +261,25 @@ TEST_F(DiskTierTest, WithoutCompressionPartsLieInTheFileAsTheyAre) {
     EXPECT_EQ(ReadFile(path_).find(code) == std::string::npos, compress);
     EXPECT_EQ(*tier.Get(key_), *kept);
   }
+}
+
+TEST_F(DiskTierTest, WaitsForTheMediumWhereThePolicySaysSo) {
+  for (const bool sync : {false, true}) {
+    syncs = 0;
+    DiskTier(root_.string(), 60s, {.enable_sync = sync}).Put(key_, artifact_);
+    EXPECT_EQ(syncs, sync ? 1 : 0);
+  }
+  EXPECT_EQ(*DiskTier(root_.string(), 60s).Get(key_), *artifact_);
+}
+
+TEST_F(DiskTierTest, WhatDoesNotReachTheMediumIsNotPublished) {
+  DiskTier tier(root_.string(), 60s, {.enable_sync = true});
+  sync_error = EIO;
+  tier.Put(key_, artifact_);
+  sync_error = 0;
+  EXPECT_EQ(tier.Get(key_), nullptr);
+  EXPECT_TRUE(FilesBelow(root_).empty());
+  EXPECT_NE(tier.Trouble().find("sync"), std::string::npos) << tier.Trouble();
 }
 
 TEST_F(DiskTierTest, AWrongChecksumIsOverlookedOnlyWhereThePolicySaysSo) {

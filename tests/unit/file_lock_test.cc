@@ -16,15 +16,15 @@ using testing::Spawn;
 
 class FileLockTest : public ::testing::Test {
  protected:
-  bool IsFree() const { return FileLock::Acquire(path_, 0ms).has_value(); }
+  bool IsFree() const { return FileLock::Acquire(path_, "a key", 0ms).has_value(); }
 
   testing::TempDir dir_;
-  const std::string path_ = (dir_ / "key.lock").string();
+  const std::string path_ = (dir_ / "locks").string();
 };
 
 TEST_F(FileLockTest, ExcludesOthersUntilItEnds) {
   {
-    const auto lock = FileLock::Acquire(path_, 0ms);
+    const auto lock = FileLock::Acquire(path_, "a key", 0ms);
     ASSERT_TRUE(lock);
     EXPECT_FALSE(IsFree());
     EXPECT_EQ(Await(Spawn([&] { return !IsFree(); })), 0);
@@ -32,8 +32,15 @@ TEST_F(FileLockTest, ExcludesOthersUntilItEnds) {
   EXPECT_TRUE(IsFree());
 }
 
+TEST_F(FileLockTest, ExcludesNobodyOfAnotherName) {
+  const auto lock = FileLock::Acquire(path_, "a key", 0ms);
+  for (const char* name : {"", "a", "a key ", "another key"}) EXPECT_TRUE(FileLock::Acquire(path_, name, 0ms)) << name;
+  // Their going frees nothing of ours.
+  EXPECT_FALSE(IsFree());
+}
+
 TEST_F(FileLockTest, GoesWithAMove) {
-  auto lock = FileLock::Acquire(path_, 0ms);
+  auto lock = FileLock::Acquire(path_, "a key", 0ms);
   {
     const FileLock moved = std::move(*lock);
     lock.reset();
@@ -43,9 +50,9 @@ TEST_F(FileLockTest, GoesWithAMove) {
 }
 
 TEST_F(FileLockTest, WaitsForItsTurn) {
-  auto lock = FileLock::Acquire(path_, 0ms);
+  auto lock = FileLock::Acquire(path_, "a key", 0ms);
   std::atomic<bool> acquired = false;
-  std::thread waiter([&] { acquired = FileLock::Acquire(path_, 60s).has_value(); });
+  std::thread waiter([&] { acquired = FileLock::Acquire(path_, "a key", 60s).has_value(); });
   std::this_thread::sleep_for(20ms);
   EXPECT_FALSE(acquired);
   lock.reset();
@@ -54,16 +61,16 @@ TEST_F(FileLockTest, WaitsForItsTurn) {
 }
 
 TEST_F(FileLockTest, WaitsNoLongerThanItWasToldTo) {
-  const auto lock = FileLock::Acquire(path_, 0ms);
-  EXPECT_FALSE(FileLock::Acquire(path_, 30ms));
+  const auto lock = FileLock::Acquire(path_, "a key", 0ms);
+  EXPECT_FALSE(FileLock::Acquire(path_, "a key", 30ms));
   CancellationToken cancel;
   cancel.Cancel();
-  EXPECT_FALSE(FileLock::Acquire(path_, 3600s, &cancel));
+  EXPECT_FALSE(FileLock::Acquire(path_, "a key", 3600s, &cancel));
 }
 
 TEST_F(FileLockTest, IsFreedWhenItsHolderIsKilled) {
   const pid_t holder = Spawn([&] {
-    const auto lock = FileLock::Acquire(path_, 0ms);
+    const auto lock = FileLock::Acquire(path_, "a key", 0ms);
     for (;;) pause();
     return false;
   });
@@ -74,7 +81,7 @@ TEST_F(FileLockTest, IsFreedWhenItsHolderIsKilled) {
 }
 
 TEST_F(FileLockTest, AForkedChildNeitherFreesNorKeepsItsParents) {
-  auto lock = FileLock::Acquire(path_, 0ms);
+  auto lock = FileLock::Acquire(path_, "a key", 0ms);
   EXPECT_EQ(Await(Spawn([&] {
               lock.reset();
               return true;
@@ -92,18 +99,18 @@ TEST_F(FileLockTest, AForkedChildNeitherFreesNorKeepsItsParents) {
 }
 
 TEST_F(FileLockTest, LeavesItsFileAlone) {
-  FileLock::Acquire(path_, 0ms);
+  FileLock::Acquire(path_, "a key", 0ms);
   EXPECT_TRUE(std::filesystem::exists(path_));
   EXPECT_EQ(testing::FilesBelow(dir_.string()).size(), 1u);
 }
 
 TEST_F(FileLockTest, SaysWhereItCannotBe) {
   try {
-    FileLock::Acquire((dir_ / "missing/key.lock").string(), 0ms);
+    FileLock::Acquire((dir_ / "missing/locks").string(), "a key", 0ms);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), Code::kIo);
-    EXPECT_NE(error.message().find("missing/key.lock: No such file"), std::string::npos) << error.message();
+    EXPECT_NE(error.message().find("missing/locks: No such file"), std::string::npos) << error.message();
   }
 }
 

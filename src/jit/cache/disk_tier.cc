@@ -115,6 +115,7 @@ void DiskTier::Write(std::string_view digest, std::string_view entry) {
   std::call_once(sweep_, [&] { SweepTemporaries(temp, kTemporaryLife); });
   AtomicFile file(temp);
   file.Write(entry);
+  if (policy_.enable_sync) file.Sync();
   file.Commit(path);
 }
 

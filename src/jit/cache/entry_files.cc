@@ -57,6 +57,8 @@ std::string EntryPath(const std::string& directory, std::string_view digest) {
   return PathBeside(directory, digest, kSuffix);
 }
 
+std::string LockPath(const std::string& directory) { return directory + "/metadata/locks"; }
+
 std::string QuarantinePath(const std::string& directory, std::string_view digest) {
   return fmt::format("{}/quarantine/{}{}", directory, digest, kSuffix);
 }

@@ -33,6 +33,8 @@ struct EntryFile {
 };
 
 std::string EntryPath(const std::string& directory, std::string_view digest);
+/// Of the file with all locks of the cache (FileLock), by name: a key's digest, "evict", "counters <1 hex>".
+std::string LockPath(const std::string& directory);
 std::string QuarantinePath(const std::string& directory, std::string_view digest);
 
 /// Visits the entries of one shard until `visit` returns false, which is then returned. What else lies there is no

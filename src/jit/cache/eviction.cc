@@ -85,10 +85,9 @@ void EvictAround(const std::string& directory, std::string_view digest, const Ca
   const std::vector<EntryFile> victims =
       Victims(std::move(entries), GroupLimits(policy, shards), std::time(nullptr), kFill);
   if (victims.empty()) return;
-  const std::string locks = directory + "/metadata/locks";
-  MakePrivateDirectories(locks);
+  MakePrivateDirectories(directory + "/metadata");
   // Not for correctness: two that evict at once choose the same ones. It spares them the work.
-  const auto lock = FileLock::Acquire(locks + "/evict.lock", 0ms);
+  const auto lock = FileLock::Acquire(LockPath(directory), "evict", 0ms);
   if (!lock) return;
   for (const EntryFile& victim : victims) RemoveEntry(directory, victim);
   ForgetUses(directory, victims);

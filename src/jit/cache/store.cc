@@ -200,11 +200,11 @@ void ArtifactStore::State::Land(const CacheKey& key, const std::shared_ptr<Fligh
 std::optional<FileLock> ArtifactStore::State::LockKey(const CacheKey& key, bool memory_only,
                                                       const CancellationToken* cancel) try {
   if (memory_only || options.directory.empty()) return std::nullopt;
-  const std::string folder = options.directory + "/metadata/locks";
-  MakePrivateDirectories(folder);
-  auto lock = FileLock::Acquire(fmt::format("{}/{}.lock", folder, key.digest.Hex()), options.lock_timeout, cancel);
+  MakePrivateDirectories(options.directory + "/metadata");
+  const std::string digest = key.digest.Hex();
+  auto lock = FileLock::Acquire(LockPath(options.directory), digest, options.lock_timeout, cancel);
   if (!lock && !IsCancelled(cancel))
-    LogInfo("cache: another process is still compiling {}; compiling it here too", key.digest.Hex());
+    LogInfo("cache: another process is still compiling {}; compiling it here too", digest);
   return lock;
 } catch (const Error& error) {
   LogDebug("cache: no lock between processes: {}", error.what());
