@@ -8,17 +8,17 @@
 
 namespace gemmsmith {
 
-/// Calls `work(i)` for each i below `count`, on as many threads as there are cores. `work` must not throw.
-/// For test data and references; kernels have the CPU device's threads.
+/// Calls `work(i)` for each i below `count`, on `threads`, or as many as there are cores. `work` must not throw.
+/// For test data, references and files; kernels have the CPU device's threads.
 template <class Work>
-void ParallelFor(std::int64_t count, const Work& work) {
+void ParallelFor(std::int64_t count, const Work& work,
+                 std::int64_t threads = std::max(1u, std::thread::hardware_concurrency())) {
   std::atomic<std::int64_t> next{0};
   const auto loop = [&] {
     for (std::int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) work(i);
   };
-  const std::int64_t threads = std::min<std::int64_t>(count, std::max(1u, std::thread::hardware_concurrency()));
   std::vector<std::jthread> others;
-  for (std::int64_t i = 1; i < threads; ++i) others.emplace_back(loop);
+  for (std::int64_t i = 1; i < std::min(count, threads); ++i) others.emplace_back(loop);
   loop();
 }
 

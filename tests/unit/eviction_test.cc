@@ -25,7 +25,7 @@ EntryFile EntryOf(const std::string& name, std::int64_t age, std::int64_t bytes 
   struct stat info {};
   info.st_size = bytes;
   info.st_mtim.tv_sec = kNow - age;
-  return EntryFile(name, info);
+  return EntryFile(name, info, /*is_alone=*/false);
 }
 
 TEST(Victims, AreTheOldTheManyAndTheLargeUnusedLongestFirst) {

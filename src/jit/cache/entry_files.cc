@@ -11,7 +11,9 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <span>
 #include <system_error>
+#include <vector>
 
 #include "util/atomic_file.h"
 #include "util/file.h"
@@ -37,15 +39,17 @@ std::string PathBeside(const std::string& directory, std::string_view digest, st
 /// False once `visit` is.
 template <class Visit>
 bool VisitFolder(const std::string& folder, const Visit& visit) {
+  std::vector<std::string> names;
   std::error_code error;
-  for (fs::directory_iterator i(folder, error), end; !error && i != end; i.increment(error)) {
-    const std::string& path = i->path().native();
-    const std::string_view name = std::string_view(path).substr(folder.size() + 1);
+  for (fs::directory_iterator i(folder, error), end; !error && i != end; i.increment(error))
+    names.push_back(i->path().native().substr(folder.size() + 1));
+  const auto others = std::ranges::partition(names, [](std::string_view name) { return name.ends_with(kSuffix); });
+  for (const std::string& name : std::span(names.begin(), others.begin())) {
+    const std::string_view digest = std::string_view(name).substr(0, name.size() - kSuffix.size());
     struct stat info {};
     // Another process may have removed it.
-    if (name.ends_with(kSuffix) && IsDigest(name.substr(0, name.size() - kSuffix.size())) &&
-        lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
-        !visit(EntryFile(name.substr(0, kDigestDigits), info)))
+    if (IsDigest(digest) && lstat((folder + '/' + name).c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
+        !visit(EntryFile(digest, info, others.empty())))
       return false;
   }
   return true;
@@ -107,6 +111,7 @@ bool RemoveEntry(const std::string& directory, const EntryFile& seen) {
       now.st_mtim.tv_nsec != seen.modified.tv_nsec)
     return false;
   if (unlink(path.c_str()) != 0) return false;
+  if (seen.alone) return true;
   for (const std::string_view suffix : kDebugSuffixes) unlink(PathBeside(directory, seen.digest, suffix).c_str());
   return true;
 }

@@ -25,9 +25,14 @@ struct EntryFile {
   std::uint64_t bytes = 0;
   std::timespec modified{};
   ino_t inode = 0;
+  bool alone = false;  ///< Nothing but entries lies in its folder: there are no debug files.
 
-  EntryFile(std::string_view name, const struct stat& info)
-      : digest(name), bytes(static_cast<std::uint64_t>(info.st_size)), modified(info.st_mtim), inode(info.st_ino) {}
+  EntryFile(std::string_view name, const struct stat& info, bool is_alone)
+      : digest(name),
+        bytes(static_cast<std::uint64_t>(info.st_size)),
+        modified(info.st_mtim),
+        inode(info.st_ino),
+        alone(is_alone) {}
   /// Seconds since 1970. A time in the future, after the clock was set back, is now.
   std::int64_t LastUse(std::int64_t now) const { return modified.tv_sec < now ? modified.tv_sec : now; }
 };

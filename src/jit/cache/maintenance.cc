@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "core/parallel.h"
 #include "gemmsmith/options.h"
 #include "gemmsmith/persistent_cache.h"
 #include "jit/cache/entry_files.h"
@@ -56,6 +57,19 @@ CachedKernel Describe(const EntryFile& file, const EntrySummary& summary, const 
   kernel.last_used_unix = file.LastUse(std::time(nullptr));
   kernel.resources = artifact.resources;
   return kernel;
+}
+
+/// Those that could be removed. Some disks are told of each file and waited for: several at once.
+std::vector<EntryFile> RemoveEach(const std::string& directory, std::vector<EntryFile> victims) {
+  constexpr int kThreads = 8;
+  std::ranges::sort(victims, {}, &EntryFile::digest);  // Folder by folder.
+  std::vector<char> is_gone(victims.size());
+  const auto remove = [&](std::int64_t i) { is_gone[i] = RemoveEntry(directory, victims[i]); };
+  ParallelFor(std::ssize(victims), remove, kThreads);
+  std::vector<EntryFile> removed;
+  for (std::size_t i = 0; i < victims.size(); ++i)
+    if (is_gone[i]) removed.push_back(std::move(victims[i]));
+  return removed;
 }
 
 std::string Lower(std::string_view text) {
@@ -156,7 +170,7 @@ PruneReport PersistentCache::Prune(const PruneLimits& limits, bool dry_run) cons
   for (const EntryFile& entry : entries) report.kept_bytes += entry.bytes;
   std::vector<EntryFile> victims = Victims(std::move(entries), limits, std::time(nullptr), 1);
   if (!dry_run) {
-    std::erase_if(victims, [&](const EntryFile& victim) { return !RemoveEntry(directory_, victim); });
+    victims = RemoveEach(directory_, std::move(victims));
     ForgetUses(directory_, victims);
   }
   for (const EntryFile& victim : victims) ++report.removed_kernels, report.removed_bytes += victim.bytes;

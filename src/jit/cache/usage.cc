@@ -80,8 +80,7 @@ std::string Text(const Usage& usage) {
 template <class Change>
 bool Rewrite(const std::string& directory, int file, const Change& change) {
   const std::string path = CounterPath(directory, file), temp = directory + "/temp";
-  for (const char* folder : {"/metadata/counters", "/temp"})
-    MakePrivateDirectories(directory + folder);
+  for (const char* folder : {"/metadata/counters", "/temp"}) MakePrivateDirectories(directory + folder);
   const auto lock = FileLock::Acquire(LockPath(directory), fmt::format("counters {:x}", file), kLockTimeout);
   if (!lock) return false;
   Usage usage = ReadFile(path);
