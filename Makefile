@@ -31,7 +31,7 @@ bench: ## CPU kernels beside OpenBLAS, Eigen and oneDNN; compile times; overhead
 	build/release/gemmsmith-bench $(ARGS)
 
 install: build/release/build.ninja ## Headers, libraries, command line, CMake and pkg-config files (PREFIX=/usr/local)
-	@$(call build_with,release) --target gemmsmith_cli gemmsmith_static gemmsmith_shared
+	@$(call build_with,release) --target gemmsmith_cli gemmsmith_static gemmsmith_shared gemmsmith_bundle
 	cmake --install build/release --prefix "$(PREFIX)"
 
 .PHONY: dev asan ubsan tsan

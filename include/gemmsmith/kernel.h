@@ -50,7 +50,8 @@ struct KernelSource {
   std::string entry;                  ///< The kernel: an extern "C" name, or a name expression such as "Gemm<64, 64>".
   std::vector<SourceHeader> headers;  ///< All that `text` can reach; nothing on disk is read.
   CompileOptions options;
-  TileConfig config;  ///< What a family rendered from; empty for a user's kernel.
+  TileConfig config;    ///< What a family rendered from; empty for a user's kernel.
+  std::string problem;  ///< For lists: which problems it serves, as far as the code is made for them. No part of a key.
 };
 
 /// A loaded kernel. Thread-safe; stays loaded while anyone holds it.

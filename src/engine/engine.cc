@@ -147,7 +147,7 @@ std::shared_ptr<const Kernel> Engine::Compile(const KernelSource& source, Device
   if (std::find(targets.begin(), targets.end(), source.target) == targets.end())
     throw Fail(Code::kUnsupported, "compile for one of the device's targets, see `gemmsmith devices`",
                "compile: kernel {} is for {}, which {} cannot run", source.name, ToString(source.target), ToString(id));
-  return state_->maker.Load(state_->maker.Obtain(source, cancel), device);
+  return state_->maker.Load(state_->maker.Obtain(source, cancel, {}, 0, &device), device);
 }
 
 std::optional<Engine::PackedWeight> Engine::Pack(const Tensor& b, DeviceId id, Stream) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/installed.h"
 #include "jit/cache/bundle.h"
 #include "util/log.h"
 
@@ -18,6 +19,7 @@ ArtifactStore::Options StoreOptions(const EngineOptions& options) {
   store.bundles = options.bundles;
   const std::vector<std::string>& more = Environment::Get().bundles;
   store.bundles.insert(store.bundles.end(), more.begin(), more.end());
+  if (const std::string installed = InstalledBundle(); !installed.empty()) store.bundles.push_back(installed);
   store.copy_bundle_hits = options.copy_bundle_hits;
   return store;
 }
@@ -60,6 +62,7 @@ Artifact KernelMaker::Compile(const KernelSource& source, const Compiler& compil
   try {
     const Profiler::Span span(profiler_, "compile", source.name);
     Artifact artifact = compiler.Compile(source, {cancel, options_.compile_timeout});
+    artifact.problem = source.problem;
     artifact.config = ToString(source.config);
     Notify([&](Observer& o) { o.OnCompileEnd(source, digest, elapsed(), ""); });
     return artifact;
@@ -90,14 +93,25 @@ ArtifactStore::Hit KernelMaker::Lookup(const KernelSource& source, const Compile
   return hit;
 }
 
-ArtifactStore::KeyedHit KernelMaker::Find(const KernelSource& source, const CancellationToken& cancel) {
+bool KernelMaker::CanLoad(const CacheKey& key, const Artifact& artifact, Device& device) try {
+  Load(key, artifact, device);
+  return true;
+} catch (const Error& error) {
+  Fallback(artifact.kernel_name + " by " + artifact.compiler, error.what());
+  return false;
+}
+
+ArtifactStore::KeyedHit KernelMaker::Find(const KernelSource& source, const CancellationToken& cancel, Device* device) {
   const std::string wanted = options_.compiler.empty() ? Environment::Get().compiler : options_.compiler;
   std::shared_ptr<const Compiler> compiler;
   try {
     compiler = FindCompiler(source.target, wanted);
   } catch (const Error& error) {
     if (error.code() != Code::kNotFound) throw;
-    if (auto found = store_->GetNewest(MakeKey(source, "").recipe)) return std::move(*found);
+    const auto accept = [&](const CacheKey& key, const Artifact& artifact) {
+      return device == nullptr || CanLoad(key, artifact, *device);
+    };
+    if (auto found = store_->GetNewest(MakeKey(source, "").recipe, accept)) return std::move(*found);
     throw;
   }
   if (source.target.isa == Isa::kCuda && wanted.empty() && compiler->name() != "nvrtc")
@@ -108,9 +122,9 @@ ArtifactStore::KeyedHit KernelMaker::Find(const KernelSource& source, const Canc
 }
 
 KernelMaker::Made KernelMaker::Obtain(const KernelSource& source, const CancellationToken& cancel,
-                                      const std::string& problem, std::uint32_t dynamic_shared_bytes) {
+                                      const std::string& problem, std::uint32_t dynamic_shared_bytes, Device* device) {
   const auto begin = Profiler::Clock::now();
-  const ArtifactStore::KeyedHit found = Find(source, cancel);
+  const ArtifactStore::KeyedHit found = Find(source, cancel, device);
   const CacheKey& key = found.key;
   const ArtifactStore::Hit& hit = found.hit;
   const auto end = Profiler::Clock::now();
@@ -144,13 +158,17 @@ KernelMaker::Made KernelMaker::Obtain(const KernelSource& source, const Cancella
 }
 
 std::shared_ptr<const Kernel> KernelMaker::Load(const Made& made, Device& device) {
-  const std::pair<const Device*, Digest> id{&device, made.key.digest};
+  return Load(made.key, *made.artifact, device);
+}
+
+std::shared_ptr<const Kernel> KernelMaker::Load(const CacheKey& key, const Artifact& artifact, Device& device) {
+  const std::pair<const Device*, Digest> id{&device, key.digest};
   {
     std::scoped_lock lock(mutex_);
     if (const auto it = loaded_.find(id); it != loaded_.end()) return it->second;
   }
-  const Profiler::Span span(profiler_, "load", made.artifact->kernel_name);
-  std::shared_ptr<const Kernel> kernel = device.Load(*made.artifact);
+  const Profiler::Span span(profiler_, "load", artifact.kernel_name);
+  std::shared_ptr<const Kernel> kernel = device.Load(artifact);
   std::scoped_lock lock(mutex_);
   return loaded_.emplace(id, std::move(kernel)).first->second;  // the first one loaded stays
 }

@@ -27,9 +27,10 @@ class KernelMaker {
     CacheKey key;
     KernelReport report;
   };
-  /// `dynamic_shared_bytes` and `problem` are for the report.
+  /// `dynamic_shared_bytes` and `problem` are for the report. `device` is where it will be loaded: of what other
+  /// toolchains made, it gets what it can load.
   Made Obtain(const KernelSource& source, const CancellationToken& cancel, const std::string& problem = {},
-              std::uint32_t dynamic_shared_bytes = 0);
+              std::uint32_t dynamic_shared_bytes = 0, Device* device = nullptr);
   /// Loads once per device and key.
   std::shared_ptr<const Kernel> Load(const Made& made, Device& device);
 
@@ -42,7 +43,10 @@ class KernelMaker {
 
  private:
   /// Where there is no compiler, what another machine's has made.
-  ArtifactStore::KeyedHit Find(const KernelSource& source, const CancellationToken& cancel);
+  ArtifactStore::KeyedHit Find(const KernelSource& source, const CancellationToken& cancel, Device* device);
+  /// False, and said so, where the device's driver refuses it.
+  bool CanLoad(const CacheKey& key, const Artifact& artifact, Device& device);
+  std::shared_ptr<const Kernel> Load(const CacheKey& key, const Artifact& artifact, Device& device);
   ArtifactStore::Hit Lookup(const KernelSource& source, const Compiler& compiler, const CacheKey& key,
                             const CancellationToken& cancel);
   Artifact Compile(const KernelSource& source, const Compiler& compiler, const std::string& digest,

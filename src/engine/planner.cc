@@ -1,6 +1,7 @@
 #include "engine/planner.h"
 
 #include <algorithm>
+#include <exception>
 
 #include "select/cost_model.h"
 #include "util/log.h"
@@ -80,10 +81,29 @@ std::unique_ptr<Plan> Planner::Build(const GemmProblem& problem, Device& device,
   plan->swapped = problem.d_layout == Layout::kColMajor;
   Rendered rendered = RenderConfig(problem, config, target);
   const KernelMaker::Made made =
-      maker_.Obtain(rendered.source, cancel, ToString(problem), rendered.launch.shared_bytes);
+      maker_.Obtain(rendered.source, cancel, ToString(problem), rendered.launch.shared_bytes, &device);
   plan->steps.push_back({rendered.launch, maker_.Load(made, device)});
   plan->info = {problem, config, {made.report}, 0};
   return plan;
+}
+
+std::vector<std::unique_ptr<Plan>> Planner::BuildBest(const GemmProblem& problem, Device& device, const Choice& choice,
+                                                      const PrepareOptions& options) {
+  const std::size_t wanted = options.auto_tune ? kTuneCandidates : 1;
+  std::vector<std::unique_ptr<Plan>> plans;
+  std::exception_ptr failure;
+  for (const RankedConfig& ranked : choice.explanation.ranked) {
+    if (plans.size() == wanted) break;
+    try {
+      plans.push_back(Build(problem, device, choice.target, ranked.config, options.cancel));
+    } catch (const Error& error) {
+      if (error.code() != Code::kNotFound) throw;
+      if (!failure) failure = std::current_exception();
+      maker_.Fallback(ToString(ranked.config), "its kernel is not in the cache and cannot be compiled");
+    }
+  }
+  if (plans.empty()) std::rethrow_exception(failure);
+  return plans;
 }
 
 std::unique_ptr<const Plan> Planner::Make(const GemmProblem& problem, DeviceId id, const PrepareOptions& options) {
@@ -98,12 +118,7 @@ std::unique_ptr<const Plan> Planner::Make(const GemmProblem& problem, DeviceId i
     plan->device = id;
     return plan;
   }
-  std::vector<std::unique_ptr<Plan>> plans;
-  const std::size_t candidates = options.auto_tune ? kTuneCandidates : 1;
-  for (const RankedConfig& ranked : choice.explanation.ranked) {
-    if (plans.size() == candidates) break;
-    plans.push_back(Build(problem, device, choice.target, ranked.config, options.cancel));
-  }
+  std::vector<std::unique_ptr<Plan>> plans = BuildBest(problem, device, choice, options);
   return std::move(plans[plans.size() == 1 ? 0 : FastestOf(plans, problem, device)]);
 }
 

@@ -36,6 +36,10 @@ class Planner {
  private:
   std::vector<CodeTarget> Targets(Device& device) const;
   Rendered RenderConfig(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target);
+  /// The best of `ranked` whose kernel can be had: where nothing can be compiled, the cache and bundles have the say.
+  /// Throws what the first one threw.
+  std::vector<std::unique_ptr<Plan>> BuildBest(const GemmProblem& problem, Device& device, const Choice& choice,
+                                               const PrepareOptions& options);
   std::unique_ptr<Plan> Build(const GemmProblem& problem, Device& device, const CodeTarget& target,
                               const TileConfig& config, const CancellationToken& cancel);
 

@@ -27,6 +27,15 @@ const KernelFamily& FindFamily(std::string_view name) {
   throw Fail(Code::kNotFound, "", "unknown kernel family \"{}\": there are {}", name, names);
 }
 
+std::string ProblemClass(const GemmProblem& p) {
+  std::string text(ToString(p.a_type));
+  if (p.b_type != p.a_type || p.d_type != p.a_type)
+    text += fmt::format(",{},{}", ToString(p.b_type), ToString(p.d_type));
+  text += fmt::format(" {}", LayoutName(p));
+  if (p.beta != BetaClass::kZero) text += " beta";
+  return text;
+}
+
 TileConfig ParseConfig(std::string_view text) {
   const std::size_t space = text.find(' ');
   const KernelFamily& family = FindFamily(text.substr(0, space));

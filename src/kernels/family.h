@@ -75,6 +75,9 @@ const KernelFamily& FindFamily(std::string_view name);
 /// The inverse of ToString(config). Throws kInvalidArgument.
 TileConfig ParseConfig(std::string_view text);
 
+/// What code that is made for `problem` can be made for: "f16,f16,f32 nt beta", without sizes.
+std::string ProblemClass(const GemmProblem& problem);
+
 /// The same problem with a row-major D: where D is column-major, D^T = B^T * A^T. Args follow by Canonical(args).
 GemmProblem Canonical(const GemmProblem& problem);
 GemmArgs Canonical(const GemmArgs& args);

@@ -27,9 +27,12 @@ struct Tile {
   int shared_bytes(DType accumulator) const {
     return 2 * block_k * ((block_m + block_n) * static_cast<int>(SizeOf(accumulator)) + 2 * 16);
   }
-  double efficiency() const {
+  /// Products per instruction of a thread: the others read shared memory, and fetch its share of the operands.
+  double efficiency(int vector_a, int vector_b) const {
     const double products = micro_m * micro_n;
-    return products / (products + micro_m + micro_n);  // the rest are reads of shared memory
+    const double fetches =
+        (static_cast<double>(share_a()) / vector_a + static_cast<double>(share_b()) / vector_b) / block_k;
+    return products / (products + micro_m + micro_n + fetches);
   }
 };
 constexpr Tile kTiles[] = {{64, 64, 16, 8, 4}, {128, 64, 16, 8, 4}, {32, 32, 16, 4, 4},
@@ -75,6 +78,13 @@ TileConfig MakeConfig(std::string_view family, const GemmProblem& p, const Tile&
   config[kVectorD] = VectorLength(
       p, p.d_type, tile.micro_n,
       {p.n, p.ldd, batched ? p.batch_stride_d : 0, reads_c ? p.ldc : 0, reads_c && batched ? p.batch_stride_c : 0});
+  return config;
+}
+
+/// The same tile for every problem of its types and layouts, however they are aligned: where nothing can be compiled, a
+/// few such kernels serve all.
+TileConfig Generic(TileConfig config) {
+  config[kVectorA] = config[kVectorB] = config[kVectorD] = 1;
   return config;
 }
 
@@ -170,11 +180,13 @@ class Simt final : public KernelFamily {
     // The busiest multiprocessor's work, padding included.
     const auto cost = [&](const Tile& tile) {
       const double per_sm = std::ceil(CountTiles(problem, tile) * problem.batch / std::max(1, spec.multiprocessors));
-      return per_sm * tile.block_m * tile.block_n / tile.efficiency();
+      return per_sm * tile.block_m * tile.block_n / tile.efficiency(1, 1);
     };
     std::stable_sort(tiles.begin(), tiles.end(), [&](const Tile& x, const Tile& y) { return cost(x) < cost(y); });
     std::vector<TileConfig> configs;
     for (const Tile& tile : tiles) configs.push_back(MakeConfig(name(), problem, tile));
+    for (std::size_t i = 0; i < tiles.size(); ++i)
+      if (const TileConfig generic = Generic(configs[i]); !(generic == configs[i])) configs.push_back(generic);
     return configs;
   }
 
@@ -193,7 +205,7 @@ class Simt final : public KernelFamily {
     shape.micro_n = tile.micro_n;
     shape.workers = static_cast<int>(std::max<std::int64_t>(1, workers));
     shape.threads = tile.threads();
-    shape.issue_efficiency = tile.efficiency();
+    shape.issue_efficiency = tile.efficiency(config[kVectorA], config[kVectorB]);
     return shape;
   }
 
@@ -207,6 +219,7 @@ class Simt final : public KernelFamily {
     source.headers = IncludeClosure(source.text);
     source.options = options;
     source.config = config;
+    source.problem = ProblemClass(problem);
     return source;
   }
 

@@ -22,6 +22,19 @@ if find "$prefix" -name '*.cmake' -o -name '*.pc' | xargs -d '\n' grep -lF -e "$
 fi
 "$prefix/bin/gemmsmith" --help >/dev/null
 
+if bundle=$(find "$prefix" -name kernels.gsb | grep .); then
+  echo "its bundle, where there is no compiler:"
+  quietly "$prefix/bin/gemmsmith" bundle list "$bundle"
+  for problem in "--m 16 --n 4096 --k 4096 --dtype f16 --layout nt" "--m 4097 --n 4097 --k 4097 --dtype bf16"; do
+    # shellcheck disable=SC2086
+    GEMMSMITH_NVRTC=/nonexistent GEMMSMITH_NVCC=/nonexistent \
+      "$prefix/bin/gemmsmith" compile $problem --arch sm_90a --json >"$work/log" || { cat "$work/log"; exit 1; }
+    grep -q '"source": "bundle"' "$work/log" || { echo "not from the bundle: $problem"; cat "$work/log"; exit 1; }
+  done
+else
+  echo "installed without a bundle: there was no CUDA toolkit"
+fi
+
 echo "by find_package:"
 quietly "$cmake" -S "$source_dir/tests/install" -B "$work/outside" -DCMAKE_PREFIX_PATH="$prefix" \
   -DCMAKE_CXX_COMPILER="$cxx"

@@ -401,7 +401,7 @@ TEST(SimtFamily, ChoosesFirstTheTileThatFitsTheShape) {
     const TileConfig config = SimtFamily().Candidates(Dense(m, n, 512), kHopper, Spec()).at(0);
     return std::pair(config.Get("block_m"), config.Get("block_n"));
   };
-  EXPECT_EQ(first(4096, 4096), std::pair(64, 64));
+  EXPECT_EQ(first(4096, 4096), std::pair(128, 64));
   EXPECT_EQ(first(16, 65536), std::pair(16, 64));
   EXPECT_EQ(first(65536, 16), std::pair(64, 16));
   EXPECT_EQ(first(256, 256), std::pair(16, 32));

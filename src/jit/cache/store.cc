@@ -307,14 +307,15 @@ void ArtifactStore::KeepForDebugging(const CacheKey& key, std::string_view sourc
   LogInfo("cache: source, PTX and log of {} are not kept: {}", artifact.kernel_name, error.what());
 }
 
-std::optional<ArtifactStore::KeyedHit> ArtifactStore::GetNewest(const std::string& recipe) {
+std::optional<ArtifactStore::KeyedHit> ArtifactStore::GetNewest(const std::string& recipe, const Accept& accept) {
   std::vector<CacheKey> keys;
   for (const std::unique_ptr<Level>& level : state_->levels)
     level->Guard([&] { std::ranges::move((*level)->KeysOf(recipe), std::back_inserter(keys)); });
   std::ranges::sort(keys, [](const CacheKey& x, const CacheKey& y) { return ToolchainLess(y, x); });
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   for (const CacheKey& key : keys)
-    if (const std::optional<Hit> hit = state_->Find(key, false)) return KeyedHit{key, state_->Count(key, *hit)};
+    if (const std::optional<Hit> hit = state_->Find(key, false); hit && accept(key, *hit->artifact))
+      return KeyedHit{key, state_->Count(key, *hit)};
   ++state_->misses;
   return std::nullopt;
 }

@@ -55,8 +55,11 @@ class ArtifactStore {
     CacheKey key;
     Hit hit;
   };
-  /// The good entry of `recipe` whose toolchain is the newest, in any tier: for where there is no compiler.
-  std::optional<KeyedHit> GetNewest(const std::string& recipe);
+  /// Of the good entries of `recipe`, in any tier, the one of the newest toolchain that `accept` takes: for where there
+  /// is no compiler.
+  using Accept = std::function<bool(const CacheKey& key, const Artifact& artifact)>;
+  std::optional<KeyedHit> GetNewest(
+      const std::string& recipe, const Accept& accept = [](const CacheKey&, const Artifact&) { return true; });
   CacheStats Stats() const;
 
  private:
