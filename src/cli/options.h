@@ -33,7 +33,7 @@ struct Options {
   std::string bundle;
   int level = kBundleLevel;
 
-  std::string key, text, name, sort = "name";
+  std::string key, text, name, sort = "name", report;
   bool repair = false, dry_run = false, source = false;
   PruneLimits prune;
 
