@@ -187,7 +187,8 @@ TEST_F(Samples, ALargeCacheIsEstimatedFromSomeOfItsShards) {
   // No more is counted than it takes.
   const fs::path shard = dir_ / "uneven" / "kernels" / "00";
   fs::create_directories(shard);
-  for (int i = 0; i < 30; ++i) testing::WriteFile(shard / (std::string(30, '0') + std::to_string(10 + i) + ".gsk"), "x");
+  for (int i = 0; i < 30; ++i)
+    testing::WriteFile(shard / (std::string(30, '0') + std::to_string(10 + i) + ".gsk"), "x");
   EXPECT_EQ(EstimateEntries((dir_ / "uneven").string(), 29).kernels, 30u * 256);
   EXPECT_EQ(EstimateEntries((dir_ / "uneven").string(), 30).kernels, 30u);
 }
