@@ -29,7 +29,7 @@ struct Result {
 };
 
 /// Each test has a folder of its own, where the program keeps its cache.
-class Cli : public testing::Test {
+class Cli : public ::testing::Test {
  protected:
   Cli() {
     std::string name = (fs::temp_directory_path() / "gemmsmith_cli_XXXXXX").string();

@@ -22,6 +22,10 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
       {"cache list --arch sm_99", "unknown architecture \"sm_99\""},
       {"cache search", "text"},
       {"cache show", "key"},
+      {"cache list --older-than 30", "--older-than"},
+      {"cache list --smaller-than few", "--smaller-than"},
+      {"cache list --limit 0", "--limit"},
+      {"cache show 00 --sass --ptx", "--ptx excludes --sass"},
       {"cache prune", "a limit"},
       {"cache prune --max-age 30", "--max-age"},
       {"cache prune --max-size big", "--max-size"},
@@ -98,11 +102,28 @@ TEST_F(Cli, AFailureExitsWithOneAndIsAJsonDocumentToo) {
 }
 
 TEST_F(Cli, EveryCommandExplainsItselfWithAnExample) {
-  for (const std::string command :
-       {"",           "run",          "compile",     "explain",     "demo",         "devices",
-        "doctor",     "warm",         "cache",       "cache stats", "cache list",   "cache search",
-        "cache show", "cache verify", "cache prune", "cache clear", "cache export", "cache import",
-        "bundle",     "bundle build", "bundle list"}) {
+  for (const std::string command : {"",
+                                    "run",
+                                    "compile",
+                                    "explain",
+                                    "demo",
+                                    "devices",
+                                    "doctor",
+                                    "warm",
+                                    "cache",
+                                    "cache stats",
+                                    "cache list",
+                                    "cache search",
+                                    "cache show",
+                                    "cache verify",
+                                    "cache prune",
+                                    "cache clear",
+                                    "cache report",
+                                    "cache export",
+                                    "cache import",
+                                    "bundle",
+                                    "bundle build",
+                                    "bundle list"}) {
     const Result help = Run(command + " --help");
     EXPECT_EQ(help.exit_code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Example")) << command;
@@ -243,6 +264,7 @@ TEST_F(Cli, CacheCommandsAnswerForAnEmptyCacheAndMakeNone) {
   EXPECT_EQ(Run("cache verify --json").Json()["checked"], 0);
   EXPECT_EQ(Run("cache prune --max-count 0 --json").Json()["removed_kernels"], 0);
   EXPECT_EQ(Run("cache clear --json").Json()["kept_kernels"], 0);
+  EXPECT_EQ(Run("cache report").exit_code, 2) << "neither --out nor --json";
   const Result show = Run("cache show 00 --json");
   EXPECT_EQ(show.exit_code, 1);
   EXPECT_EQ(show.Json()["error"]["code"], "not found");
