@@ -9,6 +9,7 @@
 #include <fstream>
 #include <random>
 
+#include "gemmsmith/persistent_cache.h"
 #include "jit/cache/store.h"
 #include "util/log.h"
 
@@ -62,7 +63,8 @@ Artifact OfSize(std::size_t bytes) {
 
 class OnDisk {
  public:
-  explicit OnDisk(benchmark::State& state) : artifact_(OfSize(static_cast<std::size_t>(state.range(0)))) {}
+  explicit OnDisk(std::size_t bytes) : artifact_(OfSize(bytes)) {}
+  explicit OnDisk(benchmark::State& state) : OnDisk(static_cast<std::size_t>(state.range(0))) {}
   /// A store of a new process.
   ArtifactStore Store() const { return ArtifactStore({.directory = dir_.path.string(), .enable_memory = false}); }
   /// Any number of entries besides.
@@ -134,6 +136,28 @@ void Publish(benchmark::State& state) {
   if (!store.Stats().disk_status.empty()) state.SkipWithError(store.Stats().disk_status.c_str());
 }
 BENCHMARK(Publish)->Name("cache/publish")->Arg(14'000)->Arg(150'000);
+
+/// What `gemmsmith cache stats` asks, of a cache of so many entries of 14 KB.
+void Stats(benchmark::State& state) {
+  const OnDisk disk(14'000);
+  disk.Fill(static_cast<std::size_t>(state.range(0)));
+  const ArtifactStore store = disk.Store();
+  const PersistentCache cache(disk.directory().string());
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(store.Stats());
+    benchmark::DoNotOptimize(cache.History());
+  }
+}
+BENCHMARK(Stats)->Name("cache/stats")->Arg(10'000)->Unit(benchmark::kMillisecond);
+
+/// What `gemmsmith cache list` asks.
+void List(benchmark::State& state) {
+  const OnDisk disk(14'000);
+  disk.Fill(static_cast<std::size_t>(state.range(0)));
+  const PersistentCache cache(disk.directory().string());
+  for (auto _ : state) benchmark::DoNotOptimize(cache.List());
+}
+BENCHMARK(List)->Name("cache/list")->Arg(10'000)->Unit(benchmark::kMillisecond);
 
 /// Write under another name, and rename.
 void PlainWrite(benchmark::State& state) {

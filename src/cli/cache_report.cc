@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::size_t kMostRows = 20;   // Of each list: the page stays small.
 constexpr std::size_t kMostText = 200;  // Of a name, which an entry may make as long as it likes.
+constexpr double kMostMs = 1e9;         // Of a compile that is believed: days.
 
 std::string Clipped(const std::string& text) {
   return text.size() <= kMostText ? text : text.substr(0, kMostText) + "...";
@@ -134,11 +135,13 @@ Json Broken(const std::vector<BrokenKernel>& quarantine) {
 /// All that the page shows.
 Json Collect(const PersistentCache& cache, const CachePolicy& policy) {
   const std::int64_t now = std::time(nullptr);
-  const std::vector<CachedKernel> kernels = cache.List();
+  std::vector<CachedKernel> kernels = cache.List();
   const std::vector<BrokenKernel> quarantine = cache.Quarantine();
   std::uint64_t bytes = 0;
   std::int64_t unused = 0;
-  for (const CachedKernel& kernel : kernels) {
+  for (CachedKernel& kernel : kernels) {
+    // Lists are not verified: an entry may claim what it likes, and no number breaks the order of a sort.
+    if (!(kernel.compile_ms >= 0 && kernel.compile_ms < kMostMs)) kernel.compile_ms = 0;
     bytes += kernel.stored_bytes;
     unused = std::max(unused, now - kernel.last_used_unix);
   }

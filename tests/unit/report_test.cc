@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <regex>
 
@@ -204,6 +206,20 @@ TEST_F(Report, ANameNeverBecomesMarkup) {
   for (const Row& row : Rows(Section(dom, "by_kernel"))) shown.push_back(row.at("name"));
   EXPECT_THAT(shown, ::testing::Contains(names[0]));
   EXPECT_THAT(shown, ::testing::Contains(names[1]));
+}
+
+TEST_F(Report, ATimeThatCannotBeCountsAsNone) {
+  const double times[] = {std::nan(""), std::numeric_limits<double>::infinity(), -1, 1e300, 100};
+  for (const double time : times) {
+    Artifact artifact = MakeArtifact(fmt::format("f{}", time), random_);
+    artifact.compile_ms = time;
+    DiskTier(Path("cache"), 60s).Put(KeyOf(artifact.kernel_name), std::make_shared<const Artifact>(artifact));
+    UsageBuffer(Path("cache")).Hit(KeyOf(artifact.kernel_name).digest.Hex(), Origin::kDisk, 0);
+  }
+  const json report = Write();
+  ASSERT_EQ(report["by_kernel"].size(), std::size(times));
+  EXPECT_EQ(report["by_kernel"][0]["saved_ms"], 100);
+  EXPECT_EQ(report["by_arch"][0]["saved_ms"], 100);
 }
 
 TEST_F(Report, ABrowserShowsTheNumbersOfTheCache) {
