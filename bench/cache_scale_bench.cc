@@ -108,6 +108,13 @@ void Stats(benchmark::State& state) {
 }
 BENCHMARK(Stats)->Name("cache_full/stats")->Arg(10'000)->Arg(100'000)->Unit(benchmark::kMillisecond);
 
+/// As `gemmsmith cache list` asks.
+void List(benchmark::State& state) {
+  const FullCache& cache = Full(10'000);
+  for (auto _ : state) benchmark::DoNotOptimize(PersistentCache(cache.directory()).List());
+}
+BENCHMARK(List)->Name("cache_full/list/10000")->Unit(benchmark::kMillisecond);
+
 /// Readdir and stat of all files.
 void PlainStat(benchmark::State& state) {
   const FullCache& cache = Full(static_cast<std::size_t>(state.range(0)));

@@ -21,3 +21,21 @@ function(embed_files out folder)
     VERBATIM)
   set(${out} ${source} PARENT_SCOPE)
 endfunction()
+
+# embed_text(<out> <file> <namespace> <constant>): makes one source that defines
+#   extern const std::string_view <namespace>::<constant>
+# with the text of the file.
+function(embed_text out file namespace constant)
+  get_filename_component(name ${file} NAME)
+  get_filename_component(root ${file} ABSOLUTE)
+  get_filename_component(root ${root} DIRECTORY)
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/embedded_${name}.cc)
+  add_custom_command(
+    OUTPUT ${source}
+    COMMAND ${CMAKE_COMMAND} -DROOT=${root} -DFILES=${name} -DNAMESPACE=${namespace} -DCONSTANT=${constant}
+            -DOUTPUT=${source} -P ${PROJECT_SOURCE_DIR}/cmake/embed_script.cmake
+    DEPENDS ${root}/${name} ${PROJECT_SOURCE_DIR}/cmake/embed_script.cmake
+    COMMENT "Embedding ${name}"
+    VERBATIM)
+  set(${out} ${source} PARENT_SCOPE)
+endfunction()

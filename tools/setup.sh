@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing. Where nothing is, it needs no network and no root, and no time.
-# Usage: tools/setup.sh build|bench|style|fuzz...
+# Usage: tools/setup.sh build|bench|style|fuzz|browser...
 set -euo pipefail
 
 build=(g++ make cmake ninja-build pkg-config libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libasmjit-dev
@@ -8,6 +8,7 @@ build=(g++ make cmake ninja-build pkg-config libfmt-dev libspdlog-dev nlohmann-j
 bench=(libopenblas-dev libeigen3-dev libdnnl-dev)
 style=(clang-format clang-tidy)
 fuzz=(clang libclang-rt-14-dev)
+browser=(chromium)  # for the tests that look at the report of the cache; they skip themselves without one
 
 say() { echo "setup: $*" >&2; }
 
@@ -18,7 +19,8 @@ for group in "$@"; do
     bench) wanted+=("${bench[@]}") ;;
     style) wanted+=("${style[@]}") ;;
     fuzz) wanted+=("${fuzz[@]}") ;;
-    *) say "there is no group \"$group\": build, bench, style, fuzz"; exit 2 ;;
+    browser) wanted+=("${browser[@]}") ;;
+    *) say "there is no group \"$group\": build, bench, style, fuzz, browser"; exit 2 ;;
   esac
 done
 

@@ -1,6 +1,7 @@
 #pragma once
 
 /// The whole public interface.
+#include "gemmsmith/disassemble.h"
 #include "gemmsmith/doctor.h"
 #include "gemmsmith/engine.h"
 #include "gemmsmith/error.h"

@@ -46,6 +46,15 @@ struct CacheHistory {
   double saved_compile_ms = 0;  ///< Compile time of the kernels that came from disk or a bundle.
 };
 
+/// The state of a cache directory at one time. Taken at the end of a process that used it, at most hourly, and whenever
+/// it is pruned; about a thousand are kept, old ones farther apart.
+struct CacheSample {
+  std::int64_t unix_time = 0;  ///< Seconds since 1970.
+  std::uint64_t kernels = 0;   ///< An estimate, to a few percent, where there are more than 4096.
+  std::uint64_t bytes = 0;     ///< Of their files; the same.
+  CacheHistory history{};      ///< Up to that time.
+};
+
 struct BrokenKernel {
   std::string key, reason;
 };
@@ -84,9 +93,16 @@ class GEMMSMITH_API PersistentCache {
   IntegrityReport Verify(bool repair) const;
   /// Removes what is too old, then those unused longest until the limits hold. `dry_run` only counts.
   PruneReport Prune(const PruneLimits& limits, bool dry_run = false) const;
-  /// Removes every entry, debug file and counter.
+  /// Removes every entry, debug file, counter and sample.
   PruneReport Clear() const;
   CacheHistory History() const;
+  /// Oldest first.
+  std::vector<CacheSample> Samples() const;
+  /// The broken entries that were set aside, in order of their keys, each read again to say what is wrong with it.
+  std::vector<BrokenKernel> Quarantine() const;
+  /// One part of a kernel, named as for Show, unpacked and verified: "cubin" or "ptx". Throws like Show, and kNotFound
+  /// where it has no such part.
+  std::string Read(std::string_view key, std::string_view part) const;
 
  private:
   std::string directory_;

@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/json.h"
 #include "cli/table.h"
+#include "gemmsmith/disassemble.h"
 #include "gemmsmith/persistent_cache.h"
 
 namespace gemmsmith::cli {
@@ -27,7 +28,9 @@ void AddSearchOptions(CLI::App& app, Options& options) {
 
 void AddShowOptions(CLI::App& app, Options& options) {
   app.add_option("key", options.key, "The key, or its first digits")->required();
-  app.add_flag("--source", options.source, "Its source, where CachePolicy::enable_debug kept it");
+  CLI::Option* source = app.add_flag("--source", options.source, "Its source, where CachePolicy::enable_debug kept it");
+  CLI::Option* ptx = app.add_flag("--ptx", options.ptx, "Its PTX")->excludes(source);
+  app.add_flag("--sass", options.sass, "Its machine code, by nvdisasm or cuobjdump")->excludes(source, ptx);
   AddOptions(app, options);
 }
 
@@ -92,18 +95,27 @@ void Sort(std::vector<CachedKernel>& kernels, std::string_view by) {
   if (by == "name") std::ranges::stable_sort(kernels, {}, &CachedKernel::kernel_name);
   if (by == "size") descending(&CachedKernel::stored_bytes);
   if (by == "use") descending(&CachedKernel::last_used_unix);
+  if (by == "age") std::ranges::stable_sort(kernels, {}, &CachedKernel::last_used_unix);
   if (by == "count") descending(&CachedKernel::usage_count);
   if (by == "compile") descending(&CachedKernel::compile_ms);
 }
 
+bool IsWanted(const CachedKernel& kernel, const Options& options, std::int64_t now) {
+  const auto unused = static_cast<std::uint64_t>(std::max<std::int64_t>(0, now - kernel.last_used_unix));
+  const auto& arch = options.arch;
+  return kernel.kernel_name.find(options.name) != std::string::npos &&
+         (arch.empty() || std::find(arch.begin(), arch.end(), kernel.arch) != arch.end()) &&
+         unused >= options.older_than.value_or(0) && unused <= options.newer_than.value_or(unused) &&
+         (!options.larger_than || kernel.stored_bytes > *options.larger_than) &&
+         (!options.smaller_than || kernel.stored_bytes < *options.smaller_than);
+}
+
 Outcome PrintKernels(const Session& session, std::vector<CachedKernel> kernels) {
   const Options& options = session.options();
-  std::erase_if(kernels, [&](const CachedKernel& kernel) {
-    const auto& arch = options.arch;
-    return kernel.kernel_name.find(options.name) == std::string::npos ||
-           (!arch.empty() && std::find(arch.begin(), arch.end(), kernel.arch) == arch.end());
-  });
+  const std::int64_t now = std::time(nullptr);
+  std::erase_if(kernels, [&](const CachedKernel& kernel) { return !IsWanted(kernel, options, now); });
   Sort(kernels, options.sort);
+  if (options.limit > 0 && kernels.size() > options.limit) kernels.resize(options.limit);
   Json list = Json::array();
   Table table(
       {{"key", -12}, {"kernel", -44}, {"arch", -14}, {"size", 9}, {"used", 8}, {"last use", 9}, {"compile ms", 10}});
@@ -120,19 +132,29 @@ Outcome PrintKernels(const Session& session, std::vector<CachedKernel> kernels) 
 Outcome List(Session& session) { return PrintKernels(session, Cache(session).List()); }
 Outcome Search(Session& session) { return PrintKernels(session, Cache(session).Search(session.options().text)); }
 
-Outcome Show(Session& session) {
-  const CachedKernelDetails details = Cache(session).Show(session.options().key);
-  const Json document = ToJson(details);
-  if (session.text() && session.options().source) {
-    fmt::print("{}", details.source);
-  } else if (session.text()) {
-    for (const auto& [name, value] : document.items()) {
-      const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-      if (name != "source" && !text.empty())
-        fmt::print("{:<20} {}{}\n", name, text.find('\n') == text.npos ? "" : "\n", text);
-    }
+/// A line or a block for each field.
+void Print(const Json& document) {
+  for (const auto& [name, value] : document.items()) {
+    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    if (name != "source" && !text.empty())
+      fmt::print("{:<20} {}{}\n", name, text.find('\n') == text.npos ? "" : "\n", text);
   }
-  const bool missing = session.options().source && details.source.empty();
+}
+
+Outcome Show(Session& session) {
+  const Options& options = session.options();
+  const PersistentCache cache = Cache(session);
+  const CachedKernelDetails details = cache.Show(options.key);
+  Json document = ToJson(details);
+  if (options.ptx) document["ptx"] = cache.Read(details.kernel.key, "ptx");
+  if (options.sass) document["sass"] = Disassemble(cache.Read(details.kernel.key, "cubin"));
+  const char* const chosen = options.source ? "source" : options.ptx ? "ptx" : options.sass ? "sass" : nullptr;
+  if (session.text() && chosen != nullptr) {
+    fmt::print("{}", document[chosen].get_ref<const std::string&>());
+  } else if (session.text()) {
+    Print(document);
+  }
+  const bool missing = options.source && details.source.empty();
   if (missing) fmt::print(stderr, "gemmsmith: no source was kept: set CachePolicy::enable_debug before compiling\n");
   return {!missing, document};
 }

@@ -49,6 +49,7 @@ struct Command {
 
 extern const Command kRun, kCompile, kExplain, kDemo, kDevices, kDoctor;
 extern const Command kCacheStats, kCacheList, kCacheSearch, kCacheShow, kCacheVerify, kCachePrune, kCacheClear;
+extern const Command kCacheReport;
 extern const Command kCacheExport, kCacheImport, kBundleBuild, kBundleList, kWarm;
 
 }  // namespace gemmsmith::cli

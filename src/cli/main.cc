@@ -79,7 +79,7 @@ int Main(int argc, char** argv) {
   cache->require_subcommand(1);
   cache->footer(fmt::format("Example:\n  {}", kCacheStats.example));
   for (const Command* command : {&kCacheStats, &kCacheList, &kCacheSearch, &kCacheShow, &kCacheVerify, &kCachePrune,
-                                 &kCacheClear, &kCacheExport, &kCacheImport})
+                                 &kCacheClear, &kCacheReport, &kCacheExport, &kCacheImport})
     add(*cache, *command);
   CLI::App* bundle = app.add_subcommand("bundle", "Make and look into files of precompiled kernels");
   bundle->require_subcommand(1);

@@ -57,6 +57,17 @@ CLI::Validator NotNegative() {
       "");
 }
 
+void AddSize(CLI::App& app, const char* name, const char* description, std::optional<std::uint64_t>& bytes) {
+  app.add_option(name, bytes, description)
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(false).description(""))
+      ->transform(NotNegative());
+}
+
+void AddAge(CLI::App& app, const char* name, const char* description, std::optional<std::uint64_t>& seconds) {
+  app.add_option(name, seconds, description)->type_name("TIME")->transform(AgeInSeconds())->transform(NotNegative());
+}
+
 constexpr std::int64_t kMostSize = std::int64_t{1} << 40;
 
 }  // namespace
@@ -167,19 +178,22 @@ void AddFilter(CLI::App& app, Options& options) {
       ->type_name("ARCH")
       ->check(Accepted(ParseTarget));
   app.add_option("--name", options.name, "Only kernels with this in their name")->type_name("TEXT");
-  app.add_option("--sort", options.sort, "name; or largest, latest used, most used, slowest to compile first [name]")
-      ->type_name("name|size|use|count|compile")
-      ->check(OneOf({"name", "size", "use", "count", "compile"}));
+  AddAge(app, "--older-than", "Only kernels not used for: 12h, 30d, ... (s, m, h, d, w)", options.older_than);
+  AddAge(app, "--newer-than", "Only kernels used within: 12h, 30d, ...", options.newer_than);
+  AddSize(app, "--larger-than", "Only kernels of more bytes: 100K, 1M, ...", options.larger_than);
+  AddSize(app, "--smaller-than", "Only kernels of fewer bytes: 100K, 1M, ...", options.smaller_than);
+  app.add_option("--sort", options.sort,
+                 "name; or largest, latest used, unused longest, most used, slowest to compile first [name]")
+      ->type_name("name|size|use|age|count|compile")
+      ->check(OneOf({"name", "size", "use", "age", "count", "compile"}));
+  app.add_option("--limit", options.limit, "No more than the first so many")
+      ->type_name("N")
+      ->check(Within(1, kMostSize));
 }
 
 void AddPrune(CLI::App& app, Options& options) {
-  // Through integers: the parser fills no optional durations.
-  app.add_option_function<std::uint64_t>(
-         "--max-size", [&options](const std::uint64_t& bytes) { options.prune.max_bytes = bytes; },
-         "Bytes that may stay: 500M, 2G, ...")
-      ->type_name("SIZE")
-      ->transform(CLI::AsSizeValue(false).description(""))
-      ->transform(NotNegative());
+  AddSize(app, "--max-size", "Bytes that may stay: 500M, 2G, ...", options.prune.max_bytes);
+  // Through an integer: the parser fills no optional durations.
   app.add_option_function<std::uint64_t>(
          "--max-age", [&options](const std::uint64_t& age) { options.prune.max_age = std::chrono::seconds(age); },
          "Time since last use: 12h, 30d, ... (s, m, h, d, w)")

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,8 +34,11 @@ struct Options {
   std::string bundle;
   int level = kBundleLevel;
 
-  std::string key, text, name, sort = "name";
-  bool repair = false, dry_run = false, source = false;
+  std::string key, text, name, sort = "name", report;
+  std::optional<std::uint64_t> older_than, newer_than;     ///< Seconds since last use.
+  std::optional<std::uint64_t> larger_than, smaller_than;  ///< Bytes, as stored.
+  std::uint64_t limit = 0;                                 ///< 0: all.
+  bool repair = false, dry_run = false, source = false, ptx = false, sass = false;
   PruneLimits prune;
 
   bool check = false, full = false, json = false, verbose = false, profile = false;
@@ -55,7 +59,7 @@ void AddNoJit(CLI::App& app, Options& options);      ///< --no-jit
 void AddJobs(CLI::App& app, Options& options);       ///< --jobs
 void AddEmit(CLI::App& app, Options& options);       ///< --emit --out
 void AddInsight(CLI::App& app, Options& options);    ///< --profile --debug-dump
-void AddFilter(CLI::App& app, Options& options);     ///< --arch --name --sort
+void AddFilter(CLI::App& app, Options& options);     ///< --arch --name --older-than --larger-than ... --sort --limit
 void AddPrune(CLI::App& app, Options& options);      ///< --max-size --max-age --max-count --dry-run
 void AddOutput(CLI::App& app, Options& options);     ///< --json --verbose
 

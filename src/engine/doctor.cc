@@ -7,6 +7,7 @@
 #include "gemmsmith/version.h"
 #include "jit/compiler.h"
 #include "util/dynamic_library.h"
+#include "util/file_system.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -88,6 +89,15 @@ Finding CudaCompiler(const char* item, Open open) {
   }
 }
 
+/// What it means for a cache to lie on such a file system.
+std::string NetworkWarning(std::string_view kind) {
+  return fmt::format(
+      "the folder is on {}, which {} a network file system: its locks may not hold between machines, so that several "
+      "may "
+      "compile the same kernel, and a hit takes longer; set GEMMSMITH_CACHE_DIR to a folder on a local disk",
+      kind, kind == "FUSE" ? "may be" : "is");
+}
+
 Finding CacheDirectory(const CacheStats& stats) {
   Finding finding{"cache directory", Status::kOk, fmt::format("{} kernels", stats.disk_kernels), stats.directory, ""};
   // The folder is made when there is something to keep; until then its parents tell.
@@ -96,6 +106,10 @@ Finding CacheDirectory(const CacheStats& stats) {
   while (!std::filesystem::exists(existing, error) && existing.has_relative_path()) existing = existing.parent_path();
   const std::filesystem::space_info space = std::filesystem::space(existing, error);
   if (!error) finding.version += fmt::format(", {:.1f} GiB free", static_cast<double>(space.available) / (1 << 30));
+  if (const std::string_view kind = NetworkFileSystemOf(existing.string()); !kind.empty()) {
+    finding.status = Status::kWarning;
+    finding.remedy = NetworkWarning(kind);
+  }
   if (stats.directory.empty() || !stats.disk_status.empty()) {
     finding.status = Status::kWarning;
     finding.version.clear();

@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <regex>
 #include <string>
@@ -16,52 +13,13 @@
 #include "jit/cuda_compile.h"
 #include "jit/toolchain.h"
 #include "util/log.h"
+#include "util/private_folder.h"
 #include "util/subprocess.h"
 
 namespace gemmsmith {
 namespace {
 
-namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
-
-/// A private folder, removed with all that is in it at the end of its life.
-class PrivateFolder {
- public:
-  PrivateFolder() {
-    std::error_code error;
-    std::string path = (fs::temp_directory_path(error) / "gemmsmith-XXXXXX").string();
-    if (error || mkdtemp(path.data()) == nullptr)
-      throw Fail(Code::kIo, "set TMPDIR to a folder that can be written", "nvcc: cannot create the folder {}", path);
-    path_ = path;
-  }
-  PrivateFolder(const PrivateFolder&) = delete;
-  PrivateFolder& operator=(const PrivateFolder&) = delete;
-  ~PrivateFolder() {
-    std::error_code error;
-    fs::remove_all(path_, error);
-  }
-
-  const fs::path& path() const { return path_; }
-  void Write(const fs::path& name, std::string_view text) const {
-    const bool inside = name.is_relative() && std::find(name.begin(), name.end(), "..") == name.end();
-    if (!inside)
-      throw Fail(Code::kInvalidArgument, "name it as the source includes it", "header \"{}\" lies outside the source",
-                 name.string());
-    std::error_code error;
-    fs::create_directories((path_ / name).parent_path(), error);
-    std::ofstream file(path_ / name, std::ios::binary);
-    file << text;
-    if (!file.flush()) throw Fail(Code::kIo, "", "nvcc: cannot write {}", (path_ / name).string());
-  }
-  /// Empty if there is no such file.
-  std::string Read(const fs::path& name) const {
-    std::ifstream file(path_ / name, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-
- private:
-  fs::path path_;
-};
 
 bool IsIdentifier(std::string_view entry) {
   return entry.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == entry.npos;

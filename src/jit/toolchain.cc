@@ -58,6 +58,17 @@ class Searcher {
     for (std::string_view name : names)
       if (fs::is_regular_file(folder / name, error)) return search_.candidates.push_back((folder / name).string());
   }
+  /// The toolkit, then PATH.
+  template <class Names>
+  void Program(const Environment& environment, const Names& names) {
+    for (const fs::path& root : ToolkitRoots(environment)) Folder(root / "bin", names);
+    const std::string path = Variable("PATH");
+    for (std::size_t begin = 0; begin < path.size();) {
+      const std::size_t end = std::min(path.find(':', begin), path.size());
+      if (end > begin) Folder(path.substr(begin, end - begin), names);
+      begin = end + 1;
+    }
+  }
   void File(const std::string& path) {
     Note(path);
     std::error_code error;
@@ -103,13 +114,15 @@ ToolSearch SearchNvcc(const Environment& environment) {
     return searcher.Take();
   }
   constexpr std::string_view kName[] = {"nvcc"};
-  for (const fs::path& root : ToolkitRoots(environment)) searcher.Folder(root / "bin", kName);
-  const std::string path = Variable("PATH");
-  for (std::size_t begin = 0; begin < path.size();) {
-    const std::size_t end = std::min(path.find(':', begin), path.size());
-    if (end > begin) searcher.Folder(path.substr(begin, end - begin), kName);
-    begin = end + 1;
-  }
+  searcher.Program(environment, kName);
+  return searcher.Take();
+}
+
+ToolSearch SearchDisassembler(const Environment& environment) {
+  Searcher searcher;
+  constexpr std::string_view kNames[] = {"nvdisasm", "cuobjdump"};
+  searcher.Program(environment, kNames);
+  for (const fs::path& site : SitePackages()) searcher.Folder(site / "nvidia/cu13/bin", kNames);
   return searcher.Take();
 }
 

@@ -18,6 +18,8 @@ struct ToolSearch {
 ToolSearch SearchNvrtc(const Environment& environment);
 /// Environment::nvcc alone where it is set; else the toolkit and PATH.
 ToolSearch SearchNvcc(const Environment& environment);
+/// nvdisasm or cuobjdump, the former where a folder has both: the toolkit, PATH and pip's wheels.
+ToolSearch SearchDisassembler(const Environment& environment);
 /// The libnvrtc-builtins that lie beside an NVRTC library.
 std::vector<std::string> BuiltinsBeside(const std::string& nvrtc);
 

@@ -1,101 +1,16 @@
-#include <fcntl.h>
 #include <gmock/gmock.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
-
+#include "../support/cli_testing.h"
 #include "gemmsmith/version.h"
 
 namespace gemmsmith {
 namespace {
 
-using nlohmann::json;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
-namespace fs = std::filesystem;
-
-struct Result {
-  int exit_code;
-  std::string out, err;
-  /// The whole of stdout as one document; nothing else may be there.
-  json Json() const { return json::parse(out, nullptr, /*allow_exceptions=*/false); }
-};
-
-/// Each test has a folder of its own, where the program keeps its cache.
-class Cli : public testing::Test {
- protected:
-  Cli() {
-    std::string name = (fs::temp_directory_path() / "gemmsmith_cli_XXXXXX").string();
-    folder_ = mkdtemp(name.data());
-  }
-  ~Cli() override { fs::remove_all(folder_); }
-
-  std::string Path(const std::string& name) const { return (folder_ / name).string(); }
-  std::string Write(const std::string& name, const std::string& text) const {
-    std::ofstream(Path(name)) << text;
-    return Path(name);
-  }
-  static std::string Read(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-
-  /// Runs gemmsmith with the words of `line`, and `settings` ("NAME=value") in its environment.
-  Result Run(const std::string& line, std::vector<std::string> settings = {}, const std::string& input = "/dev/null",
-             const std::string& output = "") const {
-    std::istringstream stream("gemmsmith " + line);
-    std::vector<std::string> words{std::istream_iterator<std::string>(stream), {}};
-    settings.push_back("GEMMSMITH_CACHE_DIR=" + Path("cache"));
-    for (const char* name : {"PATH", "HOME", "LD_LIBRARY_PATH", "GEMMSMITH_NVRTC", "CUDA_HOME"})
-      if (const char* value = std::getenv(name)) settings.push_back(std::string(name) + "=" + value);
-    // Memory that there is not is for the program to report, under sanitizers too.
-    for (const char* sanitizer : {"ASAN", "TSAN"})
-      settings.push_back(std::string(sanitizer) + "_OPTIONS=allocator_may_return_null=1");
-    const std::string out = output.empty() ? Path("stdout") : output;
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 0, input.c_str(), O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    posix_spawn_file_actions_addopen(&actions, 2, Path("stderr").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    pid_t pid = 0;
-    const int error = posix_spawn(&pid, GEMMSMITH_BINARY_DIR "/gemmsmith", &actions, nullptr, Pointers(words).data(),
-                                  Pointers(settings).data());
-    posix_spawn_file_actions_destroy(&actions);
-    EXPECT_EQ(error, 0) << "cannot start " GEMMSMITH_BINARY_DIR "/gemmsmith";
-    int status = 0;
-    EXPECT_EQ(waitpid(pid, &status, 0), pid);
-    EXPECT_TRUE(WIFEXITED(status)) << line;
-    return {WEXITSTATUS(status), output.empty() ? Read(out) : "", Read(Path("stderr"))};
-  }
-
-  /// A list of the document that `line` prints.
-  json List(const std::string& line, const char* name, const std::vector<std::string>& settings = {}) const {
-    return Run(line, settings).Json().at(name);
-  }
-  bool HasNvrtc() const {
-    for (const json& finding : List("doctor --json", "findings"))
-      if (finding.at("item") == "NVRTC") return finding.at("status") == "ok";
-    return false;
-  }
-
- private:
-  static std::vector<char*> Pointers(std::vector<std::string>& words) {
-    std::vector<char*> pointers;
-    for (std::string& word : words) pointers.push_back(word.data());
-    pointers.push_back(nullptr);
-    return pointers;
-  }
-
-  fs::path folder_;
-};
 
 TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
   const std::pair<const char*, const char*> cases[] = {
@@ -107,6 +22,10 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
       {"cache list --arch sm_99", "unknown architecture \"sm_99\""},
       {"cache search", "text"},
       {"cache show", "key"},
+      {"cache list --older-than 30", "--older-than"},
+      {"cache list --smaller-than few", "--smaller-than"},
+      {"cache list --limit 0", "--limit"},
+      {"cache show 00 --sass --ptx", "--ptx excludes --sass"},
       {"cache prune", "a limit"},
       {"cache prune --max-age 30", "--max-age"},
       {"cache prune --max-size big", "--max-size"},
@@ -183,11 +102,28 @@ TEST_F(Cli, AFailureExitsWithOneAndIsAJsonDocumentToo) {
 }
 
 TEST_F(Cli, EveryCommandExplainsItselfWithAnExample) {
-  for (const std::string command :
-       {"",           "run",          "compile",     "explain",     "demo",         "devices",
-        "doctor",     "warm",         "cache",       "cache stats", "cache list",   "cache search",
-        "cache show", "cache verify", "cache prune", "cache clear", "cache export", "cache import",
-        "bundle",     "bundle build", "bundle list"}) {
+  for (const std::string command : {"",
+                                    "run",
+                                    "compile",
+                                    "explain",
+                                    "demo",
+                                    "devices",
+                                    "doctor",
+                                    "warm",
+                                    "cache",
+                                    "cache stats",
+                                    "cache list",
+                                    "cache search",
+                                    "cache show",
+                                    "cache verify",
+                                    "cache prune",
+                                    "cache clear",
+                                    "cache report",
+                                    "cache export",
+                                    "cache import",
+                                    "bundle",
+                                    "bundle build",
+                                    "bundle list"}) {
     const Result help = Run(command + " --help");
     EXPECT_EQ(help.exit_code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Example")) << command;
@@ -328,6 +264,7 @@ TEST_F(Cli, CacheCommandsAnswerForAnEmptyCacheAndMakeNone) {
   EXPECT_EQ(Run("cache verify --json").Json()["checked"], 0);
   EXPECT_EQ(Run("cache prune --max-count 0 --json").Json()["removed_kernels"], 0);
   EXPECT_EQ(Run("cache clear --json").Json()["kept_kernels"], 0);
+  EXPECT_EQ(Run("cache report").exit_code, 2) << "neither --out nor --json";
   const Result show = Run("cache show 00 --json");
   EXPECT_EQ(show.exit_code, 1);
   EXPECT_EQ(show.Json()["error"]["code"], "not found");

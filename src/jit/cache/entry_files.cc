@@ -78,9 +78,13 @@ void VisitEntries(const std::string& directory, const std::function<bool(const E
     if (!VisitShard(directory, shard, visit)) return;
 }
 
+void VisitQuarantine(const std::string& directory, const std::function<bool(const EntryFile&)>& visit) {
+  VisitFolder(directory + "/quarantine", visit);
+}
+
 std::uint64_t CountQuarantined(const std::string& directory) {
   std::uint64_t count = 0;
-  VisitFolder(directory + "/quarantine", [&](const EntryFile&) { return ++count != 0; });
+  VisitQuarantine(directory, [&](const EntryFile&) { return ++count != 0; });
   return count;
 }
 

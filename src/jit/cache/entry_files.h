@@ -47,6 +47,8 @@ std::string QuarantinePath(const std::string& directory, std::string_view digest
 bool VisitShard(const std::string& directory, int shard, const std::function<bool(const EntryFile&)>& visit);
 /// Of all shards.
 void VisitEntries(const std::string& directory, const std::function<bool(const EntryFile&)>& visit);
+/// Of those set aside.
+void VisitQuarantine(const std::string& directory, const std::function<bool(const EntryFile&)>& visit);
 std::uint64_t CountQuarantined(const std::string& directory);
 
 struct FileBytes {

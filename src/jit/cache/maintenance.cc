@@ -13,6 +13,7 @@
 #include "jit/cache/entry_files.h"
 #include "jit/cache/entry_format.h"
 #include "jit/cache/eviction.h"
+#include "jit/cache/samples.h"
 #include "jit/cache/usage.h"
 #include "util/digest.h"
 #include "util/log.h"
@@ -176,6 +177,10 @@ PruneReport PersistentCache::Prune(const PruneLimits& limits, bool dry_run) cons
   for (const EntryFile& victim : victims) ++report.removed_kernels, report.removed_bytes += victim.bytes;
   report.kept_kernels -= report.removed_kernels;
   report.kept_bytes -= report.removed_bytes;
+  if (!dry_run) {
+    UsageBuffer::FlushAll();
+    AddSample(directory_, report.kept_kernels, report.kept_bytes);
+  }
   return report;
 }
 
@@ -184,12 +189,41 @@ PruneReport PersistentCache::Clear() const {
   RemoveDebugFiles(directory_);
   UsageBuffer::FlushAll();  // What this process has counted so far goes with the rest.
   ForgetUsage(directory_);
+  ForgetSamples(directory_);
   return report;
 }
 
 CacheHistory PersistentCache::History() const {
   UsageBuffer::FlushAll();
-  return ReadUsage(directory_).history;
+  return ReadHistory(directory_);
+}
+
+std::vector<CacheSample> PersistentCache::Samples() const { return ReadSamples(directory_); }
+
+std::vector<BrokenKernel> PersistentCache::Quarantine() const {
+  std::vector<BrokenKernel> broken;
+  VisitQuarantine(directory_, [&](const EntryFile& file) {
+    EntryState state = EntryState::kBroken;
+    if (const std::optional<FileBytes> bytes = TryRead(QuarantinePath(directory_, file.digest))) {
+      const std::string_view fault = Fault(file, bytes->view(), state);
+      broken.push_back({file.digest, fault.empty() ? "it is good now" : std::string(fault)});
+    }
+    return true;
+  });
+  std::ranges::sort(broken, {}, &BrokenKernel::key);
+  return broken;
+}
+
+std::string PersistentCache::Read(std::string_view key, std::string_view part) const {
+  const CachedKernelDetails details = Show(key);
+  const std::optional<FileBytes> bytes = TryRead(details.path);
+  Entry entry = bytes ? DecodeEntry(bytes->view()) : Entry{};
+  if (entry.state != EntryState::kGood)
+    throw Fail(Code::kNotFound, "gemmsmith cache verify --repair sets it aside", "cache: {} is broken", details.path);
+  const auto found = entry.artifact.parts.find(part);
+  if (found == entry.artifact.parts.end())
+    throw Fail(Code::kNotFound, "", "cache: {} ({}) holds no {}", details.kernel.key, details.kernel.kernel_name, part);
+  return std::move(found->second);
 }
 
 }  // namespace gemmsmith

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "jit/cache/samples.h"
 #include "util/atomic_file.h"
 #include "util/file_lock.h"
 #include "util/log.h"
@@ -58,13 +59,18 @@ void TakeRow(std::string_view name, std::string_view value, Usage& usage) {
   if (name.size() == kDigestDigits) take(usage.uses[std::string(name)]);
 }
 
-/// Lines of "name value"; others are skipped, so that a damaged file costs counts and nothing else.
-Usage ReadFile(const std::string& path) {
+enum class Rows { kAll, kHistory };
+
+/// Lines of "name value"; others are skipped, so that a damaged file costs counts and nothing else. The history comes
+/// first.
+Usage ReadFile(const std::string& path, Rows rows = Rows::kAll) {
   Usage usage;
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);)
-    if (const std::size_t space = line.find(' '); space != line.npos)
+    if (const std::size_t space = line.find(' '); space != line.npos) {
+      if (rows == Rows::kHistory && space == kDigestDigits) break;
       TakeRow(std::string_view(line).substr(0, space), std::string_view(line).substr(space + 1), usage);
+    }
   if (!std::isfinite(usage.history.saved_compile_ms)) usage.history.saved_compile_ms = 0;
   return usage;
 }
@@ -128,6 +134,12 @@ Usage ReadUsage(const std::string& directory) {
   return usage;
 }
 
+CacheHistory ReadHistory(const std::string& directory) {
+  Usage usage;
+  for (int file = 0; file < kFiles; ++file) usage.Add(ReadFile(CounterPath(directory, file), Rows::kHistory));
+  return usage.history;
+}
+
 void ForgetUses(const std::string& directory, std::span<const EntryFile> gone) try {
   std::array<std::vector<std::string_view>, kFiles> by_file;
   for (const EntryFile& entry : gone) by_file[FileOf(entry.digest)].push_back(entry.digest);
@@ -182,20 +194,29 @@ void UsageBuffer::Miss(std::string_view digest) {
   ++PendingFor(digest).history.misses;
 }
 
-void UsageBuffer::Flush() try {
+void UsageBuffer::Flush() {
+  if (AddPending()) SampleHourly(directory_);
+}
+
+bool UsageBuffer::AddPending() try {
   std::scoped_lock lock(mutex_);
   // A cache is made by its first entry.
-  if (directory_.empty() || !Exists(directory_ + "/kernels")) return;
+  if (directory_.empty() || !Exists(directory_ + "/kernels")) return false;
   Usage& first = PendingFor("0");
   const std::uint64_t hits = memory_hits();
   first.history.memory_hits += hits - std::exchange(flushed_memory_hits_, hits);
   last_flush_ = Clock::now();
+  bool added = false;
   for (int file = 0; file < kFiles; ++file) {
     Usage& pending = pending_[static_cast<std::size_t>(file)];
-    if (!pending.empty() && Rewrite(directory_, file, [&](Usage& usage) { usage.Add(pending); })) pending = {};
+    if (pending.empty() || !Rewrite(directory_, file, [&](Usage& usage) { usage.Add(pending); })) continue;
+    pending = {};
+    added = true;
   }
+  return added;
 } catch (const std::exception& error) {
   LogDebug("cache: hits are not counted: {}", error.what());
+  return false;
 }
 
 void UsageBuffer::FlushSometimes() {

@@ -29,6 +29,8 @@ struct Usage {
 
 /// What all processes have added so far to the counters of a cache directory.
 Usage ReadUsage(const std::string& directory);
+/// The same without those of the entries, of which there may be many.
+CacheHistory ReadHistory(const std::string& directory);
 /// Drops the counters of entries that are gone. As far as they can be written.
 void ForgetUses(const std::string& directory, std::span<const EntryFile> gone);
 /// Drops all counters.
@@ -50,7 +52,8 @@ class UsageBuffer {
   void Hit(std::string_view digest, Origin origin, double saved_compile_ms);
   void Miss(std::string_view digest);
 
-  /// Adds what has been counted to the directory's counters; what cannot be written stays here.
+  /// Adds what has been counted to the directory's counters, and now and then a sample of it; what cannot be written
+  /// stays here.
   void Flush();
   /// The same, unless that was done less than a minute ago.
   void FlushSometimes();
@@ -59,6 +62,8 @@ class UsageBuffer {
 
  private:
   using Clock = std::chrono::steady_clock;
+  /// Whether there was any, and it could be written.
+  bool AddPending();
   Usage& PendingFor(std::string_view digest);
 
   const std::string directory_;
