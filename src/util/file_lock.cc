@@ -22,7 +22,7 @@ FileLock::~FileLock() {
 
 std::optional<FileLock> FileLock::Acquire(const std::string& path, std::chrono::milliseconds timeout,
                                           const CancellationToken* cancel) {
-  UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  UniqueFd fd = OpenFile(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (!fd) throw IoError("open", path, errno);
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   // Polled: flock has no time-out, and an alarm would belong to the program.

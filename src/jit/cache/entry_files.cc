@@ -34,20 +34,27 @@ std::string PathBeside(const std::string& directory, std::string_view digest, st
   return fmt::format("{}/kernels/{}/{}{}", directory, digest.substr(0, 2), digest, suffix);
 }
 
+/// What another process may remove at any time, or has not made yet, may be missing. All else is trouble.
+void RequireGone(std::string_view operation, const std::string& path, int error) {
+  if (error != ENOENT && error != ENOTDIR) throw IoError(operation, path, error);
+}
+
 /// False once `visit` is.
 template <class Visit>
 bool VisitFolder(const std::string& folder, const Visit& visit) {
   std::error_code error;
-  for (fs::directory_iterator i(folder, error), end; !error && i != end; i.increment(error)) {
+  for (fs::directory_iterator i = OpenFolder(folder, error), end; !error && i != end; i.increment(error)) {
     const std::string& path = i->path().native();
     const std::string_view name = std::string_view(path).substr(folder.size() + 1);
+    if (!name.ends_with(kSuffix) || !IsDigest(name.substr(0, name.size() - kSuffix.size()))) continue;
     struct stat info {};
-    // Another process may have removed it.
-    if (name.ends_with(kSuffix) && IsDigest(name.substr(0, name.size() - kSuffix.size())) &&
-        lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
-        !visit(EntryFile(name.substr(0, kDigestDigits), info)))
+    if (lstat(path.c_str(), &info) != 0) {
+      RequireGone("stat", path, errno);
+    } else if (S_ISREG(info.st_mode) && !visit(EntryFile(name.substr(0, kDigestDigits), info))) {
       return false;
+    }
   }
+  if (error) RequireGone("read folder", folder, error.value());
   return true;
 }
 
@@ -81,7 +88,7 @@ std::uint64_t CountQuarantined(const std::string& directory) {
 // Read and not mapped: faster at these sizes, and a file that shrinks meanwhile is no SIGBUS.
 std::optional<FileBytes> ReadEntryFile(const std::string& path, bool touch, std::uint64_t most) {
   // A FIFO in the way must not block.
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  const UniqueFd fd = OpenFile(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
   if (!fd) throw IoError("open", path, errno);
   FileBytes file;
@@ -140,8 +147,8 @@ std::string ReadDebugFile(const std::string& directory, std::string_view digest,
 void RemoveDebugFiles(const std::string& directory) {
   for (int shard = 0; shard < kShards; ++shard) {
     std::error_code error;
-    for (fs::directory_iterator i(fmt::format("{}/kernels/{:02x}", directory, shard), error), end; !error && i != end;
-         i.increment(error))
+    for (fs::directory_iterator i = OpenFolder(fmt::format("{}/kernels/{:02x}", directory, shard), error), end;
+         !error && i != end; i.increment(error))
       if (IsDigest(i->path().stem().native()) &&
           std::count(std::begin(kDebugSuffixes), std::end(kDebugSuffixes), i->path().extension().native()) > 0)
         unlink(i->path().c_str());

@@ -6,9 +6,10 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
-#include <fstream>
 #include <iterator>
+#include <optional>
 #include <set>
+#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -58,11 +59,13 @@ void TakeRow(std::string_view name, std::string_view value, Usage& usage) {
   if (name.size() == kDigestDigits) take(usage.uses[std::string(name)]);
 }
 
-/// Lines of "name value"; others are skipped, so that a damaged file costs counts and nothing else.
+/// Lines of "name value"; others are skipped, so that a damaged file costs counts and nothing else. Throws kIo: what
+/// cannot be read now must not be written over.
 Usage ReadFile(const std::string& path) {
   Usage usage;
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);)
+  const std::optional<FileBytes> file = ReadEntryFile(path, /*touch=*/false);
+  std::istringstream text(file ? std::string(file->view()) : "");
+  for (std::string line; std::getline(text, line);)
     if (const std::size_t space = line.find(' '); space != line.npos)
       TakeRow(std::string_view(line).substr(0, space), std::string_view(line).substr(space + 1), usage);
   if (!std::isfinite(usage.history.saved_compile_ms)) usage.history.saved_compile_ms = 0;

@@ -27,7 +27,7 @@ struct Usage {
   bool empty() const;
 };
 
-/// What all processes have added so far to the counters of a cache directory.
+/// What all processes have added so far to the counters of a cache directory. Throws kIo.
 Usage ReadUsage(const std::string& directory);
 /// Drops the counters of entries that are gone. As far as they can be written.
 void ForgetUses(const std::string& directory, std::span<const EntryFile> gone);
