@@ -305,7 +305,7 @@ TEST_P(CacheFaultsSweep, NoCallThatFailsDoesHarm) {
     for (const bool lasting : {false, true}) {
       if (lasting && error != ENOSPC && error != EIO && error != 0) continue;
       int nth = 1;
-      while (nth < kMoreThanAny && Run({error, lasting}, nth)) ++nth;
+      while (nth < kMoreThanAny && Run({.error = error, .lasting = lasting}, nth)) ++nth;
       ASSERT_FALSE(HasFailure());
       ASSERT_LT(nth, kMoreThanAny);
       total += nth - 1;

@@ -65,9 +65,11 @@ SystemCalls::SystemCalls(std::string folder, SystemFault fault, int nth)
 SystemCalls::~SystemCalls() { current = nullptr; }
 
 bool SystemCalls::Strikes(const char* call, Kind kind) {
+  if (nth_ == 0) return ++count_, false;
   if ((fault_.error == 0 && kind != Kind::kTransfer) || (fault_.error == EINTR && kind == Kind::kPlain)) return false;
+  if (!fault_.only.empty() && fault_.only != call) return false;
   const int now = ++count_;
-  if (nth_ == 0 || now < nth_ || (now > nth_ && !fault_.lasting)) return false;
+  if (now < nth_ || (now > nth_ && !fault_.lasting)) return false;
   const char* none = nullptr;
   struck_.compare_exchange_strong(none, call);
   return true;
