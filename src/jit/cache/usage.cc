@@ -96,6 +96,14 @@ bool Rewrite(const std::string& directory, int file, const Change& change) {
   return true;
 }
 
+/// False if they cannot be written now.
+bool AddToFile(const std::string& directory, int file, const Usage& counted) try {
+  return Rewrite(directory, file, [&](Usage& usage) { usage.Add(counted); });
+} catch (const std::exception& error) {
+  LogDebug("cache: hits are not counted: {}", error.what());
+  return false;
+}
+
 bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
 
 struct Registry {
@@ -187,20 +195,25 @@ void UsageBuffer::Miss(std::string_view digest) {
   ++PendingFor(digest).history.misses;
 }
 
-void UsageBuffer::Flush() try {
+std::array<Usage, 16> UsageBuffer::TakePending() {
   std::scoped_lock lock(mutex_);
-  // A cache is made by its first entry.
-  if (directory_.empty() || !Exists(directory_ + "/kernels")) return;
   Usage& first = PendingFor("0");
   const std::uint64_t hits = memory_hits();
   first.history.memory_hits += hits - std::exchange(flushed_memory_hits_, hits);
   last_flush_ = Clock::now();
-  for (int file = 0; file < kFiles; ++file) {
-    Usage& pending = pending_[static_cast<std::size_t>(file)];
-    if (!pending.empty() && Rewrite(directory_, file, [&](Usage& usage) { usage.Add(pending); })) pending = {};
+  return std::exchange(pending_, {});
+}
+
+void UsageBuffer::Flush() {
+  // A cache is made by its first entry.
+  if (directory_.empty() || !Exists(directory_ + "/kernels")) return;
+  std::scoped_lock flushing(flush_mutex_);
+  const std::array<Usage, 16> taken = TakePending();
+  for (std::size_t file = 0; file < taken.size(); ++file) {
+    if (taken[file].empty() || AddToFile(directory_, static_cast<int>(file), taken[file])) continue;
+    std::scoped_lock lock(mutex_);
+    pending_[file].Add(taken[file]);
   }
-} catch (const std::exception& error) {
-  LogDebug("cache: hits are not counted: {}", error.what());
 }
 
 void UsageBuffer::FlushSometimes() {
