@@ -15,7 +15,8 @@ struct SystemFault {
 
 /// Counts the system calls that this process makes below a folder, and lets one fail. By path, and by the descriptors
 /// that were opened there. EINTR befalls only the calls that POSIX lets be interrupted, and a short transfer only reads
-/// and writes: where such a fault is to come, the others are not counted. A descriptor is closed also by a close that fails, as Linux does it.
+/// and writes: where such a fault is to come, the others are not counted. A descriptor is closed also by a close that
+/// fails, as Linux does it.
 ///
 /// Production code has no hook: a test that includes this header defines the functions of libc that the cache calls,
 /// directly or through the standard library, and they call the next definition, which may be a sanitizer's. One lives
