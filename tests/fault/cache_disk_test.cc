@@ -29,9 +29,12 @@ using testing::WriteFile;
 /// In a mount namespace of this process alone; whoever is not root becomes it in a user namespace.
 bool MountSmallDisk(const fs::path& disk) {
   const uid_t user = geteuid();
+  const gid_t group = getegid();
   if (user != 0) {
     if (unshare(CLONE_NEWUSER) != 0) return false;
     WriteFile("/proc/self/uid_map", fmt::format("0 {} 1", user));
+    WriteFile("/proc/self/setgroups", "deny");  // Without it no group may be mapped.
+    WriteFile("/proc/self/gid_map", fmt::format("0 {} 1", group));
   }
   return unshare(CLONE_NEWNS) == 0 && mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
          mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=5m") == 0;
