@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -12,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdarg>
+#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -95,9 +95,6 @@ using gemmsmith::testing::Watch;
 
 namespace {
 
-/// The mode that open and openat take only where they make a file.
-mode_t ModeOf(int flags, va_list arguments) { return (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0; }
-
 int Opened(int fd, const char* path) {
   if (IsBelow(path)) Watch(fd, true);
   return fd;
@@ -112,7 +109,7 @@ int open(const char* path, int flags, ...) {
   GEMMSMITH_NEXT(open);
   va_list arguments;
   va_start(arguments, flags);
-  const mode_t mode = ModeOf(flags, arguments);
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
   return PathFails("open", Kind::kInterruptible, path) ? -1 : Opened(next(path, flags, mode), path);
 }
@@ -121,7 +118,7 @@ int openat(int folder, const char* path, int flags, ...) {
   GEMMSMITH_NEXT(openat);
   va_list arguments;
   va_start(arguments, flags);
-  const mode_t mode = ModeOf(flags, arguments);
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
   const bool is_below = IsWatched(folder) || IsBelow(path);
   // A folder that is not there is left alone: a cache lacks most of its 256.
