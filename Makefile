@@ -43,13 +43,14 @@ asan ubsan tsan: %: build/%/build.ninja ## The tests under the address, undefine
 	@ctest --preset $@ --parallel $(JOBS)
 
 .PHONY: fuzz format tidy clean
-fuzz: ## Every fuzzer under the address sanitizer, SECONDS=60 each; corpora stay in build/fuzz/corpus
+fuzz: ## Every fuzzer under the address sanitizer, SECONDS=60 each; seeds: tests/fuzz/corpus; more stay in build/
 	@tools/setup.sh build fuzz
 	@cmake --preset fuzz
 	@$(call build_with,fuzz) --target fuzzers
 	@for fuzzer in build/fuzz/*_fuzz; do \
-	  corpus="build/fuzz/corpus/$$(basename "$$fuzzer")"; mkdir -p "$$corpus"; \
-	  echo "== $$fuzzer"; "$$fuzzer" -max_total_time=$(SECONDS) -print_final_stats=1 "$$corpus" 2>&1 | tail -n 8 || exit 1; \
+	  name="$$(basename "$$fuzzer")"; mkdir -p "build/fuzz/corpus/$$name"; \
+	  echo "== $$name"; "$$fuzzer" -max_total_time=$(SECONDS) -print_final_stats=1 "build/fuzz/corpus/$$name" \
+	    $$(find tests/fuzz/corpus -type d -name "$$name") 2>&1 | tail -n 8 || exit 1; \
 	done
 sources = git ls-files -z --cached --others --exclude-standard
 format: ## clang-format on all sources

@@ -76,7 +76,8 @@ struct PruneReport {
 };
 
 /// The cache directory seen from outside: what is in it, and removing it again. Processes may use it meanwhile, and
-/// what is removed under them is compiled anew. Thread-safe.
+/// what is removed under them is compiled anew. A folder or counter that is there and cannot be read is kIo: what is in
+/// it is never taken for gone. Thread-safe.
 class GEMMSMITH_API PersistentCache {
  public:
   /// Empty: the environment's. Throws kNotFound where it names none. The directory need not exist.
@@ -89,7 +90,7 @@ class GEMMSMITH_API PersistentCache {
   std::vector<CachedKernel> Search(std::string_view text) const;
   /// By the key or its first digits. Throws kNotFound, and kInvalidArgument if several begin so.
   CachedKernelDetails Show(std::string_view key) const;
-  /// Reads and unpacks everything. `repair` sets broken entries aside.
+  /// Reads and unpacks everything. `repair` sets broken entries aside, but for those that could not be read at all.
   IntegrityReport Verify(bool repair) const;
   /// Removes what is too old, then those unused longest until the limits hold. `dry_run` only counts.
   PruneReport Prune(const PruneLimits& limits, bool dry_run = false) const;

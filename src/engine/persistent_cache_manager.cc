@@ -1,5 +1,6 @@
 #include "gemmsmith/manager.h"
 #include "gemmsmith/persistent_cache.h"
+#include "jit/cache/eviction.h"
 
 namespace gemmsmith {
 namespace {
@@ -34,9 +35,7 @@ std::vector<CachedKernel> GlobalPersistentCacheManager::SearchKernels(std::strin
 }
 
 std::uint64_t GlobalPersistentCacheManager::CleanupExpiredCache() {
-  const std::chrono::hours life = Settings().cache_policy.cache_expiration_time;
-  if (life == std::chrono::hours(0)) return 0;
-  return Cache().Prune({.max_age = life}).removed_kernels;
+  return Cache().Prune({.max_age = AgeLimit(Settings().cache_policy)}).removed_kernels;
 }
 
 std::uint64_t GlobalPersistentCacheManager::CleanupBySize(std::uint64_t max_bytes) {

@@ -34,7 +34,7 @@ std::string PrivateName() {
 
 AtomicFile::AtomicFile(const std::string& temp_directory)
     : temp_path_(temp_directory + "/" + PrivateName()),
-      fd_(open(temp_path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) {
+      fd_(OpenFile(temp_path_, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) {
   if (!fd_) throw IoError("create", temp_path_, errno);
 }
 
@@ -52,8 +52,8 @@ void AtomicFile::Sync() {
 }
 
 void AtomicFile::Commit(const std::string& path) {
-  // Network file systems and quotas report a failed write only here.
-  if (close(fd_.release()) != 0) throw IoError("close", temp_path_, errno);
+  // Network file systems and quotas report a failed write only here. A signal does not keep Linux from closing it.
+  if (close(fd_.release()) != 0 && errno != EINTR) throw IoError("close", temp_path_, errno);
   if (std::rename(temp_path_.c_str(), path.c_str()) != 0) throw IoError("rename to", path, errno);
   temp_path_.clear();
 }
@@ -61,7 +61,8 @@ void AtomicFile::Commit(const std::string& path) {
 void SweepTemporaries(const std::string& temp_directory, std::chrono::seconds age) {
   const std::time_t oldest = std::time(nullptr) - age.count();
   std::error_code error;
-  for (std::filesystem::directory_iterator i(temp_directory, error), end; !error && i != end; i.increment(error)) {
+  for (std::filesystem::directory_iterator i = OpenFolder(temp_directory, error), end; !error && i != end;
+       i.increment(error)) {
     struct stat info {};
     const std::string path = i->path().string();
     if (path.ends_with(kSuffix) && lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && info.st_mtime < oldest)

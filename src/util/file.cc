@@ -1,5 +1,6 @@
 #include "util/file.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -34,6 +35,16 @@ UniqueFd::~UniqueFd() {
 
 Error IoError(std::string_view operation, const std::string& path, int error) {
   return Fail(Code::kIo, RemedyFor(error), "{} {}: {}", operation, path, std::generic_category().message(error));
+}
+
+UniqueFd OpenFile(const std::string& path, int flags, mode_t mode) {
+  for (;;)
+    if (const int fd = open(path.c_str(), flags, mode); fd >= 0 || errno != EINTR) return UniqueFd(fd);
+}
+
+std::filesystem::directory_iterator OpenFolder(const std::string& path, std::error_code& error) {
+  for (;;)
+    if (std::filesystem::directory_iterator folder(path, error); error != std::errc::interrupted) return folder;
 }
 
 std::ptrdiff_t ReadFully(int fd, char* buffer, std::size_t size) {

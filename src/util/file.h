@@ -1,8 +1,12 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
+#include <filesystem>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "gemmsmith/error.h"
@@ -33,6 +37,10 @@ class UniqueFd {
 /// kIo: "write /a/b: No space left on device", with a remedy where there is one. `error` is an errno.
 Error IoError(std::string_view operation, const std::string& path, int error);
 
+/// open(2), once more where a signal interrupts it, as on network file systems. Empty and errno when that fails.
+UniqueFd OpenFile(const std::string& path, int flags, mode_t mode = 0);
+/// The same for the entries of a folder.
+std::filesystem::directory_iterator OpenFolder(const std::string& path, std::error_code& error);
 /// Reads until the end or `size` bytes, whichever is first; the bytes read. -1 and errno when that fails.
 std::ptrdiff_t ReadFully(int fd, char* buffer, std::size_t size);
 /// Writes all of `bytes`. False and errno when that fails.

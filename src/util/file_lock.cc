@@ -41,14 +41,15 @@ FileLock::~FileLock() {
 
 std::optional<FileLock> FileLock::Acquire(const std::string& path, std::string_view name,
                                           std::chrono::milliseconds timeout, const CancellationToken* cancel) {
-  UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  UniqueFd fd = OpenFile(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (!fd) throw IoError("open", path, errno);
   const off_t byte = ByteOf(name);
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   // Polled: waiting in the kernel has no time-out, and an alarm would belong to the program.
   for (auto pause = 1ms;; pause = std::min(2 * pause, 50ms)) {
     if (SetLock(fd, F_WRLCK, byte)) return FileLock(std::move(fd), byte);
-    if (errno != EAGAIN && errno != EACCES && errno != EINTR) throw IoError("lock", path, errno);
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EACCES) throw IoError("lock", path, errno);
     if (std::chrono::steady_clock::now() >= deadline || (cancel != nullptr && cancel->cancelled())) return std::nullopt;
     std::this_thread::sleep_for(pause);
   }

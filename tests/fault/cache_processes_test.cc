@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "../support/cache_testing.h"
+#include "jit/cache/disk_tier.h"
 #include "jit/cache/entry_files.h"
 #include "util/file_lock.h"
 #include "util/paths.h"
@@ -58,23 +59,59 @@ class CacheProcesses : public ::testing::Test {
   const Artifact artifact_ = MakeArtifact("f", random_, 30'000);
 };
 
-TEST_F(CacheProcesses, SixteenCompileOneKeyOnce) {
+TEST_F(CacheProcesses, SixtyFourCompileOneKeyOnce) {
   std::vector<pid_t> children;
-  for (int i = 0; i < 16; ++i) children.push_back(Spawn([&] { return Use("f", 200ms); }));
+  for (int i = 0; i < 64; ++i) children.push_back(Spawn([&] { return Use("f", 200ms); }));
   for (const pid_t child : children) EXPECT_EQ(Await(child), 0);
   EXPECT_EQ(Compiles(), 1u);
 }
 
-TEST_F(CacheProcesses, SixteenOnSixteenKeysCompileEachOnce) {
+TEST_F(CacheProcesses, SixtyFourOnSixtyFourKeysCompileEachOnceAndReadEachRight) {
   std::vector<pid_t> children;
-  for (int i = 0; i < 16; ++i)
+  for (int i = 0; i < 64; ++i)
     children.push_back(Spawn([&, i] {
-      for (int k = 0; k < 16; ++k)
-        if (!Use("f" + std::to_string((i + k) % 16), 5ms)) return false;
+      ArtifactStore store(options_);
+      for (int k = 0; k < 64; ++k) {
+        const std::string kernel = "f" + std::to_string((i + k) % 64);
+        Artifact wanted = artifact_;
+        wanted.kernel_name = kernel;
+        const auto compile = [&] {
+          Compile(kernel, 5ms);
+          return wanted;
+        };
+        if (*store.GetOrCompile(KeyOf(kernel), false, compile).artifact != wanted) return false;
+      }
       return true;
     }));
   for (const pid_t child : children) EXPECT_EQ(Await(child), 0);
-  EXPECT_EQ(Compiles(), 16u);
+  EXPECT_EQ(Compiles(), 64u);
+}
+
+TEST_F(CacheProcesses, WritersOfDifferentOutputsOfOneKeyAreNeverMixed) {
+  const auto artifact_of = [&](int writer) {
+    Artifact artifact = artifact_;
+    artifact.parts["cubin"] = std::string(20'000, static_cast<char>('a' + writer));
+    artifact.resources.static_shared_bytes = 1000 * (writer + 1);
+    return artifact;
+  };
+  std::vector<pid_t> children;
+  for (int writer = 0; writer < 2; ++writer)
+    children.push_back(Spawn([&, writer] {
+      DiskTier tier(options_.directory, 0ms);
+      const auto mine = std::make_shared<const Artifact>(artifact_of(writer));
+      for (int i = 0; i < 300; ++i) tier.Put(KeyOf("f"), mine);
+      return tier.Trouble().empty();
+    }));
+  const testing::Warnings warnings;
+  DiskTier reader(options_.directory, 0ms);
+  const Artifact either[] = {artifact_of(0), artifact_of(1)};
+  for (int i = 0; i < 1000; ++i) {
+    const ArtifactPtr got = reader.Get(KeyOf("f"));
+    ASSERT_TRUE(got == nullptr || *got == either[0] || *got == either[1]);
+  }
+  for (const pid_t child : children) EXPECT_EQ(Await(child), 0);
+  EXPECT_NE(reader.Get(KeyOf("f")), nullptr);
+  EXPECT_TRUE(warnings.messages().empty());
 }
 
 TEST_F(CacheProcesses, WhenTheOneThatCompilesIsKilledAnotherTakesOver) {
@@ -135,6 +172,32 @@ TEST_F(CacheProcesses, AFailedCompileElsewhereIsNotOurs) {
   EXPECT_EQ(Compiles(), 2u);
 }
 
+TEST_F(CacheProcesses, ACompileThatWasMendedSucceedsInTheSameProcessAndInANewOne) {
+  const auto fails = []() -> Artifact { throw CompileError("compile f", "log", ""); };
+  for (const bool same : {true, false}) {
+    ArtifactStore::Options options = options_;
+    options.directory += same ? "-same" : "-new";
+    ArtifactStore store(options);
+    for (int i = 0; i < 2; ++i) EXPECT_THROW(store.GetOrCompile(KeyOf("f"), false, fails), CompileError);
+    EXPECT_TRUE(FilesBelow(options.directory + "/kernels").empty());
+    EXPECT_EQ(store.Stats().compiles, 0u);
+    const auto mended = [&](ArtifactStore& used) {
+      const auto hit = used.GetOrCompile(KeyOf("f"), false, [&] { return artifact_; });
+      return hit.origin == Origin::kCompiled && *hit.artifact == artifact_;
+    };
+    if (same) {
+      EXPECT_TRUE(mended(store));
+    } else {
+      EXPECT_EQ(Await(Spawn([&] {
+                  ArtifactStore fresh(options);
+                  return mended(fresh);
+                })),
+                0);
+    }
+    EXPECT_EQ(*store.Get(KeyOf("f"))->artifact, artifact_);
+  }
+}
+
 TEST_F(CacheProcesses, AChildForkedDuringACompileNeitherFreesTheLockNorWaitsForAThreadThatItLacks) {
   ArtifactStore::Options options = options_;
   options.lock_timeout = 50ms;
@@ -151,8 +214,8 @@ TEST_F(CacheProcesses, AChildForkedDuringACompileNeitherFreesTheLockNorWaitsForA
   EXPECT_EQ(Compiles(), 1u);
 }
 
-TEST_F(CacheProcesses, KilledWritersLeaveNoBrokenEntry) {
-  constexpr int kWriters = 40;
+TEST_F(CacheProcesses, TwoHundredKilledWritersLeaveNoBrokenEntryAndNoFileForGood) {
+  constexpr int kWriters = 200;
   for (int i = 0; i < kWriters; ++i) {
     const pid_t writer = Spawn([&] {
       ArtifactStore store({.directory = options_.directory, .enable_memory = false});
@@ -160,7 +223,7 @@ TEST_F(CacheProcesses, KilledWritersLeaveNoBrokenEntry) {
         store.GetOrCompile(KeyOf(std::to_string(i * 100'000 + k)), false, [&] { return artifact_; });
       return true;
     });
-    std::this_thread::sleep_for(std::chrono::microseconds(2000 + random_.Below(8000)));
+    std::this_thread::sleep_for(std::chrono::microseconds(1000 + random_.Below(5000)));
     kill(writer, SIGKILL);
     Await(writer);
   }
@@ -175,6 +238,9 @@ TEST_F(CacheProcesses, KilledWritersLeaveNoBrokenEntry) {
     }
   EXPECT_EQ(entries, store.Stats().disk_kernels);
   EXPECT_GT(entries, 0u);
+  for (const fs::path& temporary : FilesBelow(options_.directory + "/temp")) testing::ShiftTime(temporary, -2h);
+  EXPECT_TRUE(Use("works on", 0ms));
+  EXPECT_TRUE(FilesBelow(options_.directory + "/temp").empty());
   EXPECT_TRUE(warnings.messages().empty());
 }
 

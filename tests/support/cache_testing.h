@@ -30,8 +30,8 @@ namespace fs = std::filesystem;
 /// A folder of its own, gone at the end.
 class TempDir {
  public:
-  TempDir() {
-    std::string name = (fs::temp_directory_path() / "gemmsmith-XXXXXX").string();
+  explicit TempDir(const fs::path& parent = fs::temp_directory_path()) {
+    std::string name = (parent / "gemmsmith-XXXXXX").string();
     if (mkdtemp(name.data()) == nullptr) std::abort();
     path_ = fs::canonical(name);
   }
@@ -46,6 +46,9 @@ class TempDir {
   fs::path path_;
   pid_t owner_ = getpid();  // A forked child leaves it alone.
 };
+
+/// For tests that make thousands of folders: ten times faster than a disk.
+inline fs::path MemoryFolder() { return access("/dev/shm", W_OK) == 0 ? "/dev/shm" : fs::temp_directory_path(); }
 
 /// Keeps the warnings of its life instead of logging them.
 class Warnings {

@@ -8,6 +8,7 @@
 #include "jit/cache/bundle.h"
 #include "jit/cache/bundle_format.h"
 #include "jit/cache/disk_tier.h"
+#include "jit/cache/entry_files.h"
 #include "util/log.h"
 #include "util/paths.h"
 
@@ -47,9 +48,10 @@ BundleSummary WriteBundle(const std::string& path, int level, std::vector<std::s
 }
 
 BundleSummary ExportBundle(const std::string& cache_dir, const std::string& path, int level) {
-  DiskTier disk(CanonicalPath(cache_dir), {});
+  const std::string directory = CanonicalPath(cache_dir);
+  const DiskTier disk(directory, {});
   std::vector<std::string> digests;
-  disk.ForEach([&](const std::string& digest, std::uint64_t) { return digests.push_back(digest), true; });
+  VisitEntries(directory, [&](const EntryFile& entry) { return digests.push_back(entry.digest), true; });
   return WriteBundle(path, level, std::move(digests), [&](const std::string& digest) -> std::optional<Keyed> {
     Entry entry = disk.Read(digest);
     const std::optional<CacheKey> key = ParseKey(entry.key_text);

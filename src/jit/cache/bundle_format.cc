@@ -66,9 +66,9 @@ std::string FolderOf(const std::string& path) {
   return folder.empty() ? "." : folder.string();
 }
 
-UniqueFd OpenFile(const std::string& path) {
+UniqueFd OpenBundle(const std::string& path) {
   // A FIFO in the way must not block.
-  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  UniqueFd fd = OpenFile(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (!fd) throw IoError("open", path, errno);
   return fd;
 }
@@ -114,7 +114,7 @@ std::uint64_t BundleWriter::Finish() {
   return size_;
 }
 
-BundleReader::BundleReader(const std::string& path) : BundleReader(OpenFile(path), path) {}
+BundleReader::BundleReader(const std::string& path) : BundleReader(OpenBundle(path), path) {}
 BundleReader::BundleReader(UniqueFd fd, std::string path) : path_(std::move(path)), fd_(std::move(fd)) { ReadIndex(); }
 
 void BundleReader::Refuse(std::string_view reason) const {

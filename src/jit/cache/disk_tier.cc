@@ -121,8 +121,10 @@ void DiskTier::Write(std::string_view digest, std::string_view entry) {
 
 void DiskTier::Remove(const CacheKey& key) { unlink(EntryPath(directory_, key.digest.Hex()).c_str()); }
 
-void DiskTier::ForEach(const std::function<bool(const std::string&, std::uint64_t)>& visit) {
+void DiskTier::ForEach(const std::function<bool(const std::string&, std::uint64_t)>& visit) try {
   VisitEntries(directory_, [&](const EntryFile& entry) { return visit(entry.digest, entry.bytes); });
+} catch (const Error& error) {
+  Report(error);
 }
 
 /// Moves what was read out of the way, for whoever wants to know what broke it.
@@ -136,7 +138,10 @@ void DiskTier::Quarantine(const std::string& digest, std::string_view reason, in
   QuarantineEntry(directory_, digest, inode);
 }
 
-std::uint64_t DiskTier::Quarantined() const { return CountQuarantined(directory_); }
+std::uint64_t DiskTier::Quarantined() const try { return CountQuarantined(directory_); } catch (const Error& error) {
+  LogDebug("cache: {}", error.what());
+  return 0;
+}
 
 bool DiskTier::Paused() const {
   std::scoped_lock lock(mutex_);

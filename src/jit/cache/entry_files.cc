@@ -36,21 +36,30 @@ std::string PathBeside(const std::string& directory, std::string_view digest, st
   return fmt::format("{}/kernels/{}/{}{}", directory, digest.substr(0, 2), digest, suffix);
 }
 
+/// What another process may remove at any time, or has not made yet, may be missing. All else is trouble.
+void RequireGone(std::string_view operation, const std::string& path, int error) {
+  if (error != ENOENT && error != ENOTDIR) throw IoError(operation, path, error);
+}
+
 /// False once `visit` is.
 template <class Visit>
 bool VisitFolder(const std::string& folder, const Visit& visit) {
   std::vector<std::string> names;
   std::error_code error;
-  for (fs::directory_iterator i(folder, error), end; !error && i != end; i.increment(error))
+  for (fs::directory_iterator i = OpenFolder(folder, error), end; !error && i != end; i.increment(error))
     names.push_back(i->path().native().substr(folder.size() + 1));
+  if (error) RequireGone("read folder", folder, error.value());
   const auto others = std::ranges::partition(names, [](std::string_view name) { return name.ends_with(kSuffix); });
   for (const std::string& name : std::span(names.begin(), others.begin())) {
     const std::string_view digest = std::string_view(name).substr(0, name.size() - kSuffix.size());
+    if (!IsDigest(digest)) continue;
     struct stat info {};
-    // Another process may have removed it.
-    if (IsDigest(digest) && lstat((folder + '/' + name).c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
-        !visit(EntryFile(digest, info, others.empty())))
+    const std::string path = folder + '/' + name;
+    if (lstat(path.c_str(), &info) != 0) {
+      RequireGone("stat", path, errno);
+    } else if (S_ISREG(info.st_mode) && !visit(EntryFile(digest, info, others.empty()))) {
       return false;
+    }
   }
   return true;
 }
@@ -91,7 +100,7 @@ std::uint64_t CountQuarantined(const std::string& directory) {
 // Read and not mapped: faster at these sizes, and a file that shrinks meanwhile is no SIGBUS.
 std::optional<FileBytes> ReadEntryFile(const std::string& path, bool touch, std::uint64_t most) {
   // A FIFO in the way must not block.
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  const UniqueFd fd = OpenFile(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
   if (!fd) throw IoError("open", path, errno);
   FileBytes file;
@@ -151,8 +160,8 @@ std::string ReadDebugFile(const std::string& directory, std::string_view digest,
 void RemoveDebugFiles(const std::string& directory) {
   for (int shard = 0; shard < kShards; ++shard) {
     std::error_code error;
-    for (fs::directory_iterator i(fmt::format("{}/kernels/{:02x}", directory, shard), error), end; !error && i != end;
-         i.increment(error))
+    for (fs::directory_iterator i = OpenFolder(fmt::format("{}/kernels/{:02x}", directory, shard), error), end;
+         !error && i != end; i.increment(error))
       if (IsDigest(i->path().stem().native()) &&
           std::count(std::begin(kDebugSuffixes), std::end(kDebugSuffixes), i->path().extension().native()) > 0)
         unlink(i->path().c_str());

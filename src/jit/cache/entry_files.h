@@ -43,12 +43,13 @@ std::string LockPath(const std::string& directory);
 std::string QuarantinePath(const std::string& directory, std::string_view digest);
 
 /// Visits the entries of one shard until `visit` returns false, which is then returned. What else lies there is no
-/// entry.
+/// entry. Throws kIo for a folder that cannot be read: some would be left out.
 bool VisitShard(const std::string& directory, int shard, const std::function<bool(const EntryFile&)>& visit);
 /// Of all shards.
 void VisitEntries(const std::string& directory, const std::function<bool(const EntryFile&)>& visit);
 /// Of those set aside.
 void VisitQuarantine(const std::string& directory, const std::function<bool(const EntryFile&)>& visit);
+/// Throws kIo.
 std::uint64_t CountQuarantined(const std::string& directory);
 
 struct FileBytes {

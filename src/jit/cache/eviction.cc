@@ -28,7 +28,7 @@ PruneLimits GroupLimits(const CachePolicy& policy, int shards) {
   PruneLimits limits;
   if (policy.max_disk_cache_size != 0) limits.max_bytes = Share(policy.max_disk_cache_size, shards);
   if (policy.max_cached_kernels != 0) limits.max_kernels = Share(policy.max_cached_kernels, shards);
-  if (policy.cache_expiration_time != 0h) limits.max_age = policy.cache_expiration_time;
+  limits.max_age = AgeLimit(policy);
   return limits;
 }
 
@@ -59,6 +59,13 @@ std::vector<EntryFile> Victims(std::vector<EntryFile> entries, const PruneLimits
   for (; end != entries.end() && (count > most || bytes > most_bytes); ++end) --count, bytes -= end->bytes;
   entries.erase(end, entries.end());
   return entries;
+}
+
+std::optional<std::chrono::seconds> AgeLimit(const CachePolicy& policy) {
+  // Hours beyond what seconds can count would turn into ages below zero.
+  constexpr auto kLongest = std::chrono::duration_cast<std::chrono::hours>(std::chrono::seconds::max());
+  if (policy.cache_expiration_time == 0h || policy.cache_expiration_time > kLongest) return std::nullopt;
+  return policy.cache_expiration_time;
 }
 
 int ShardsPerGroup(const CachePolicy& policy) {

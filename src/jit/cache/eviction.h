@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +16,9 @@ namespace gemmsmith {
 /// of it is left.
 std::vector<EntryFile> Victims(std::vector<EntryFile> entries, const PruneLimits& limits, std::int64_t now,
                                double fill);
+
+/// The age that the policy lets entries reach; empty for one without end.
+std::optional<std::chrono::seconds> AgeLimit(const CachePolicy& policy);
 
 /// Of the 256 shards, those that keep the policy's limits together: the fewest whose share is so large that chance does
 /// not matter. A power of two.

@@ -90,6 +90,22 @@ std::string_view Fault(const EntryFile& file, std::string_view bytes, EntryState
   return {};
 }
 
+/// Throws kIo where it cannot be read.
+void VerifyEntry(const std::string& directory, const EntryFile& file, bool repair, IntegrityReport& report) {
+  const std::optional<FileBytes> bytes = ReadEntryFile(EntryPath(directory, file.digest), /*touch=*/false);
+  if (!bytes) return;
+  ++report.checked;
+  EntryState state = EntryState::kBroken;
+  const std::string_view fault = Fault(file, bytes->view(), state);
+  if (!fault.empty()) {
+    report.broken.push_back({file.digest, std::string(fault)});
+    if (repair && QuarantineEntry(directory, file.digest, bytes->info.st_ino)) ++report.repaired;
+  } else if (state == EntryState::kOtherVersion) {
+    ++report.other_format;
+    if (repair && RemoveEntry(directory, file)) ++report.repaired;
+  }
+}
+
 }  // namespace
 
 PersistentCache::PersistentCache(const std::string& directory)
@@ -147,17 +163,12 @@ CachedKernelDetails PersistentCache::Show(std::string_view key) const {
 IntegrityReport PersistentCache::Verify(bool repair) const {
   IntegrityReport report;
   VisitEntries(directory_, [&](const EntryFile& file) {
-    const std::optional<FileBytes> bytes = TryRead(EntryPath(directory_, file.digest));
-    if (!bytes) return true;
-    ++report.checked;
-    EntryState state = EntryState::kBroken;
-    const std::string_view fault = Fault(file, bytes->view(), state);
-    if (!fault.empty()) {
-      report.broken.push_back({file.digest, std::string(fault)});
-      if (repair && QuarantineEntry(directory_, file.digest, bytes->info.st_ino)) ++report.repaired;
-    } else if (state == EntryState::kOtherVersion) {
-      ++report.other_format;
-      if (repair && RemoveEntry(directory_, file)) ++report.repaired;
+    try {
+      VerifyEntry(directory_, file, repair, report);
+    } catch (const Error& error) {
+      // It may be whole: it is left where it is.
+      ++report.checked;
+      report.broken.push_back({file.digest, error.what()});
     }
     return true;
   });

@@ -6,9 +6,10 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
-#include <fstream>
 #include <iterator>
+#include <optional>
 #include <set>
+#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -62,11 +63,12 @@ void TakeRow(std::string_view name, std::string_view value, Usage& usage) {
 enum class Rows { kAll, kHistory };
 
 /// Lines of "name value"; others are skipped, so that a damaged file costs counts and nothing else. The history comes
-/// first.
+/// first. Throws kIo: what cannot be read now must not be written over.
 Usage ReadFile(const std::string& path, Rows rows = Rows::kAll) {
   Usage usage;
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);)
+  const std::optional<FileBytes> file = ReadEntryFile(path, /*touch=*/false);
+  std::istringstream text(file ? std::string(file->view()) : "");
+  for (std::string line; std::getline(text, line);)
     if (const std::size_t space = line.find(' '); space != line.npos) {
       if (rows == Rows::kHistory && space == kDigestDigits) break;
       TakeRow(std::string_view(line).substr(0, space), std::string_view(line).substr(space + 1), usage);
@@ -95,6 +97,14 @@ bool Rewrite(const std::string& directory, int file, const Change& change) {
   out.Write(Text(usage));
   out.Commit(path);
   return true;
+}
+
+/// False if they cannot be written now.
+bool AddToFile(const std::string& directory, int file, const Usage& counted) try {
+  return Rewrite(directory, file, [&](Usage& usage) { usage.Add(counted); });
+} catch (const std::exception& error) {
+  LogDebug("cache: hits are not counted: {}", error.what());
+  return false;
 }
 
 bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
@@ -194,29 +204,35 @@ void UsageBuffer::Miss(std::string_view digest) {
   ++PendingFor(digest).history.misses;
 }
 
-void UsageBuffer::Flush() {
-  if (AddPending()) SampleHourly(directory_);
-}
-
-bool UsageBuffer::AddPending() try {
+std::array<Usage, 16> UsageBuffer::TakePending() {
   std::scoped_lock lock(mutex_);
-  // A cache is made by its first entry.
-  if (directory_.empty() || !Exists(directory_ + "/kernels")) return false;
   Usage& first = PendingFor("0");
   const std::uint64_t hits = memory_hits();
   first.history.memory_hits += hits - std::exchange(flushed_memory_hits_, hits);
   last_flush_ = Clock::now();
+  return std::exchange(pending_, {});
+}
+
+void UsageBuffer::Flush() {
+  if (AddPending()) SampleHourly(directory_);
+}
+
+bool UsageBuffer::AddPending() {
+  // A cache is made by its first entry.
+  if (directory_.empty() || !Exists(directory_ + "/kernels")) return false;
+  std::scoped_lock flushing(flush_mutex_);
+  const std::array<Usage, 16> taken = TakePending();
   bool added = false;
-  for (int file = 0; file < kFiles; ++file) {
-    Usage& pending = pending_[static_cast<std::size_t>(file)];
-    if (pending.empty() || !Rewrite(directory_, file, [&](Usage& usage) { usage.Add(pending); })) continue;
-    pending = {};
-    added = true;
+  for (std::size_t file = 0; file < taken.size(); ++file) {
+    if (taken[file].empty()) continue;
+    if (AddToFile(directory_, static_cast<int>(file), taken[file])) {
+      added = true;
+      continue;
+    }
+    std::scoped_lock lock(mutex_);
+    pending_[file].Add(taken[file]);
   }
   return added;
-} catch (const std::exception& error) {
-  LogDebug("cache: hits are not counted: {}", error.what());
-  return false;
 }
 
 void UsageBuffer::FlushSometimes() {

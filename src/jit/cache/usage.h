@@ -27,7 +27,7 @@ struct Usage {
   bool empty() const;
 };
 
-/// What all processes have added so far to the counters of a cache directory.
+/// What all processes have added so far to the counters of a cache directory. Throws kIo.
 Usage ReadUsage(const std::string& directory);
 /// The same without those of the entries, of which there may be many.
 CacheHistory ReadHistory(const std::string& directory);
@@ -65,10 +65,12 @@ class UsageBuffer {
   /// Whether there was any, and it could be written.
   bool AddPending();
   Usage& PendingFor(std::string_view digest);
+  std::array<Usage, 16> TakePending();
 
   const std::string directory_;
   std::atomic<std::uint64_t> memory_hits_ = 0;
-  std::mutex mutex_;  // Of all below.
+  std::mutex flush_mutex_;  // Held over writing, so that a hit need not wait for a file or another process.
+  std::mutex mutex_;        // Of all below.
   std::uint64_t flushed_memory_hits_ = 0;
   std::array<Usage, 16> pending_;  // By the first digit of the digest, as the files are.
   Clock::time_point last_flush_ = Clock::now();
