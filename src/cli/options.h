@@ -31,7 +31,8 @@ struct Options {
   std::string out = ".";
   int jobs = 0;  ///< 0: one per core.
   std::string bundle;
-  int level = kBundleLevel;
+  BundleOptions bundle_options;
+  std::vector<std::string> signers;
 
   std::string key, text, name, sort = "name";
   bool repair = false, dry_run = false, source = false;

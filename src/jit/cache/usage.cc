@@ -147,7 +147,8 @@ void ForgetUsage(const std::string& directory) {
   for (int file = 0; file < kFiles; ++file) unlink(CounterPath(directory, file).c_str());
 }
 
-UsageBuffer::UsageBuffer(std::string directory) : directory_(std::move(directory)), process_(getpid()) {
+UsageBuffer::UsageBuffer(std::string directory, std::function<bool()> may_write)
+    : directory_(std::move(directory)), may_write_(std::move(may_write)), process_(getpid()) {
   Registry& registry = Buffers();
   std::scoped_lock lock(registry.mutex);
   registry.buffers.insert(this);
@@ -185,9 +186,9 @@ void UsageBuffer::Miss(std::string_view digest) {
 }
 
 void UsageBuffer::Flush() try {
-  std::scoped_lock lock(mutex_);
   // A cache is made by its first entry.
-  if (directory_.empty() || !Exists(directory_ + "/kernels")) return;
+  if (directory_.empty() || !Exists(directory_ + "/kernels") || !may_write_()) return;
+  std::scoped_lock lock(mutex_);
   Usage& first = PendingFor("0");
   const std::uint64_t hits = memory_hits();
   first.history.memory_hits += hits - std::exchange(flushed_memory_hits_, hits);

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <span>
@@ -38,8 +39,9 @@ void ForgetUsage(const std::string& directory);
 /// nothing. Thread-safe. What a forked child inherits is its parent's to add.
 class UsageBuffer {
  public:
-  /// Empty: they are not kept.
-  explicit UsageBuffer(std::string directory);
+  /// Empty: they are not kept. `may_write` says whether the directory may be written to at the moment.
+  explicit UsageBuffer(
+      std::string directory, std::function<bool()> may_write = [] { return true; });
   UsageBuffer(const UsageBuffer&) = delete;
   UsageBuffer& operator=(const UsageBuffer&) = delete;
   ~UsageBuffer();
@@ -62,6 +64,7 @@ class UsageBuffer {
   Usage& PendingFor(std::string_view digest);
 
   const std::string directory_;
+  const std::function<bool()> may_write_;
   std::atomic<std::uint64_t> memory_hits_ = 0;
   std::mutex mutex_;  // Of all below.
   std::uint64_t flushed_memory_hits_ = 0;
