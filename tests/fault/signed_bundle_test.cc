@@ -238,13 +238,14 @@ TEST_F(SignedBundle, ASignatureOfSomethingElseIsNone) {
   const Signature of_bytes_alone = key.Sign(parts.entries[0]);
   parts.SetSignature(0, {reinterpret_cast<const char*>(of_bytes_alone.bytes.data()), of_bytes_alone.bytes.size()});
   parts.Write(path_);
+  const testing::Warnings warnings;
   EXPECT_THAT(Served(Trusting({ours_})), ElementsAre(1, 2));
 }
 
 TEST_F(SignedBundle, AFlippedBitAnywhereIsNeverServed) {
   const std::string bytes = ReadFile(path_);
   const testing::Warnings warnings;
-  for (std::size_t byte = 0; byte < bytes.size(); ++byte) {
+  for (std::size_t byte = 0; byte < bytes.size(); byte += 1 + random_.Below(8)) {
     std::string flipped = bytes;
     flipped[byte] ^= static_cast<char>(1 << random_.Below(8));
     WriteFile(path_, flipped);
@@ -256,7 +257,7 @@ TEST_F(SignedBundle, AFlippedBitAnywhereIsNeverServed) {
 TEST_F(SignedBundle, ATruncatedOneIsRefused) {
   const std::string bytes = ReadFile(path_);
   const testing::Warnings warnings;
-  for (std::size_t size = 0; size < bytes.size(); ++size) {
+  for (std::size_t size = 0; size < bytes.size(); size += 1 + random_.Below(8)) {
     WriteFile(path_, bytes.substr(0, size));
     ASSERT_THAT(Served(Trusting({ours_})), IsEmpty()) << size;
   }
