@@ -79,7 +79,7 @@ class Walk {
     if (error) throw IoError("read the link", link.string(), error.value());
     if (++links_ > kMostLinks) throw IoError("follow the links of", link.string(), ELOOP);
     Prepend(rest_, target);
-    if (target.is_absolute()) Look("/");
+    Look(target.is_absolute() ? fs::path("/") : here_);
   }
 
   void RefuseOwner(const char* what, const fs::path& path) {

@@ -83,7 +83,8 @@ TEST_F(Trust, TheLinksOnTheWayMustBeOurs) {
   fs::create_directory_symlink("way", dir_ / "relative");
   fs::create_directory_symlink(cache_, dir_ / "absolute");
   fs::create_directory_symlink("../relative/../relative/cache/.", way_ / "winding");
-  for (const char* link : {"absolute", "relative/cache", "way/winding/"}) {
+  fs::create_directory_symlink(".", cache_ / "here");
+  for (const char* link : {"absolute", "relative/cache", "way/winding/", "way/cache/here", "way/cache/here/here"}) {
     const PathVerdict verdict = InspectPath(dir_ / link);
     EXPECT_THAT(verdict.reason, IsEmpty()) << link;
     EXPECT_EQ(verdict.path, cache_.string()) << link;

@@ -41,8 +41,8 @@ PathVerdict RequireTrusted(const std::string& path, const CachePolicy& policy) {
   if (verdict.reason.empty()) return verdict;
   throw Fail(Code::kInvalidArgument,
              verdict.remedy +
-                 ", or set GEMMSMITH_ALLOW_SHARED_CACHE=1 (CachePolicy::allow_shared_directory) if everybody "
-                 "who can write there may run code as you",
+                 ", or GEMMSMITH_ALLOW_SHARED_CACHE=1 (CachePolicy::allow_shared_directory) to let whoever can "
+                 "write there run code as you",
              "{} is not safe to take code from: {}", path, verdict.reason);
 }
 
