@@ -22,7 +22,8 @@ void AddWriting(CLI::App& app, Options& options) {
 
 void AddSigners(CLI::App& app, Options& options) {
   app.add_option("--signer", options.signers, "Refuse what is not signed by this public key: its digits, or NAME.pub")
-      ->type_name("KEY|FILE");
+      ->type_name("KEY|FILE")
+      ->allow_extra_args(false);  // Each time one: the bundle may follow.
 }
 
 Json ToJson(const BundleSummary& summary, const std::string& file) {

@@ -163,6 +163,7 @@ TEST_F(SignedBundle, AKeyThatIsNoneTrustsNobodyAndTheDemandStays) {
     const testing::Warnings warnings;
     EXPECT_THAT(Served(Trusting({signer})), IsEmpty()) << signer;
     EXPECT_THAT(warnings.messages(), ElementsAre(HasSubstr("signer"), HasSubstr("going on without it"))) << signer;
+    EXPECT_THAT(Served({.allow_shared_directory = true, .trusted_signers = {signer}}), IsEmpty()) << signer;
     EXPECT_THAT(Served(Trusting({signer, ours_})), ElementsAre(0, 1, 2)) << signer;
     EXPECT_THROW(ImportBundle(path_, dir_ / "cache", {signer}), Error) << signer;
     EXPECT_FALSE(fs::exists(dir_ / "cache"));

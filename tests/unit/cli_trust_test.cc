@@ -26,6 +26,7 @@ TEST_F(CliTrust, ASignedBundleServesWhoeverTrustsItsKey) {
   EXPECT_EQ(Run("bundle list --json " + Path("b.gsb")).Json()["signer"], ours);
   EXPECT_THAT(Run("bundle list " + Path("b.gsb")).out, HasSubstr("signed by " + ours));
   EXPECT_EQ(Run("bundle list " + Path("b.gsb") + " --signer " + Path("theirs.pub")).exit_code, 1);
+  EXPECT_EQ(Run("bundle list --signer " + Path("theirs.pub") + " --signer " + ours + " " + Path("b.gsb")).exit_code, 0);
   const std::string import = "cache import --cache-dir " + Path("new") + " " + Path("b.gsb") + " --signer ";
   EXPECT_EQ(Run(import + Path("theirs.pub")).exit_code, 1);
   EXPECT_FALSE(fs::exists(Path("new")));

@@ -17,7 +17,7 @@ namespace {
 /// All of it is as it was written, and by one of those whom the policy trusts.
 BundleReader OpenVerified(const std::string& path, const CachePolicy& policy) {
   std::vector<PublicKey> signers;
-  for (const std::string& signer : policy.trusted_signers) signers.push_back(ReadSigner(signer, policy));
+  for (const std::string& signer : policy.trusted_signers) signers.push_back(ReadSigner(signer));
   BundleReader bundle(path);
   if (!signers.empty()) bundle.RequireSigner(signers);
   bundle.Verify();

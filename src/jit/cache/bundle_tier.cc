@@ -14,7 +14,7 @@ std::vector<PublicKey> TrustedSigners(const CachePolicy& policy) {
   std::vector<PublicKey> keys;
   for (const std::string& signer : policy.trusted_signers) {
     try {
-      keys.push_back(ReadSigner(signer, policy));
+      keys.push_back(ReadSigner(signer));
     } catch (const Error& error) {
       Warn("cache: a trusted signer of bundles is left out: {}", error.what());
     }

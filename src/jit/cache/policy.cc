@@ -50,9 +50,13 @@ std::string WhyUntrusted(const struct stat& info, const CachePolicy& policy) {
   return policy.allow_shared_directory ? std::string() : WhyUntrusted(info);
 }
 
-PublicKey ReadSigner(const std::string& signer, const CachePolicy& policy) {
+PublicKey ReadSigner(const std::string& signer) {
   if (const std::optional<PublicKey> key = ParsePublicKey(signer)) return *key;
-  return ReadPublicKey(RequireTrusted(signer, policy).path);
+  const PathVerdict verdict = InspectPath(signer);
+  if (!verdict.reason.empty())
+    throw Fail(Code::kInvalidArgument, verdict.remedy, "{} is not safe to take a public key from: {}", signer,
+               verdict.reason);
+  return ReadPublicKey(verdict.path);
 }
 
 std::uint64_t GetAvailableDiskSpace(const std::string& directory) {

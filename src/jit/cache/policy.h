@@ -16,8 +16,8 @@ PathVerdict RequireTrusted(const std::string& path, const CachePolicy& policy);
 /// The same, of what was opened there.
 std::string WhyUntrusted(const struct stat& info, const CachePolicy& policy);
 
-/// One of CachePolicy::trusted_signers. A file is asked of whom it is, like one with code. Throws kIo,
-/// kInvalidArgument.
-PublicKey ReadSigner(const std::string& signer, const CachePolicy& policy);
+/// One of CachePolicy::trusted_signers. No policy allows others to write to a file with a key: it says whom to trust.
+/// Throws kIo, kInvalidArgument.
+PublicKey ReadSigner(const std::string& signer);
 
 }  // namespace gemmsmith
