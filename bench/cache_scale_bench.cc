@@ -153,7 +153,7 @@ void Export(benchmark::State& state) {
   const TempDir dir;
   const std::string path = (dir.path / "kernels.gsb").string();
   BundleSummary summary;
-  for (auto _ : state) summary = ExportBundle(cache.directory(), path, 1);
+  for (auto _ : state) summary = ExportBundle(cache.directory(), path, {.level = 1});
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(summary.raw_bytes));
 }
 BENCHMARK(Export)->Name("cache_full/export")->Unit(benchmark::kMillisecond)->UseRealTime();
@@ -161,7 +161,7 @@ BENCHMARK(Export)->Name("cache_full/export")->Unit(benchmark::kMillisecond)->Use
 void Import(benchmark::State& state) {
   const TempDir dir;
   const std::string path = (dir.path / "kernels.gsb").string();
-  ExportBundle(Full(10'000).directory(), path, 1);
+  ExportBundle(Full(10'000).directory(), path, {.level = 1});
   BundleSummary summary;
   for (auto _ : state) {
     state.PauseTiming();

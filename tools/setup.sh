@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build=(g++ make cmake ninja-build pkg-config libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libasmjit-dev
-       libzstd-dev libxxhash-dev libgtest-dev libgmock-dev libbenchmark-dev)
+       libzstd-dev libxxhash-dev libsodium-dev libgtest-dev libgmock-dev libbenchmark-dev)
 bench=(libopenblas-dev libeigen3-dev libdnnl-dev)
 style=(clang-format clang-tidy)
 fuzz=(clang libclang-rt-14-dev)

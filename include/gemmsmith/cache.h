@@ -24,6 +24,15 @@ struct GEMMSMITH_API CachePolicy {
       false;  ///< Wait until an entry is on the medium (5 to 10 ms). Without it a power cut costs a compile.
   bool enable_debug = false;  ///< Keep source, PTX and log beside each entry that is compiled. Never changes the key.
 
+  /// Takes code from the folder, and from bundles, even where other users own them or could write there; each of them
+  /// can then run code as this user. That is all it does: what is written is still this user's alone (0600).
+  /// GEMMSMITH_ALLOW_SHARED_CACHE=1 does the same.
+  bool allow_shared_directory = false;
+  /// Not empty: only those kernels of bundles are used that one of these has signed. Public keys as 64 hexadecimal
+  /// digits, or files that hold them. One that is neither is warned of, and trusts nobody. GEMMSMITH_TRUSTED_SIGNERS
+  /// adds to them. Folders are not signed: what is imported or copied there is the user's own.
+  std::vector<std::string> trusted_signers{};
+
   /// For work on kernels: one day, with debug files.
   static CachePolicy Development();
   /// For serving: 30 days, compressed and verified.

@@ -97,7 +97,7 @@ class GEMMSMITH_API Engine {
   /// The text of one part of a compiled kernel: "ptx", or the bytes of "cubin". Compiles if needed.
   std::string Emit(const KernelSource& source, std::string_view part, const CancellationToken& cancel = {});
   /// Writes the CUDA kernels that this engine made or found, and that its cache still has, into a bundle.
-  BundleSummary WriteBundle(const std::string& path, int level = kBundleLevel) const;
+  BundleSummary WriteBundle(const std::string& path, const BundleOptions& options = {}) const;
   /// A user's own kernel, through the same compilers and cache, loaded on `device`.
   std::shared_ptr<const Kernel> Compile(const KernelSource& source, DeviceId device,
                                         const CancellationToken& cancel = {});

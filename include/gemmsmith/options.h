@@ -37,19 +37,22 @@ class CancellationToken {
   std::shared_ptr<std::atomic<bool>> flag_ = std::make_shared<std::atomic<bool>>(false);
 };
 
-/// Everything the environment decides, read once per process. Names and meanings: docs/environment.md.
+/// Everything the environment decides, read once per process. Names and meanings: docs/environment.md. In a process
+/// that runs with other rights than its caller's (setuid), every field has its default, and cache_dir is empty.
 struct Environment {
   std::string
       cache_dir;  ///< GEMMSMITH_CACHE_DIR, else $XDG_CACHE_HOME/gemmsmith, else $HOME/.cache/gemmsmith; empty: none.
   std::vector<std::string> bundles;  ///< GEMMSMITH_BUNDLES: files, separated by colons.
-  std::string compiler;              ///< GEMMSMITH_COMPILER: "nvrtc" or "nvcc"; empty: the first that is there.
-  std::string nvrtc;                 ///< GEMMSMITH_NVRTC: library file, or folder that holds it.
-  std::string nvcc;                  ///< GEMMSMITH_NVCC: executable.
-  std::string cuda_home;             ///< CUDA_HOME or CUDA_PATH.
-  std::string log_level;             ///< GEMMSMITH_LOG: trace, debug, info, warn, error, off. Default warn.
-  std::string trace_file;            ///< GEMMSMITH_TRACE: where to write a trace of all stages, for trace viewers.
-  int num_threads = 0;  ///< GEMMSMITH_NUM_THREADS for the CPU device; 0: one per core this process may use.
-  std::string cpu_isa;  ///< GEMMSMITH_CPU_ISA: "portable", "avx2" or "avx512" caps what is used; empty: the best.
+  bool allow_shared_cache = false;   ///< GEMMSMITH_ALLOW_SHARED_CACHE=1: see CachePolicy::allow_shared_directory.
+  std::vector<std::string> trusted_signers;  ///< GEMMSMITH_TRUSTED_SIGNERS: separated by colons; see CachePolicy.
+  std::string compiler;                      ///< GEMMSMITH_COMPILER: "nvrtc" or "nvcc"; empty: the first that is there.
+  std::string nvrtc;                         ///< GEMMSMITH_NVRTC: library file, or folder that holds it.
+  std::string nvcc;                          ///< GEMMSMITH_NVCC: executable.
+  std::string cuda_home;                     ///< CUDA_HOME or CUDA_PATH.
+  std::string log_level;                     ///< GEMMSMITH_LOG: trace, debug, info, warn, error, off. Default warn.
+  std::string trace_file;  ///< GEMMSMITH_TRACE: where to write a trace of all stages, for trace viewers.
+  int num_threads = 0;     ///< GEMMSMITH_NUM_THREADS for the CPU device; 0: one per core this process may use.
+  std::string cpu_isa;     ///< GEMMSMITH_CPU_ISA: "portable", "avx2" or "avx512" caps what is used; empty: the best.
 
   GEMMSMITH_API static const Environment& Get();
 };

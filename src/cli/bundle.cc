@@ -12,10 +12,18 @@ void AddFile(CLI::App& app, Options& options) {
   app.add_option("FILE", options.bundle, "The bundle")->required()->type_name("");
 }
 
-void AddLevel(CLI::App& app, Options& options) {
-  app.add_option("--level", options.level, "zstd's, 1 to 19: quick to make, or small [19]")
+void AddWriting(CLI::App& app, Options& options) {
+  app.add_option("--level", options.bundle_options.level, "zstd's, 1 to 19: quick to make, or small [19]")
       ->type_name("INT")
       ->check(CLI::Range(1, kBundleLevel).description(""));
+  app.add_option("--sign", options.bundle_options.signing_key_file, "Sign each kernel with this secret key")
+      ->type_name("NAME.key");
+}
+
+void AddSigners(CLI::App& app, Options& options) {
+  app.add_option("--signer", options.signers, "Refuse what is not signed by this public key: its digits, or NAME.pub")
+      ->type_name("KEY|FILE")
+      ->allow_extra_args(false);  // Each time one: the bundle may follow.
 }
 
 Json ToJson(const BundleSummary& summary, const std::string& file) {
@@ -40,14 +48,14 @@ std::string Folder(Session& session) {
 
 void AddExportOptions(CLI::App& app, Options& options) {
   AddFile(app, options);
-  AddLevel(app, options);
+  AddWriting(app, options);
   AddCacheDir(app, options);
   AddOutput(app, options);
 }
 
 Outcome Export(Session& session) {
   const Options& options = session.options();
-  const BundleSummary summary = ExportBundle(Folder(session), options.bundle, options.level);
+  const BundleSummary summary = ExportBundle(Folder(session), options.bundle, options.bundle_options);
   if (session.text()) {
     fmt::print("wrote {}: {}\n", options.bundle, Describe(summary));
     if (summary.left_out > 0) fmt::print("left out {} that are broken or gone\n", summary.left_out);
@@ -57,13 +65,14 @@ Outcome Export(Session& session) {
 
 void AddImportOptions(CLI::App& app, Options& options) {
   AddFile(app, options);
+  AddSigners(app, options);
   AddCacheDir(app, options);
   AddOutput(app, options);
 }
 
 Outcome Import(Session& session) {
   const std::string& file = session.options().bundle;
-  const BundleSummary summary = ImportBundle(file, Folder(session));
+  const BundleSummary summary = ImportBundle(file, Folder(session), session.options().signers);
   if (session.text()) fmt::print("imported {} kernels; {} were there already\n", summary.kernels, summary.left_out);
   return {true, ToJson(summary, file)};
 }
@@ -74,7 +83,7 @@ void AddBuildOptions(CLI::App& app, Options& options) {
   AddCode(app, options);
   AddJobs(app, options);
   app.add_option("--out", options.bundle, "The bundle to write")->required()->type_name("FILE");
-  AddLevel(app, options);
+  AddWriting(app, options);
   AddCacheDir(app, options);
   AddOutput(app, options);
   RequireAhead(app, options);
@@ -83,7 +92,7 @@ void AddBuildOptions(CLI::App& app, Options& options) {
 Outcome Build(Session& session) {
   const Options& options = session.options();
   const AheadResult result = CompileAll(session.engine(), Problems(options), AheadTargets(session), Jobs(options));
-  const BundleSummary summary = session.engine().WriteBundle(options.bundle, options.level);
+  const BundleSummary summary = session.engine().WriteBundle(options.bundle, options.bundle_options);
   Outcome outcome{summary.left_out == 0, cli::ToJson(result)};
   outcome.document["bundle"] = ToJson(summary, options.bundle);
   if (session.text()) {
@@ -96,19 +105,22 @@ Outcome Build(Session& session) {
 
 void AddListOptions(CLI::App& app, Options& options) {
   AddFile(app, options);
+  AddSigners(app, options);
   AddOutput(app, options);
 }
 
-void Print(const std::vector<BundleKernel>& kernels) {
+void Print(const std::vector<BundleKernel>& kernels, const std::string& signer) {
   Table table({{"key", -32}, {"kernel", -46}, {"arch", -8}, {"stored", 10}, {"bytes", 10}});
   for (const BundleKernel& kernel : kernels)
     table.Row({kernel.key, kernel.name, kernel.target, std::to_string(kernel.stored_bytes),
                std::to_string(kernel.raw_bytes)});
+  fmt::print("\n{}\n", signer.empty() ? "not signed" : "signed by " + signer + "; all signatures are good");
 }
 
 Outcome List(Session& session) {
-  const std::vector<BundleKernel> kernels = ReadBundle(session.options().bundle);
-  if (session.text()) Print(kernels);
+  const std::vector<BundleKernel> kernels = ReadBundle(session.options().bundle, session.options().signers);
+  const std::string signer = kernels.empty() ? "" : kernels.front().signer;
+  if (session.text()) Print(kernels, signer);
   Json list = Json::array();
   for (const BundleKernel& kernel : kernels)
     list.push_back({{"key", kernel.key},
@@ -118,7 +130,19 @@ Outcome List(Session& session) {
                     {"compiler", kernel.compiler},
                     {"stored_bytes", kernel.stored_bytes},
                     {"raw_bytes", kernel.raw_bytes}});
-  return {true, {{"file", session.options().bundle}, {"kernels", list}}};
+  return {true, {{"file", session.options().bundle}, {"signer", signer}, {"kernels", list}}};
+}
+
+void AddKeygenOptions(CLI::App& app, Options& options) {
+  app.add_option("NAME", options.name, "Of the files NAME.key, the secret, and NAME.pub")->required()->type_name("");
+  AddOutput(app, options);
+}
+
+Outcome Keygen(Session& session) {
+  const std::string& name = session.options().name;
+  const std::string key = MakeSigningKey(name);
+  if (session.text()) fmt::print("wrote {0}.key, which stays secret, and {0}.pub: {1}\n", name, key);
+  return {true, {{"secret_file", name + ".key"}, {"public_file", name + ".pub"}, {"public_key", key}}};
 }
 
 }  // namespace
@@ -132,6 +156,11 @@ const Command kBundleBuild = {
     "gemmsmith bundle build --shapes llama-3-8b --dtype bf16 --arch sm_80,sm_90a --out kernels.gsb\n"
     "  GEMMSMITH_BUNDLES=kernels.gsb gemmsmith run --shapes llama-3-8b --dtype bf16",
     AddBuildOptions, Build};
+const Command kBundleKeygen = {"keygen", "Make a key for signing bundles",
+                               "gemmsmith bundle keygen release\n"
+                               "  gemmsmith cache export kernels.gsb --sign release.key\n"
+                               "  gemmsmith cache import kernels.gsb --signer release.pub",
+                               AddKeygenOptions, Keygen};
 const Command kBundleList = {"list", "Verify a bundle and list its kernels", "gemmsmith bundle list kernels.gsb",
                              AddListOptions, List};
 

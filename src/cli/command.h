@@ -50,6 +50,6 @@ struct Command {
 extern const Command kRun, kCompile, kExplain, kDemo, kDevices, kDoctor;
 extern const Command kCacheStats, kCacheList, kCacheSearch, kCacheShow, kCacheVerify, kCachePrune, kCacheClear;
 extern const Command kCacheReport;
-extern const Command kCacheExport, kCacheImport, kBundleBuild, kBundleList, kWarm;
+extern const Command kCacheExport, kCacheImport, kBundleBuild, kBundleList, kBundleKeygen, kWarm;
 
 }  // namespace gemmsmith::cli

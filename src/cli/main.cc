@@ -84,7 +84,7 @@ int Main(int argc, char** argv) {
   CLI::App* bundle = app.add_subcommand("bundle", "Make and look into files of precompiled kernels");
   bundle->require_subcommand(1);
   bundle->footer(fmt::format("Example:\n  {}", kBundleBuild.example));
-  for (const Command* command : {&kBundleBuild, &kBundleList}) add(*bundle, *command);
+  for (const Command* command : {&kBundleBuild, &kBundleList, &kBundleKeygen}) add(*bundle, *command);
 
   try {
     CheckCommandName(app, argc, argv);

@@ -32,7 +32,8 @@ struct Options {
   std::string out = ".";
   int jobs = 0;  ///< 0: one per core.
   std::string bundle;
-  int level = kBundleLevel;
+  BundleOptions bundle_options;
+  std::vector<std::string> signers;
 
   std::string key, text, name, sort = "name", report;
   std::optional<std::uint64_t> older_than, newer_than;     ///< Seconds since last use.

@@ -5,14 +5,13 @@
 
 #include "gemmsmith/options.h"
 #include "util/log.h"
+#include "util/trust.h"
 
 namespace gemmsmith {
 namespace {
 
-std::string Read(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
+/// Nothing in a setuid process: what it loads and runs is not for its caller to say.
+std::string Read(const char* name) { return TrustedVariable(name); }
 
 /// Empty where there is neither a setting nor a home: the disk tier is then off.
 std::string DefaultCacheDir() {
@@ -31,6 +30,12 @@ std::vector<std::string> ReadList(const char* name) {
   return parts;
 }
 
+bool ReadSwitch(const char* name) {
+  const std::string text = Read(name);
+  if (!text.empty() && text != "0" && text != "1") Warn("{}=\"{}\" is neither 0 nor 1; ignored", name, text);
+  return text == "1";
+}
+
 int ReadCount(const char* name) {
   const std::string text = Read(name);
   if (text.empty()) return 0;
@@ -47,6 +52,8 @@ Environment ReadAll() {
   Environment e;
   e.cache_dir = DefaultCacheDir();
   e.bundles = ReadList("GEMMSMITH_BUNDLES");
+  e.allow_shared_cache = ReadSwitch("GEMMSMITH_ALLOW_SHARED_CACHE");
+  e.trusted_signers = ReadList("GEMMSMITH_TRUSTED_SIGNERS");
   e.compiler = Read("GEMMSMITH_COMPILER");
   e.nvrtc = Read("GEMMSMITH_NVRTC");
   e.nvcc = Read("GEMMSMITH_NVCC");

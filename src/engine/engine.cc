@@ -136,8 +136,8 @@ std::string Engine::Emit(const KernelSource& source, std::string_view part, cons
   throw Fail(Code::kNotFound, "", "emit: kernel {} has no \"{}\"; it has {}", source.name, part, kinds);
 }
 
-BundleSummary Engine::WriteBundle(const std::string& path, int level) const {
-  return state_->maker.WriteBundle(path, level);
+BundleSummary Engine::WriteBundle(const std::string& path, const BundleOptions& options) const {
+  return state_->maker.WriteBundle(path, options);
 }
 
 std::shared_ptr<const Kernel> Engine::Compile(const KernelSource& source, DeviceId id,

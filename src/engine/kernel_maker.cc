@@ -4,6 +4,7 @@
 
 #include "core/installed.h"
 #include "jit/cache/bundle.h"
+#include "jit/cache/policy.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -15,7 +16,7 @@ ArtifactStore::Options StoreOptions(const EngineOptions& options) {
   store.enable_memory = options.enable_caching;
   if (!options.enable_caching) return store;
   if (options.enable_disk) store.directory = directory;
-  store.policy = options.cache_policy;
+  store.policy = WithEnvironment(options.cache_policy);
   store.bundles = options.bundles;
   const std::vector<std::string>& more = Environment::Get().bundles;
   store.bundles.insert(store.bundles.end(), more.begin(), more.end());
@@ -188,7 +189,7 @@ std::vector<KernelReport> KernelMaker::Reports() const {
   return reports_;
 }
 
-BundleSummary KernelMaker::WriteBundle(const std::string& path, int level) {
+BundleSummary KernelMaker::WriteBundle(const std::string& path, const BundleOptions& options) {
   std::map<std::string, CacheKey> keys;
   for (const KernelReport& report : Reports())
     if (const auto key = ParseKey(report.key_text)) keys.emplace(report.key, *key);
@@ -196,7 +197,7 @@ BundleSummary KernelMaker::WriteBundle(const std::string& path, int level) {
   // Of a processor's own code nothing is kept: making it costs less than reading it.
   for (const KernelReport& report : Reports())
     if (ParseTarget(report.target).isa == Isa::kCuda) digests.push_back(report.key);
-  return gemmsmith::WriteBundle(path, level, std::move(digests),
+  return gemmsmith::WriteBundle(path, options, std::move(digests),
                                 [&](const std::string& digest) -> std::optional<Keyed> {
                                   const CacheKey& key = keys.at(digest);
                                   const auto hit = store_->Get(key);

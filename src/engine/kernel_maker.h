@@ -38,7 +38,7 @@ class KernelMaker {
   void Fallback(std::string_view what, std::string_view reason);
   std::vector<KernelReport> Reports() const;
   /// Of the CUDA kernels of Reports().
-  BundleSummary WriteBundle(const std::string& path, int level);
+  BundleSummary WriteBundle(const std::string& path, const BundleOptions& options);
   CacheStats Stats() const;
 
  private:

@@ -3,9 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <string_view>
+
+#include "util/trust.h"
 
 namespace gemmsmith {
 namespace {
@@ -13,11 +14,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kNvrtcNames[] = {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"};
-
-std::string Variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
 
 /// The entries of `folder` whose names start with `prefix`, newest version last in the alphabet first.
 std::vector<fs::path> Entries(const fs::path& folder, std::string_view prefix) {
@@ -39,10 +35,11 @@ std::vector<fs::path> ToolkitRoots(const Environment& environment) {
 /// Folders into which pip installs.
 std::vector<fs::path> SitePackages() {
   std::vector<fs::path> sites;
-  for (const auto& [root, name] : {std::pair<std::string, const char*>{Variable("VIRTUAL_ENV"), "site-packages"},
-                                   {Variable("HOME").empty() ? "" : Variable("HOME") + "/.local", "site-packages"},
-                                   {"/usr/local", "dist-packages"},
-                                   {"/usr", "dist-packages"}})
+  for (const auto& [root, name] :
+       {std::pair<std::string, const char*>{TrustedVariable("VIRTUAL_ENV"), "site-packages"},
+        {TrustedVariable("HOME").empty() ? "" : TrustedVariable("HOME") + "/.local", "site-packages"},
+        {"/usr/local", "dist-packages"},
+        {"/usr", "dist-packages"}})
     if (!root.empty())
       for (const fs::path& python : Entries(fs::path(root) / "lib", "python3")) sites.push_back(python / name);
   return sites;
@@ -62,7 +59,7 @@ class Searcher {
   template <class Names>
   void Program(const Environment& environment, const Names& names) {
     for (const fs::path& root : ToolkitRoots(environment)) Folder(root / "bin", names);
-    const std::string path = Variable("PATH");
+    const std::string path = TrustedVariable("PATH");
     for (std::size_t begin = 0; begin < path.size();) {
       const std::size_t end = std::min(path.find(':', begin), path.size());
       if (end > begin) Folder(path.substr(begin, end - begin), names);

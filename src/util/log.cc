@@ -3,8 +3,9 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
-#include <cstdlib>
 #include <memory>
+
+#include "util/trust.h"
 
 namespace gemmsmith {
 namespace {
@@ -15,8 +16,8 @@ spdlog::logger& Logger() {
   static spdlog::logger* const logger = [] {
     auto* made = new spdlog::logger("gemmsmith", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_pattern("gemmsmith: %l: %v");
-    const char* level = std::getenv("GEMMSMITH_LOG");
-    made->set_level(level != nullptr && *level != 0 ? spdlog::level::from_str(level) : spdlog::level::warn);
+    const std::string level = TrustedVariable("GEMMSMITH_LOG");
+    made->set_level(level.empty() ? spdlog::level::warn : spdlog::level::from_str(level));
     return made;
   }();
   return *logger;

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "util/log.h"
+#include "util/trust.h"
 
 extern char** environ;
 
@@ -90,11 +91,14 @@ class SpawnSettings {
   posix_spawnattr_t attributes;
 };
 
-/// This process's environment with `variables` ("NAME=value") in place of those of the same names.
+/// This process's environment with `variables` ("NAME=value") in place of those of the same names. Of a setuid process
+/// the child inherits nothing: its caller must not choose, through PATH, what runs next.
 std::vector<char*> Environ(const std::vector<std::string>& variables) {
   std::vector<char*> envp;
   for (const std::string& variable : variables) envp.push_back(const_cast<char*>(variable.c_str()));
-  for (char** inherited = environ; *inherited != nullptr; ++inherited) {
+  static char path[] = "PATH=/usr/local/bin:/usr/bin:/bin";
+  static char* plain[] = {path, nullptr};
+  for (char** inherited = HasForeignEnvironment() ? plain : environ; *inherited != nullptr; ++inherited) {
     const std::string_view entry(*inherited), name = entry.substr(0, entry.find('=') + 1);
     if (std::none_of(variables.begin(), variables.end(), [&](const std::string& v) { return v.starts_with(name); }))
       envp.push_back(*inherited);

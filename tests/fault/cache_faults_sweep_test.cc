@@ -142,7 +142,7 @@ Check CountStats(const World& world) {
 }
 
 Check ExportAll(const World& world) {
-  EXPECT_EQ(ExportBundle(world.cache(), world.bundle(), 1).kernels, kKernels);
+  EXPECT_EQ(ExportBundle(world.cache(), world.bundle(), {.level = 1}).kernels, kKernels);
   return [=] { EXPECT_EQ(ReadBundle(world.bundle()).size(), kKernels); };
 }
 

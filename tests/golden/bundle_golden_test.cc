@@ -8,6 +8,8 @@
 namespace gemmsmith {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr const char* kAdvice =
     "The format has drifted: bump kBundleFormatVersion in src/jit/cache/bundle_format.h, or old bundles would be "
     "misread. Then write the new golden file: GEMMSMITH_UPDATE_GOLDEN=1 bundle_golden_test";
@@ -26,18 +28,33 @@ std::vector<testing::BundleEntry> GoldenEntries() {
   return {{testing::KeyOf("f"), artifact}, {testing::KeyOf("g"), other}};
 }
 
-const std::string kGolden = std::string(GEMMSMITH_SOURCE_DIR) + "/tests/golden/bundle.gsb";
+const std::string kFolder = std::string(GEMMSMITH_SOURCE_DIR) + "/tests/golden/";
 
-TEST(BundleGolden, ABundleIsWrittenAsItWas) {
-  const testing::TempDir dir;
-  testing::MakeBundle(dir / "now.gsb", GoldenEntries());
-  const std::string now = testing::ReadFile(dir / "now.gsb");
-  if (std::getenv("GEMMSMITH_UPDATE_GOLDEN") != nullptr) testing::WriteFile(kGolden, now);
-  EXPECT_TRUE(now == testing::ReadFile(kGolden)) << kAdvice;
+class BundleGolden : public ::testing::TestWithParam<const char*> {
+ protected:
+  /// Signed by a key that everybody knows, or by nobody.
+  void Make(const fs::path& path) const {
+    const bool is_signed = std::string_view(GetParam()) == "bundle_signed.gsb";
+    const fs::path key = dir_ / "golden.key";
+    testing::WriteFile(key, "gemmsmith-secret-key:" + std::string(64, '7') + "\n");
+    fs::permissions(key, fs::perms::owner_read);
+    testing::MakeBundle(path, GoldenEntries(), {1, is_signed ? key : ""});
+  }
+
+  const testing::TempDir dir_;
+  const std::string golden_ = kFolder + GetParam();
+};
+
+TEST_P(BundleGolden, ABundleIsWrittenAsItWas) {
+  Make(dir_ / "now.gsb");
+  const std::string now = testing::ReadFile(dir_ / "now.gsb");
+  if (std::getenv("GEMMSMITH_UPDATE_GOLDEN") != nullptr) testing::WriteFile(golden_, now);
+  EXPECT_TRUE(now == testing::ReadFile(golden_)) << kAdvice;
 }
 
-TEST(BundleGolden, ABundleIsReadAsItWas) {
-  const BundleReader reader(kGolden);
+TEST_P(BundleGolden, ABundleIsReadAsItWas) {
+  BundleReader reader(golden_);
+  if (reader.signer()) reader.RequireSigner({*reader.signer()});
   reader.Verify();
   for (const testing::BundleEntry& wanted : GoldenEntries()) {
     const BundleRow* const row = reader.Find(wanted.key.digest);
@@ -47,6 +64,9 @@ TEST(BundleGolden, ABundleIsReadAsItWas) {
     EXPECT_TRUE(entry.artifact == wanted.artifact) << kAdvice;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Files, BundleGolden, ::testing::Values("bundle.gsb", "bundle_signed.gsb"),
+                         [](const auto& file) { return std::string(file.index == 0 ? "Unsigned" : "Signed"); });
 
 }  // namespace
 }  // namespace gemmsmith

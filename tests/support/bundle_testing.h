@@ -21,9 +21,9 @@ struct BundleEntry {
   CacheKey key;
   Artifact artifact;
 };
-inline void MakeBundle(const fs::path& path, std::vector<BundleEntry> entries, int level = 1) {
+inline void MakeBundle(const fs::path& path, std::vector<BundleEntry> entries, const BundleOptions& options = {1, ""}) {
   std::ranges::sort(entries, {}, [](const BundleEntry& entry) { return entry.key.digest; });
-  BundleWriter writer(path.string(), level);
+  BundleWriter writer(path.string(), options);
   for (const BundleEntry& entry : entries) ASSERT_TRUE(writer.Add(entry.key, entry.artifact));
   const std::uint64_t size = writer.Finish();
   EXPECT_EQ(size, fs::file_size(path));

@@ -114,7 +114,7 @@ TEST_F(Bundle, AFileOrFolderThatCannotBeUsedIsAnError) {
   EXPECT_EQ(CodeOf([&] { ExportBundle(dir_ / "one", dir_ / "none/file"); }), Code::kIo);
   EXPECT_EQ(CodeOf([&] { ImportBundle(dir_ / "none", dir_ / "two"); }), Code::kIo);
   for (const int level : {-1, 0, 20})
-    EXPECT_EQ(CodeOf([&] { ExportBundle(dir_ / "one", path_, level); }), Code::kInvalidArgument) << level;
+    EXPECT_EQ(CodeOf([&] { ExportBundle(dir_ / "one", path_, {.level = level}); }), Code::kInvalidArgument) << level;
   EXPECT_FALSE(fs::exists(path_));
   ExportBundle(dir_ / "one", path_);
   testing::WriteFile(dir_ / "file", "");

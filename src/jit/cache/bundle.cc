@@ -9,11 +9,21 @@
 #include "jit/cache/bundle_format.h"
 #include "jit/cache/disk_tier.h"
 #include "jit/cache/entry_files.h"
+#include "jit/cache/policy.h"
 #include "util/log.h"
-#include "util/paths.h"
 
 namespace gemmsmith {
 namespace {
+
+/// All of it is as it was written, and by one of those whom the policy trusts.
+BundleReader OpenVerified(const std::string& path, const CachePolicy& policy) {
+  std::vector<PublicKey> signers;
+  for (const std::string& signer : policy.trusted_signers) signers.push_back(ReadSigner(signer));
+  BundleReader bundle(path);
+  if (!signers.empty()) bundle.RequireSigner(signers);
+  bundle.Verify();
+  return bundle;
+}
 
 /// A bundle that is exported or imported is whole, or nothing is done with it.
 Entry ReadVerified(const BundleReader& bundle, const BundleRow& row) {
@@ -26,14 +36,14 @@ Entry ReadVerified(const BundleReader& bundle, const BundleRow& row) {
 
 }  // namespace
 
-BundleSummary WriteBundle(const std::string& path, int level, std::vector<std::string> digests,
+BundleSummary WriteBundle(const std::string& path, const BundleOptions& options, std::vector<std::string> digests,
                           const std::function<std::optional<Keyed>(const std::string& digest)>& read) {
-  if (level < 1 || level > kBundleLevel)
-    throw Fail(Code::kInvalidArgument, "", "bundle: level {} must be from 1 to {}", level, kBundleLevel);
+  if (options.level < 1 || options.level > kBundleLevel)
+    throw Fail(Code::kInvalidArgument, "", "bundle: level {} must be from 1 to {}", options.level, kBundleLevel);
   std::ranges::sort(digests);
   digests.erase(std::unique(digests.begin(), digests.end()), digests.end());
   BundleSummary summary;
-  BundleWriter writer(path, level);
+  BundleWriter writer(path, options);
   for (const std::string& digest : digests) {
     const std::optional<Keyed> kernel = read(digest);
     if (kernel && writer.Add(kernel->key, *kernel->artifact)) {
@@ -47,12 +57,14 @@ BundleSummary WriteBundle(const std::string& path, int level, std::vector<std::s
   return summary;
 }
 
-BundleSummary ExportBundle(const std::string& cache_dir, const std::string& path, int level) {
-  const std::string directory = CanonicalPath(cache_dir);
-  const DiskTier disk(directory, {});
+BundleSummary ExportBundle(const std::string& cache_dir, const std::string& path, const BundleOptions& options) {
+  // Not of a folder that others can write to: what they put there would go on in this user's name, even signed.
+  const CachePolicy policy = WithEnvironment({});
+  const std::string directory = RequireTrusted(cache_dir, policy).path;
+  DiskTier disk(directory, {}, policy);
   std::vector<std::string> digests;
   VisitEntries(directory, [&](const EntryFile& entry) { return digests.push_back(entry.digest), true; });
-  return WriteBundle(path, level, std::move(digests), [&](const std::string& digest) -> std::optional<Keyed> {
+  return WriteBundle(path, options, std::move(digests), [&](const std::string& digest) -> std::optional<Keyed> {
     Entry entry = disk.Read(digest);
     const std::optional<CacheKey> key = ParseKey(entry.key_text);
     if (entry.state != EntryState::kGood || !key || key->digest.Hex() != digest) return std::nullopt;
@@ -60,10 +72,12 @@ BundleSummary ExportBundle(const std::string& cache_dir, const std::string& path
   });
 }
 
-BundleSummary ImportBundle(const std::string& path, const std::string& cache_dir) {
-  const BundleReader bundle(path);
-  bundle.Verify();
-  DiskTier disk(CanonicalPath(cache_dir), {});
+BundleSummary ImportBundle(const std::string& path, const std::string& cache_dir,
+                           const std::vector<std::string>& signers) {
+  CachePolicy policy = WithEnvironment({});
+  policy.trusted_signers.insert(policy.trusted_signers.end(), signers.begin(), signers.end());
+  const BundleReader bundle = OpenVerified(path, policy);
+  DiskTier disk(RequireTrusted(cache_dir, policy).path, {}, policy);
   BundleSummary summary;
   for (const BundleRow& row : bundle.rows()) {
     Entry entry = ReadVerified(bundle, row);
@@ -84,17 +98,19 @@ BundleSummary ImportBundle(const std::string& path, const std::string& cache_dir
   return summary;
 }
 
-std::vector<BundleKernel> ReadBundle(const std::string& path) {
-  const BundleReader bundle(path);
-  bundle.Verify();
+std::vector<BundleKernel> ReadBundle(const std::string& path, const std::vector<std::string>& signers) {
+  const BundleReader bundle = OpenVerified(path, {.trusted_signers = signers});
+  const std::string signer = bundle.signer() ? bundle.signer()->Hex() : "";
   std::vector<BundleKernel> kernels;
   for (const BundleRow& row : bundle.rows()) {
     const Entry entry = ReadVerified(bundle, row);
     const Artifact& artifact = entry.artifact;
     kernels.push_back({row.key.Hex(), entry.key_text, artifact.kernel_name, ToString(artifact.target), artifact.problem,
-                       artifact.config, artifact.compiler, artifact.size(), row.size});
+                       artifact.config, artifact.compiler, artifact.size(), row.size, signer});
   }
   return kernels;
 }
+
+std::string MakeSigningKey(const std::string& name) { return MakeSigningKeyFiles(name).Hex(); }
 
 }  // namespace gemmsmith

@@ -16,8 +16,8 @@ struct Keyed {
   ArtifactPtr artifact;
 };
 /// Writes the kernels of these digests, as `read` gives them, into a bundle. What `read` has not is left out. Throws
-/// kIo.
-BundleSummary WriteBundle(const std::string& path, int level, std::vector<std::string> digests,
+/// kIo, kInvalidArgument for options that there are not.
+BundleSummary WriteBundle(const std::string& path, const BundleOptions& options, std::vector<std::string> digests,
                           const std::function<std::optional<Keyed>(const std::string& digest)>& read);
 
 }  // namespace gemmsmith

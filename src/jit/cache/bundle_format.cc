@@ -32,13 +32,21 @@ struct StoredRow {
   StoredDigest key, recipe;
   std::uint64_t size;
 };
-/// All but the checksum of the whole.
 struct Tail {
+  PublicKey signer;  // Zeros, which are no key: nobody.
   std::uint64_t count;
-  StoredDigest index;
+
+  bool is_signed() const { return signer != PublicKey(); }
+  std::size_t RowBytes() const { return sizeof(StoredRow) + (is_signed() ? sizeof(Signature) : 0); }
 };
-static_assert(sizeof(StoredRow) == 40 && sizeof(Tail) == 24, "the format has no padding");
-constexpr std::size_t kTrailerBytes = sizeof(Tail) + sizeof(StoredDigest);
+struct Checksums {
+  StoredDigest index, whole;
+};
+static_assert(sizeof(StoredRow) == 40 && sizeof(Tail) == 40 && sizeof(Checksums) == 32, "the format has no padding");
+constexpr std::size_t kTrailerBytes = sizeof(Tail) + sizeof(Checksums);
+
+/// A key may sign other things, too: a signature of those is none of an entry.
+std::string SignedMessage(std::string_view entry) { return std::string("gemmsmith bundle entry\n").append(entry); }
 
 template <class T>
 std::string_view BytesOf(const T& value) {
@@ -53,11 +61,11 @@ T Load(std::string_view bytes) {
 
 std::string Header() { return std::string(kMagic).append(BytesOf(kBundleFormatVersion)); }
 
-Digest IndexDigest(std::string_view header, std::string_view index, std::uint64_t count) {
+Digest IndexDigest(std::string_view header, std::string_view index, const Tail& tail) {
   DigestStream digest;
   digest.Update(header);
   digest.Update(index);
-  digest.Update(BytesOf(count));
+  digest.Update(BytesOf(tail));
   return digest.Finish();
 }
 
@@ -75,8 +83,9 @@ UniqueFd OpenBundle(const std::string& path) {
 
 }  // namespace
 
-BundleWriter::BundleWriter(std::string path, int level)
-    : path_(std::move(path)), level_(level), file_(FolderOf(path_)) {
+BundleWriter::BundleWriter(std::string path, const BundleOptions& options)
+    : path_(std::move(path)), level_(options.level), file_(FolderOf(path_)) {
+  if (!options.signing_key_file.empty()) key_.emplace(options.signing_key_file);
   Write(Header());
 }
 
@@ -95,18 +104,22 @@ bool BundleWriter::Add(const CacheKey& key, Artifact artifact) {
   artifact.log.clear();
   const std::optional<std::string> entry = EncodeEntry(key, artifact, Codec::kZstd, level_);
   if (!entry || rows_.size() == kMaxBundleEntries) return false;
-  rows_.push_back({key.digest, RecipeDigest(key), size_, entry->size()});
+  rows_.push_back(
+      {key.digest, RecipeDigest(key), size_, entry->size(), key_ ? key_->Sign(SignedMessage(*entry)) : Signature()});
   Write(*entry);
   return true;
 }
 
 std::uint64_t BundleWriter::Finish() {
+  const Tail tail{key_ ? key_->public_key() : PublicKey(), rows_.size()};
   std::string index;
-  for (const BundleRow& row : rows_)
+  for (const BundleRow& row : rows_) {
     index += BytesOf(StoredRow{StoredDigest::From(row.key), StoredDigest::From(row.recipe), row.size});
-  const std::uint64_t count = rows_.size();
+    if (tail.is_signed()) index += BytesOf(row.signature);
+  }
   Write(index);
-  Write(BytesOf(Tail{count, StoredDigest::From(IndexDigest(Header(), index, count))}));
+  Write(BytesOf(tail));
+  Write(BytesOf(StoredDigest::From(IndexDigest(Header(), index, tail))));
   Write(BytesOf(StoredDigest::From(digest_.Finish())));
   // It is made to be shared, unlike the entries of a cache.
   if (chmod(file_.temp_path().c_str(), 0644) != 0) throw IoError("chmod", file_.temp_path(), errno);
@@ -147,24 +160,43 @@ void BundleReader::ReadIndex() {
   if (header != Header()) Refuse("it has another format version");
 
   const Tail tail = Load<Tail>(trailer);
-  checksum_ = Load<StoredDigest>(std::string_view(trailer).substr(sizeof tail)).digest();
+  const Checksums checksums = Load<Checksums>(std::string_view(trailer).substr(sizeof tail));
+  checksum_ = checksums.whole.digest();
   const std::uint64_t room = size_ - kHeaderBytes - kTrailerBytes;
-  if (tail.count > kMaxBundleEntries || tail.count * sizeof(StoredRow) > room) Refuse("its lengths are impossible");
-  const std::uint64_t entries_end = size_ - kTrailerBytes - tail.count * sizeof(StoredRow);
-  const std::string index = ReadAt(entries_end, tail.count * sizeof(StoredRow));
-  if (index.size() != tail.count * sizeof(StoredRow) || IndexDigest(header, index, tail.count) != tail.index.digest())
+  if (tail.count > kMaxBundleEntries || tail.count * tail.RowBytes() > room) Refuse("its lengths are impossible");
+  const std::uint64_t entries_end = size_ - kTrailerBytes - tail.count * tail.RowBytes();
+  const std::string index = ReadAt(entries_end, tail.count * tail.RowBytes());
+  if (index.size() != tail.count * tail.RowBytes() || IndexDigest(header, index, tail) != checksums.index.digest())
     Refuse("the checksum of its index is wrong");
+  if (tail.is_signed()) signer_ = tail.signer;
+  ReadRows(index, tail.RowBytes(), entries_end);
+}
 
-  rows_.reserve(tail.count);
+void BundleReader::ReadRows(std::string_view index, std::size_t row_bytes, std::uint64_t entries_end) {
+  rows_.reserve(index.size() / row_bytes);
   std::uint64_t offset = kHeaderBytes;
-  for (std::uint64_t i = 0; i < tail.count; ++i) {
-    const auto row = Load<StoredRow>(std::string_view(index).substr(i * sizeof(StoredRow)));
+  for (; !index.empty(); index.remove_prefix(row_bytes)) {
+    const auto row = Load<StoredRow>(index);
     if (row.size > kMaxEntryBytes || row.size > entries_end - offset) Refuse("its lengths are impossible");
-    if (i > 0 && row.key.digest() <= rows_.back().key) Refuse("its index is not sorted");
+    if (!rows_.empty() && row.key.digest() <= rows_.back().key) Refuse("its index is not sorted");
     rows_.push_back({row.key.digest(), row.recipe.digest(), offset, row.size});
+    if (signer_) rows_.back().signature = Load<Signature>(index.substr(sizeof row));
     offset += row.size;
   }
   if (offset != entries_end) Refuse("its lengths do not add up");
+}
+
+void BundleReader::RequireSigner(const std::vector<PublicKey>& trusted) {
+  constexpr const char* kRemedy = "sign it with a key that is trusted, or trust this one: see docs/security.md";
+  if (!signer_) throw Fail(Code::kInvalidArgument, kRemedy, "bundle {}: it is not signed", path_);
+  if (std::ranges::find(trusted, *signer_) == trusted.end())
+    throw Fail(Code::kInvalidArgument, kRemedy, "bundle {}: it is signed by {}, whom nobody here trusts", path_,
+               signer_->Hex());
+  require_signatures_ = true;
+}
+
+bool BundleReader::IsSigned(const BundleRow& row, std::string_view entry) const {
+  return signer_ && IsSignedBy(*signer_, SignedMessage(entry), row.signature);
 }
 
 const BundleRow* BundleReader::Find(const Digest& key) const {
@@ -173,7 +205,9 @@ const BundleRow* BundleReader::Find(const Digest& key) const {
 }
 
 Entry BundleReader::Read(const BundleRow& row) const {
-  Entry entry = DecodeEntry(ReadAt(row.offset, row.size));
+  const std::string bytes = ReadAt(row.offset, row.size);
+  if (require_signatures_ && !IsSigned(row, bytes)) return {EntryState::kBroken, "its signature is wrong", {}, {}};
+  Entry entry = DecodeEntry(bytes);
   if (entry.state == EntryState::kGood && DigestOf(entry.key_text) != row.key)
     return {EntryState::kBroken, "it belongs to another key", {}, {}};
   return entry;
@@ -184,6 +218,9 @@ void BundleReader::Verify() const {
   for (std::uint64_t offset = 0, end = size_ - sizeof(StoredDigest); offset < end; offset += kBlock)
     digest.Update(ReadAt(offset, std::min(kBlock, end - offset)));
   if (digest.Finish() != checksum_) Refuse("its checksum is wrong");
+  if (!signer_) return;
+  for (const BundleRow& row : rows_)
+    if (!IsSigned(row, ReadAt(row.offset, row.size))) Refuse("the signature of " + row.key.Hex() + " is wrong");
 }
 
 }  // namespace gemmsmith

@@ -1,35 +1,40 @@
 #include "jit/cache/bundle_tier.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <utility>
 
+#include "core/installed.h"
 #include "gemmsmith/error.h"
+#include "jit/cache/policy.h"
 #include "util/log.h"
 
 namespace gemmsmith {
 namespace {
 
-/// A bundle holds code that will run: nobody but its user and root may be able to change it. Throws kInvalidArgument.
-void RequireTrusted(const BundleReader& bundle) {
-  struct stat info {};
-  if (fstat(bundle.fd().get(), &info) != 0) throw IoError("stat", bundle.path(), errno);
-  if (info.st_uid != geteuid() && info.st_uid != 0)
-    throw Fail(Code::kInvalidArgument, "make a copy of your own", "bundle {}: it belongs to user {}", bundle.path(),
-               info.st_uid);
-  if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-    throw Fail(Code::kInvalidArgument, "chmod go-w", "bundle {}: other users may write to it", bundle.path());
+/// Those that can be read. A demand stays one, even if nobody can meet it.
+std::vector<PublicKey> TrustedSigners(const CachePolicy& policy) {
+  std::vector<PublicKey> keys;
+  for (const std::string& signer : policy.trusted_signers) {
+    try {
+      keys.push_back(ReadSigner(signer));
+    } catch (const Error& error) {
+      Warn("cache: a trusted signer of bundles is left out: {}", error.what());
+    }
+  }
+  return keys;
 }
 
 }  // namespace
 
-BundleTier::BundleTier(const std::vector<std::string>& paths) {
+BundleTier::BundleTier(const std::vector<std::string>& paths, const CachePolicy& policy) {
+  const std::vector<PublicKey> signers = TrustedSigners(policy);
+  // Who could change that one could change the library itself.
+  const std::string installed = InstalledBundle();
   for (const std::string& path : paths) {
     try {
+      // Before it is opened: from then on nobody can put another file in its place.
+      if (path != installed) RequireTrusted(path, policy);
       BundleReader bundle(path);
-      RequireTrusted(bundle);
+      if (path != installed && !policy.trusted_signers.empty()) bundle.RequireSigner(signers);
       bundles_.push_back(std::move(bundle));
     } catch (const Error& error) {
       Warn("cache: {}; going on without it", error.what());
@@ -38,7 +43,7 @@ BundleTier::BundleTier(const std::vector<std::string>& paths) {
 }
 
 std::unique_ptr<Tier> BundleTier::Open(const ArtifactStore::Options& options) {
-  return options.bundles.empty() ? nullptr : std::make_unique<BundleTier>(options.bundles);
+  return options.bundles.empty() ? nullptr : std::make_unique<BundleTier>(options.bundles, options.policy);
 }
 
 /// Broken where it cannot be read, too.

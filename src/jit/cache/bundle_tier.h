@@ -13,12 +13,12 @@
 
 namespace gemmsmith {
 
-/// Precompiled kernels, read where they lie. A bundle that is broken, or that somebody else could have written, is
-/// warned of once and left out.
+/// Precompiled kernels, read where they lie. A bundle that is broken, that somebody else could have written, or that is
+/// not signed as the policy demands, is warned of once and left out.
 class BundleTier : public Tier {
  public:
   /// The first bundle that has a kernel serves it.
-  explicit BundleTier(const std::vector<std::string>& paths);
+  explicit BundleTier(const std::vector<std::string>& paths, const CachePolicy& policy = {});
   static std::unique_ptr<Tier> Open(const ArtifactStore::Options& options);
 
   Origin origin() const override { return Origin::kBundle; }

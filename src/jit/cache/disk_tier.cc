@@ -8,6 +8,7 @@
 #include "jit/cache/entry_files.h"
 #include "jit/cache/entry_format.h"
 #include "jit/cache/eviction.h"
+#include "jit/cache/policy.h"
 #include "util/atomic_file.h"
 #include "util/log.h"
 #include "util/paths.h"
@@ -46,9 +47,55 @@ std::unique_ptr<Tier> DiskTier::Open(const ArtifactStore::Options& options) {
   return std::make_unique<DiskTier>(options.directory, options.retry_after, options.policy);
 }
 
+/// Looks at the folder until it is known to be trusted: warns at the start of a refusal, and looks again after
+/// `retry_after`. What cannot be looked at is refused, too.
+DiskTier::Standing DiskTier::Examine() const {
+  if (trusted_.load(std::memory_order_acquire)) return Standing::kTrusted;
+  std::string news;
+  {
+    std::scoped_lock lock(mutex_);
+    if (!distrust_.empty() && Clock::now() < examine_again_) return Standing::kRefused;
+    try {
+      trusted_ = RequireTrusted(directory_, policy_).exists;
+      distrust_.clear();
+      return trusted_ ? Standing::kTrusted : Standing::kMissing;
+    } catch (const Error& error) {
+      examine_again_ = Clock::now() + retry_after_;
+      if (distrust_.empty()) news = error.what();
+      distrust_ = error.what();
+    }
+  }
+  // Outside the lock: the handler is the user's, and may ask for the state.
+  if (!news.empty()) Warn("cache: {}; going on without it", news);
+  return Standing::kRefused;
+}
+
+/// Before anything is written. False where the folder is refused. Throws kIo.
+bool DiskTier::MakeFolder() {
+  trusted_ = false;  // It may have been removed, and made again by somebody else.
+  if (Examine() == Standing::kMissing) MakePrivateDirectories(directory_);
+  return Examine() == Standing::kTrusted;
+}
+
+bool DiskTier::Ready() try { return MakeFolder(); } catch (const Error& error) {
+  LogDebug("cache: {}", error.what());  // A put will tell.
+  return false;
+}
+
+/// Empty for what is not there, or is not to be trusted.
+std::optional<FileBytes> DiskTier::ReadTrusted(const std::string& digest, bool touch) {
+  if (Examine() != Standing::kTrusted) return std::nullopt;
+  std::optional<FileBytes> file = ReadEntryFile(EntryPath(directory_, digest), touch);
+  if (!file) return file;
+  const std::string reason = WhyUntrusted(file->info, policy_);
+  if (reason.empty()) return file;
+  WarnOnce(digest, reason);
+  return std::nullopt;
+}
+
 ArtifactPtr DiskTier::Get(const CacheKey& key) try {
   const std::string digest = key.digest.Hex();
-  const std::optional<FileBytes> file = ReadEntryFile(EntryPath(directory_, digest), /*touch=*/true);
+  const std::optional<FileBytes> file = ReadTrusted(digest, /*touch=*/true);
   if (!file) return nullptr;
   Entry entry = Decode(file->view(), key, policy_.enable_checksum);
   if (entry.state == EntryState::kGood) return std::make_shared<const Artifact>(std::move(entry.artifact));
@@ -59,8 +106,8 @@ ArtifactPtr DiskTier::Get(const CacheKey& key) try {
   return nullptr;
 }
 
-Entry DiskTier::Read(std::string_view digest) const {
-  const std::optional<FileBytes> file = ReadEntryFile(EntryPath(directory_, digest), /*touch=*/false);
+Entry DiskTier::Read(const std::string& digest) {
+  const std::optional<FileBytes> file = ReadTrusted(digest, /*touch=*/false);
   if (!file || file->size > kMaxEntryBytes) return {};
   return DecodeEntry(file->view());
 }
@@ -76,6 +123,7 @@ std::multimap<Digest, std::string> DiskTier::ScanRecipes() {
 }
 
 std::vector<CacheKey> DiskTier::KeysOf(const std::string& recipe) {
+  if (Examine() != Standing::kTrusted) return {};
   std::scoped_lock lock(recipes_mutex_);
   if (!scanned_ || Clock::now() - *scanned_ >= retry_after_) {
     recipes_ = ScanRecipes();
@@ -90,7 +138,7 @@ std::vector<CacheKey> DiskTier::KeysOf(const std::string& recipe) {
 }
 
 void DiskTier::Put(const CacheKey& key, const ArtifactPtr& artifact) try {
-  if (Paused()) return;
+  if (Paused() || !MakeFolder()) return;
   const std::optional<std::string> entry =
       EncodeEntry(key, *artifact, policy_.enable_compression ? Codec::kZstd : Codec::kRaw);
   if (!entry) {
@@ -119,26 +167,35 @@ void DiskTier::Write(std::string_view digest, std::string_view entry) {
   file.Commit(path);
 }
 
-void DiskTier::Remove(const CacheKey& key) { unlink(EntryPath(directory_, key.digest.Hex()).c_str()); }
+void DiskTier::Remove(const CacheKey& key) {
+  if (Examine() == Standing::kTrusted) unlink(EntryPath(directory_, key.digest.Hex()).c_str());
+}
 
 void DiskTier::ForEach(const std::function<bool(const std::string&, std::uint64_t)>& visit) try {
-  VisitEntries(directory_, [&](const EntryFile& entry) { return visit(entry.digest, entry.bytes); });
+  if (Examine() == Standing::kTrusted)
+    VisitEntries(directory_, [&](const EntryFile& entry) { return visit(entry.digest, entry.bytes); });
 } catch (const Error& error) {
   Report(error);
 }
 
-/// Moves what was read out of the way, for whoever wants to know what broke it.
-void DiskTier::Quarantine(const std::string& digest, std::string_view reason, ino_t inode) {
+void DiskTier::WarnOnce(const std::string& digest, std::string_view reason) {
   bool is_new = false;
   {
     std::scoped_lock lock(mutex_);
     is_new = reported_.insert(digest).second;
   }
   if (is_new) Warn("cache: {} is not used: {}", EntryPath(directory_, digest), reason);
+}
+
+/// Moves what was read out of the way, for whoever wants to know what broke it.
+void DiskTier::Quarantine(const std::string& digest, std::string_view reason, ino_t inode) {
+  WarnOnce(digest, reason);
   QuarantineEntry(directory_, digest, inode);
 }
 
-std::uint64_t DiskTier::Quarantined() const try { return CountQuarantined(directory_); } catch (const Error& error) {
+std::uint64_t DiskTier::Quarantined() const try {
+  return Examine() == Standing::kTrusted ? CountQuarantined(directory_) : 0;
+} catch (const Error& error) {
   LogDebug("cache: {}", error.what());
   return 0;
 }
@@ -154,8 +211,9 @@ void DiskTier::Pause() {
 }
 
 std::string DiskTier::Trouble() const {
+  Examine();
   std::scoped_lock lock(mutex_);
-  return trouble_;
+  return distrust_.empty() ? trouble_ : distrust_;
 }
 
 /// Warns at the start of a trouble, which lasts until a write succeeds.

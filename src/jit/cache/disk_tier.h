@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "gemmsmith/error.h"
+#include "jit/cache/entry_files.h"
 #include "jit/cache/entry_format.h"
 #include "jit/cache/store.h"
 #include "jit/cache/tier.h"
@@ -24,6 +26,10 @@ namespace gemmsmith {
 /// They are made with the first entry. What the system refuses (no space, no permission) is warned of once and tried
 /// again after `retry_after`; until then entries are read only. A put also keeps the limits of the policy, around the
 /// entry that it adds.
+///
+/// A folder that others could put code into is not used at all. Its sub-folders need no look: in a folder that others
+/// cannot write to, only whom we trust can have made them; and of whatever is in them, each file must be trusted by its
+/// owner and mode.
 class DiskTier : public Tier {
  public:
   /// `directory` is absolute.
@@ -39,15 +45,21 @@ class DiskTier : public Tier {
   /// Reads the start of every entry, the first time and again where that is `retry_after` ago.
   std::vector<CacheKey> KeysOf(const std::string& recipe) override;
   std::string Trouble() const override;
+  bool Ready() override;
   std::uint64_t Quarantined() const override;
 
   /// An entry as it is, which is no use of it; broken where there is none. Throws kIo.
-  Entry Read(std::string_view digest) const;
+  Entry Read(const std::string& digest);
 
  private:
   using Clock = std::chrono::steady_clock;
 
+  enum class Standing { kMissing, kTrusted, kRefused };
+  Standing Examine() const;
+  bool MakeFolder();
+  std::optional<FileBytes> ReadTrusted(const std::string& digest, bool touch);
   void Write(std::string_view digest, std::string_view entry);
+  void WarnOnce(const std::string& digest, std::string_view reason);
   void Quarantine(const std::string& digest, std::string_view reason, ino_t inode);
   bool Paused() const;
   void Pause();
@@ -60,8 +72,11 @@ class DiskTier : public Tier {
   std::once_flag sweep_;
   mutable std::mutex mutex_;
   std::string trouble_;
-  Clock::time_point resume_{};                // Of writing.
-  std::unordered_set<std::string> reported_;  // Broken entries, by digest.
+  Clock::time_point resume_{};                 // Of writing.
+  mutable std::atomic<bool> trusted_ = false;  // Known: nobody but those whom we trust can change that.
+  mutable std::string distrust_;               // Why the folder is refused.
+  mutable Clock::time_point examine_again_{};
+  std::unordered_set<std::string> reported_;  // Broken and foreign entries, by digest.
   std::mutex recipes_mutex_;
   std::multimap<Digest, std::string> recipes_;  // Digests of keys by those of their recipes.
   std::optional<Clock::time_point> scanned_;

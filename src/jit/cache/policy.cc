@@ -1,9 +1,10 @@
+#include "jit/cache/policy.h"
+
 #include <sys/statvfs.h>
 
 #include <cerrno>
 #include <filesystem>
 
-#include "gemmsmith/cache.h"
 #include "gemmsmith/options.h"
 #include "util/file.h"
 #include "util/log.h"
@@ -24,6 +25,38 @@ CachePolicy CachePolicy::Production() {
   policy.enable_compression = true;
   policy.enable_checksum = true;
   return policy;
+}
+
+CachePolicy WithEnvironment(CachePolicy policy) {
+  const Environment& environment = Environment::Get();
+  policy.allow_shared_directory |= environment.allow_shared_cache;
+  policy.trusted_signers.insert(policy.trusted_signers.end(), environment.trusted_signers.begin(),
+                                environment.trusted_signers.end());
+  return policy;
+}
+
+PathVerdict RequireTrusted(const std::string& path, const CachePolicy& policy) {
+  if (policy.allow_shared_directory) return {CanonicalPath(path), /*exists=*/true, {}, {}};
+  PathVerdict verdict = InspectPath(path);
+  if (verdict.reason.empty()) return verdict;
+  throw Fail(Code::kInvalidArgument,
+             verdict.remedy +
+                 ", or GEMMSMITH_ALLOW_SHARED_CACHE=1 (CachePolicy::allow_shared_directory) to let whoever can "
+                 "write there run code as you",
+             "{} is not safe to take code from: {}", path, verdict.reason);
+}
+
+std::string WhyUntrusted(const struct stat& info, const CachePolicy& policy) {
+  return policy.allow_shared_directory ? std::string() : WhyUntrusted(info);
+}
+
+PublicKey ReadSigner(const std::string& signer) {
+  if (const std::optional<PublicKey> key = ParsePublicKey(signer)) return *key;
+  const PathVerdict verdict = InspectPath(signer);
+  if (!verdict.reason.empty())
+    throw Fail(Code::kInvalidArgument, verdict.remedy, "{} is not safe to take a public key from: {}", signer,
+               verdict.reason);
+  return ReadPublicKey(verdict.path);
 }
 
 std::uint64_t GetAvailableDiskSpace(const std::string& directory) {

@@ -19,6 +19,7 @@
 #include "util/file_lock.h"
 #include "util/log.h"
 #include "util/paths.h"
+#include "util/trust.h"
 
 namespace gemmsmith {
 namespace {
@@ -73,8 +74,14 @@ struct Flight {
   pid_t process = getpid();
 };
 
-ArtifactStore::Options Canonical(ArtifactStore::Options options) {
-  options.directory = CanonicalPath(options.directory);
+/// One folder has one store, whichever way it was named. Unless somebody else could lead that way elsewhere: then it
+/// stays as it was named, for the disk tier to refuse.
+ArtifactStore::Options Canonical(ArtifactStore::Options options) try {
+  options.directory =
+      options.policy.allow_shared_directory ? CanonicalPath(options.directory) : InspectPath(options.directory).path;
+  return options;
+} catch (const Error&) {
+  options.directory = CanonicalPath(options.directory);  // What is wrong shows when it is used.
   return options;
 }
 
@@ -117,6 +124,7 @@ struct ArtifactStore::State {
   void Land(const CacheKey& key, const std::shared_ptr<Flight>& flight);
   Hit Lead(const CacheKey& key, bool memory_only, const std::function<Artifact()>& compile,
            const CancellationToken* cancel);
+  bool MayWriteFolder();
   std::optional<FileLock> LockKey(const CacheKey& key, bool memory_only, const CancellationToken* cancel);
   Hit FindOrCompile(const CacheKey& key, bool memory_only, const std::function<Artifact()>& compile);
 
@@ -130,7 +138,7 @@ struct ArtifactStore::State {
 };
 
 ArtifactStore::State::State(Options given, std::vector<std::unique_ptr<Tier>> tiers)
-    : options(std::move(given)), usage(options.directory) {
+    : options(std::move(given)), usage(options.directory, [this] { return MayWriteFolder(); }) {
   for (std::unique_ptr<Tier>& tier : tiers) levels.push_back(std::make_unique<Level>(std::move(tier)));
 }
 
@@ -196,10 +204,17 @@ void ArtifactStore::State::Land(const CacheKey& key, const std::shared_ptr<Fligh
     flights.erase(found);
 }
 
+/// Whether locks, counters and debug files may lie beside the entries on disk.
+bool ArtifactStore::State::MayWriteFolder() {
+  bool may = !options.directory.empty();
+  for (const std::unique_ptr<Level>& level : levels) level->Guard([&] { may = may && (*level)->Ready(); });
+  return may;
+}
+
 /// Null where there is nothing to lock, or no lock to be had: one compile too many does no harm.
 std::optional<FileLock> ArtifactStore::State::LockKey(const CacheKey& key, bool memory_only,
                                                       const CancellationToken* cancel) try {
-  if (memory_only || options.directory.empty()) return std::nullopt;
+  if (memory_only || !MayWriteFolder()) return std::nullopt;
   MakePrivateDirectories(options.directory + "/metadata");
   const std::string digest = key.digest.Hex();
   auto lock = FileLock::Acquire(LockPath(options.directory), digest, options.lock_timeout, cancel);
@@ -297,7 +312,7 @@ ArtifactStore::Hit ArtifactStore::GetOrCompile(const CacheKey& key, bool memory_
 
 void ArtifactStore::KeepForDebugging(const CacheKey& key, std::string_view source, const Artifact& artifact) try {
   const Options& options = state_->options;
-  if (options.directory.empty() || !options.policy.enable_debug) return;
+  if (!options.policy.enable_debug || !state_->MayWriteFolder()) return;
   const auto ptx = artifact.parts.find("ptx");
   const std::string_view texts[] = {source, ptx == artifact.parts.end() ? std::string_view() : ptx->second,
                                     artifact.log};

@@ -34,6 +34,8 @@ class Tier {
   }
   /// Why entries are not read or written at the moment; empty: they are.
   virtual std::string Trouble() const { return {}; }
+  /// False: it must not be written to, nor what lies beside its entries: locks, counters.
+  virtual bool Ready() { return true; }
   /// Broken entries set aside.
   virtual std::uint64_t Quarantined() const { return 0; }
 };

@@ -167,7 +167,8 @@ void ForgetUsage(const std::string& directory) {
   for (int file = 0; file < kFiles; ++file) unlink(CounterPath(directory, file).c_str());
 }
 
-UsageBuffer::UsageBuffer(std::string directory) : directory_(std::move(directory)), process_(getpid()) {
+UsageBuffer::UsageBuffer(std::string directory, std::function<bool()> may_write)
+    : directory_(std::move(directory)), may_write_(std::move(may_write)), process_(getpid()) {
   Registry& registry = Buffers();
   std::scoped_lock lock(registry.mutex);
   registry.buffers.insert(this);
@@ -219,7 +220,7 @@ void UsageBuffer::Flush() {
 
 bool UsageBuffer::AddPending() {
   // A cache is made by its first entry.
-  if (directory_.empty() || !Exists(directory_ + "/kernels")) return false;
+  if (directory_.empty() || !Exists(directory_ + "/kernels") || !may_write_()) return false;
   std::scoped_lock flushing(flush_mutex_);
   const std::array<Usage, 16> taken = TakePending();
   bool added = false;

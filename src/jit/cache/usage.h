@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <span>
@@ -40,8 +41,9 @@ void ForgetUsage(const std::string& directory);
 /// nothing. Thread-safe. What a forked child inherits is its parent's to add.
 class UsageBuffer {
  public:
-  /// Empty: they are not kept.
-  explicit UsageBuffer(std::string directory);
+  /// Empty: they are not kept. `may_write` says whether the directory may be written to at the moment.
+  explicit UsageBuffer(
+      std::string directory, std::function<bool()> may_write = [] { return true; });
   UsageBuffer(const UsageBuffer&) = delete;
   UsageBuffer& operator=(const UsageBuffer&) = delete;
   ~UsageBuffer();
@@ -68,6 +70,7 @@ class UsageBuffer {
   std::array<Usage, 16> TakePending();
 
   const std::string directory_;
+  const std::function<bool()> may_write_;
   std::atomic<std::uint64_t> memory_hits_ = 0;
   std::mutex flush_mutex_;  // Held over writing, so that a hit need not wait for a file or another process.
   std::mutex mutex_;        // Of all below.
