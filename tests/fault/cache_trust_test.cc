@@ -267,8 +267,6 @@ std::string DoctorOf(const fs::path& program, const fs::path& output, std::vecto
     const char* arguments[] = {name.c_str(), "doctor", "--json", nullptr};
     std::vector<char*> variables;
     for (std::string& setting : settings) variables.push_back(setting.data());
-    // The leak check traces its process, which the kernel forbids here.
-    variables.push_back(const_cast<char*>("ASAN_OPTIONS=detect_leaks=0"));
     variables.push_back(nullptr);
     if (setgid(testing::kStranger) != 0 || setuid(testing::kStranger) != 0) return false;
     execve(name.c_str(), const_cast<char**>(arguments), variables.data());
@@ -279,6 +277,9 @@ std::string DoctorOf(const fs::path& program, const fs::path& output, std::vecto
 }
 
 TEST_F(CacheTrust, ASetuidProcessIgnoresItsEnvironment) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the leak check cannot trace a setuid process";
+#endif
   if (!testing::CanGiveAway()) GTEST_SKIP() << testing::kCannotGiveAway;
   struct statvfs info {};
   ASSERT_EQ(statvfs(dir_.string().c_str(), &info), 0);
