@@ -25,7 +25,7 @@ struct CachedKernel {
   std::uint64_t ptx_size = 0, cubin_size = 0;  ///< Bytes, unpacked.
   double compile_ms = 0;                       ///< Of the compile that made it.
   std::uint64_t usage_count = 0;               ///< How often a process took it from the disk.
-  std::int64_t created_unix = 0;               ///< Seconds since 1970.
+  std::int64_t created_unix = 0;               ///< Seconds since 1970; 0 for one that came from a bundle.
   std::int64_t last_used_unix = 0;             ///< The same, to the hour.
   KernelResources resources;
 };

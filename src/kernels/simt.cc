@@ -23,6 +23,7 @@ struct Tile {
   /// Operand elements that one thread fetches per k-step.
   int share_a() const { return block_m * block_k / threads(); }
   int share_b() const { return block_n * block_k / threads(); }
+  int share() const { return share_a() + share_b(); }
   /// As in gemm_simt.cuh: two buffers of both operands, lines padded by 16 bytes.
   int shared_bytes(DType accumulator) const {
     return 2 * block_k * ((block_m + block_n) * static_cast<int>(SizeOf(accumulator)) + 2 * 16);
@@ -37,6 +38,7 @@ struct Tile {
 };
 constexpr Tile kTiles[] = {{64, 64, 16, 8, 4}, {128, 64, 16, 8, 4}, {32, 32, 16, 4, 4},
                            {16, 64, 32, 4, 4}, {16, 32, 32, 4, 4},  {64, 16, 32, 8, 2}};
+constexpr int kMostFetches = 32;  // One by one; each wants an address and a predicate, and soon registers spill.
 constexpr int kMaxStaticShared = 48 << 10;
 constexpr std::int64_t kMaxGridX = std::numeric_limits<std::int32_t>::max(), kMaxGridZ = 65535;
 
@@ -186,14 +188,15 @@ class Simt final : public KernelFamily {
     std::vector<TileConfig> configs;
     for (const Tile& tile : tiles) configs.push_back(MakeConfig(name(), problem, tile));
     for (std::size_t i = 0; i < tiles.size(); ++i)
-      if (const TileConfig generic = Generic(configs[i]); !(generic == configs[i])) configs.push_back(generic);
+      if (const TileConfig generic = Generic(configs[i]); !(generic == configs[i]) && tiles[i].share() <= kMostFetches)
+        configs.push_back(generic);
     return configs;
   }
 
   TileShape Shape(const GemmProblem& problem, const TileConfig& config, const DeviceSpec& spec) const override {
     const Tile tile = TileOf(config);
     const int words = static_cast<int>(SizeOf(problem.acc_type)) / 4;
-    const int held = tile.micro_m * tile.micro_n + 2 * (tile.micro_m + tile.micro_n) + tile.share_a() + tile.share_b();
+    const int held = tile.micro_m * tile.micro_n + 2 * (tile.micro_m + tile.micro_n) + tile.share();
     const std::int64_t registers = std::int64_t{32 + words * held} * tile.threads();
     const std::int64_t shared = tile.shared_bytes(problem.acc_type) + 1024;  // the driver's own share
     const std::int64_t workers = std::min(

@@ -55,7 +55,6 @@ TEST_F(Bundle, CarriesACacheToAnother) {
     const ArtifactPtr got = disk.Get(KeyOf(kernel));
     ASSERT_NE(got, nullptr) << kernel;
     EXPECT_EQ(got->parts, artifact.parts);
-    EXPECT_GE(got->created_unix, artifact.created_unix) << "imported later than made";
   }
 }
 

@@ -1,16 +1,19 @@
 #include "gemmsmith/bundle.h"
 
 #include <algorithm>
-#include <ctime>
 #include <memory>
+#include <optional>
 #include <utility>
 
+#include "core/parallel.h"
 #include "jit/cache/bundle.h"
 #include "jit/cache/bundle_format.h"
 #include "jit/cache/disk_tier.h"
 #include "jit/cache/entry_files.h"
+#include "jit/cache/eviction.h"
 #include "jit/cache/policy.h"
 #include "util/log.h"
+#include "util/paths.h"
 
 namespace gemmsmith {
 namespace {
@@ -44,13 +47,23 @@ BundleSummary WriteBundle(const std::string& path, const BundleOptions& options,
   digests.erase(std::unique(digests.begin(), digests.end()), digests.end());
   BundleSummary summary;
   BundleWriter writer(path, options);
-  for (const std::string& digest : digests) {
-    const std::optional<Keyed> kernel = read(digest);
-    if (kernel && writer.Add(kernel->key, *kernel->artifact)) {
-      ++summary.kernels;
-      summary.raw_bytes += kernel->artifact->size();
-    } else {
-      ++summary.left_out;
+  // Entries are read and encoded on all cores, and written in order.
+  constexpr std::size_t kBatch = 64;
+  for (std::size_t first = 0; first < digests.size(); first += kBatch) {
+    const std::size_t count = std::min(kBatch, digests.size() - first);
+    std::vector<std::optional<Keyed>> kernels(count);
+    std::vector<std::optional<std::string>> entries(count);
+    ParallelFor(std::ssize(kernels), [&](std::int64_t i) {
+      kernels[i] = read(digests[first + i]);
+      if (kernels[i]) entries[i] = BundleWriter::Encode(kernels[i]->key, *kernels[i]->artifact, options.level);
+    });
+    for (std::size_t i = 0; i < count; ++i) {
+      if (kernels[i] && writer.Append(kernels[i]->key, entries[i])) {
+        ++summary.kernels;
+        summary.raw_bytes += kernels[i]->artifact->size();
+      } else {
+        ++summary.left_out;
+      }
     }
   }
   summary.stored_bytes = writer.Finish();
@@ -77,24 +90,29 @@ BundleSummary ImportBundle(const std::string& path, const std::string& cache_dir
   CachePolicy policy = WithEnvironment({});
   policy.trusted_signers.insert(policy.trusted_signers.end(), signers.begin(), signers.end());
   const BundleReader bundle = OpenVerified(path, policy);
-  DiskTier disk(RequireTrusted(cache_dir, policy).path, {}, policy);
+  const std::string wanted = RequireTrusted(cache_dir, policy).path;
+  DiskTier disk(wanted, {}, policy);
+  // All of it is read before any of it is written.
+  std::vector<std::optional<std::uint64_t>> new_bytes(bundle.rows().size());
+  ParallelFor(std::ssize(new_bytes), [&](std::int64_t i) {
+    const BundleRow& row = bundle.rows()[i];
+    const Entry entry = ReadVerified(bundle, row), present = disk.Read(row.key.Hex());
+    if (present.state != EntryState::kGood || present.key_text != entry.key_text) new_bytes[i] = entry.artifact.size();
+  });
+  // Looked at again once it is there: somebody else may have been quicker to make it.
+  MakePrivateDirectories(wanted);
+  const std::string directory = RequireTrusted(cache_dir, policy).path;
+  ParallelFor(std::ssize(new_bytes), [&](std::int64_t i) {
+    const BundleRow& row = bundle.rows()[i];
+    if (new_bytes[i]) WriteEntry(directory, row.key.Hex(), bundle.ReadBytes(row), policy.enable_sync);
+  });
   BundleSummary summary;
-  for (const BundleRow& row : bundle.rows()) {
-    Entry entry = ReadVerified(bundle, row);
-    const std::optional<CacheKey> key = ParseKey(entry.key_text);
-    if (!key || disk.Get(*key) != nullptr) {
-      ++summary.left_out;
-      continue;
-    }
-    entry.artifact.created_unix = std::time(nullptr);
-    const auto artifact = std::make_shared<const Artifact>(std::move(entry.artifact));
-    disk.Put(*key, artifact);
-    if (const std::string trouble = disk.Trouble(); !trouble.empty())
-      throw Fail(Code::kIo, "", "import of {}: {}", path, trouble);
-    ++summary.kernels;
-    summary.raw_bytes += artifact->size();
-    summary.stored_bytes += row.size;
+  for (std::size_t i = 0; i < new_bytes.size(); ++i) {
+    ++(new_bytes[i] ? summary.kernels : summary.left_out);
+    if (new_bytes[i]) summary.raw_bytes += *new_bytes[i], summary.stored_bytes += bundle.rows()[i].size;
   }
+  for (int shard = 0; shard < kShards; shard += ShardsPerGroup(policy))
+    EvictAround(directory, fmt::format("{:02x}", shard), policy);
   return summary;
 }
 

@@ -95,14 +95,17 @@ void BundleWriter::Write(std::string_view bytes) {
   size_ += bytes.size();
 }
 
-bool BundleWriter::Add(const CacheKey& key, Artifact artifact) {
-  if (!rows_.empty() && key.digest <= rows_.back().key)
-    throw Fail(Code::kInternal, "please report this", "bundle {}: key {} is out of order", path_, key.digest.Hex());
+std::optional<std::string> BundleWriter::Encode(const CacheKey& key, Artifact artifact, int level) {
   // Of the compile, not of what it made: these differ each time.
   artifact.compile_ms = 0;
   artifact.created_unix = 0;
   artifact.log.clear();
-  const std::optional<std::string> entry = EncodeEntry(key, artifact, Codec::kZstd, level_);
+  return EncodeEntry(key, artifact, Codec::kZstd, level);
+}
+
+bool BundleWriter::Append(const CacheKey& key, const std::optional<std::string>& entry) {
+  if (!rows_.empty() && key.digest <= rows_.back().key)
+    throw Fail(Code::kInternal, "please report this", "bundle {}: key {} is out of order", path_, key.digest.Hex());
   if (!entry || rows_.size() == kMaxBundleEntries) return false;
   rows_.push_back(
       {key.digest, RecipeDigest(key), size_, entry->size(), key_ ? key_->Sign(SignedMessage(*entry)) : Signature()});

@@ -38,7 +38,10 @@ class BundleWriter {
   /// Throws kIo, and kInvalidArgument for what is no signing key.
   BundleWriter(std::string path, const BundleOptions& options);
   /// Keys ascend by digest. False: too large for an entry, and left out. Throws kIo.
-  bool Add(const CacheKey& key, Artifact artifact);
+  bool Add(const CacheKey& key, const Artifact& artifact) { return Append(key, Encode(key, artifact, level_)); }
+  /// The two halves of it: the first takes time, and any number of threads may do it at once.
+  static std::optional<std::string> Encode(const CacheKey& key, Artifact artifact, int level);
+  bool Append(const CacheKey& key, const std::optional<std::string>& entry);
   /// Without it there will be no file. Returns the file's size. Throws kIo.
   std::uint64_t Finish();
 
@@ -74,6 +77,8 @@ class BundleReader {
   const BundleRow* Find(const Digest& key) const;
   /// Throws kIo.
   Entry Read(const BundleRow& row) const;
+  /// The bytes of an entry that was read before.
+  std::string ReadBytes(const BundleRow& row) const { return ReadAt(row.offset, row.size); }
   /// Reads the whole file, compares its checksum, and verifies the signatures if it is signed. Throws like the
   /// constructor.
   void Verify() const;

@@ -82,9 +82,8 @@ bool DiskTier::Ready() try { return MakeFolder(); } catch (const Error& error) {
   return false;
 }
 
-/// Empty for what is not there, or is not to be trusted.
+/// Empty for what is not there, or is not to be trusted. The folder is.
 std::optional<FileBytes> DiskTier::ReadTrusted(const std::string& digest, bool touch) {
-  if (Examine() != Standing::kTrusted) return std::nullopt;
   std::optional<FileBytes> file = ReadEntryFile(EntryPath(directory_, digest), touch);
   if (!file) return file;
   const std::string reason = WhyUntrusted(file->info, policy_);
@@ -94,6 +93,7 @@ std::optional<FileBytes> DiskTier::ReadTrusted(const std::string& digest, bool t
 }
 
 ArtifactPtr DiskTier::Get(const CacheKey& key) try {
+  if (Examine() != Standing::kTrusted) return nullptr;
   const std::string digest = key.digest.Hex();
   const std::optional<FileBytes> file = ReadTrusted(digest, /*touch=*/true);
   if (!file) return nullptr;
@@ -146,25 +146,14 @@ void DiskTier::Put(const CacheKey& key, const ArtifactPtr& artifact) try {
     return;
   }
   const std::string digest = key.digest.Hex();
-  Write(digest, *entry);
+  WriteEntry(directory_, digest, *entry, policy_.enable_sync);
+  std::call_once(sweep_, [&] { SweepTemporaries(directory_ + "/temp", kTemporaryLife); });
   EvictAround(directory_, digest, policy_);
   std::scoped_lock lock(mutex_);
   trouble_.clear();
 } catch (const Error& error) {
   Pause();
   Report(error);
-}
-
-void DiskTier::Write(std::string_view digest, std::string_view entry) {
-  // Each time: anybody may empty a cache by removing its folders.
-  const std::string temp = directory_ + "/temp", path = EntryPath(directory_, digest);
-  MakePrivateDirectories(temp);
-  MakePrivateDirectories(fs::path(path).parent_path().string());
-  std::call_once(sweep_, [&] { SweepTemporaries(temp, kTemporaryLife); });
-  AtomicFile file(temp);
-  file.Write(entry);
-  if (policy_.enable_sync) file.Sync();
-  file.Commit(path);
 }
 
 void DiskTier::Remove(const CacheKey& key) {

@@ -48,7 +48,7 @@ class DiskTier : public Tier {
   bool Ready() override;
   std::uint64_t Quarantined() const override;
 
-  /// An entry as it is, which is no use of it; broken where there is none. Throws kIo.
+  /// An entry as it is, which is no use of it; broken where there is none. The folder has been looked at. Throws kIo.
   Entry Read(const std::string& digest);
 
  private:
@@ -58,7 +58,6 @@ class DiskTier : public Tier {
   Standing Examine() const;
   bool MakeFolder();
   std::optional<FileBytes> ReadTrusted(const std::string& digest, bool touch);
-  void Write(std::string_view digest, std::string_view entry);
   void WarnOnce(const std::string& digest, std::string_view reason);
   void Quarantine(const std::string& digest, std::string_view reason, ino_t inode);
   bool Paused() const;

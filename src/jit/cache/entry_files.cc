@@ -64,6 +64,17 @@ bool VisitFolder(const std::string& folder, const Visit& visit) {
   return true;
 }
 
+/// Makes the folders each time: anybody may empty a cache by removing them.
+void WriteFileAt(const std::string& directory, const std::string& path, std::string_view bytes, bool sync) {
+  const std::string temp = directory + "/temp";
+  MakePrivateDirectories(temp);
+  MakePrivateDirectories(fs::path(path).parent_path().string());
+  AtomicFile file(temp);
+  file.Write(bytes);
+  if (sync) file.Sync();
+  file.Commit(path);
+}
+
 }  // namespace
 
 std::string EntryPath(const std::string& directory, std::string_view digest) {
@@ -142,14 +153,13 @@ bool QuarantineEntry(const std::string& directory, std::string_view digest, ino_
   return std::rename(path.c_str(), QuarantinePath(directory, digest).c_str()) == 0;
 }
 
+void WriteEntry(const std::string& directory, std::string_view digest, std::string_view bytes, bool sync) {
+  WriteFileAt(directory, EntryPath(directory, digest), bytes, sync);
+}
+
 void WriteDebugFile(const std::string& directory, std::string_view digest, std::string_view suffix,
                     std::string_view text) {
-  const std::string path = PathBeside(directory, digest, suffix), temp = directory + "/temp";
-  MakePrivateDirectories(temp);
-  MakePrivateDirectories(fs::path(path).parent_path().string());
-  AtomicFile file(temp);
-  file.Write(text);
-  file.Commit(path);
+  WriteFileAt(directory, PathBeside(directory, digest, suffix), text, /*sync=*/false);
 }
 
 std::string ReadDebugFile(const std::string& directory, std::string_view digest, std::string_view suffix) {

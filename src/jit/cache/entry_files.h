@@ -63,6 +63,9 @@ struct FileBytes {
 /// file. `touch` renews the time of last use, at most hourly. Throws kIo.
 std::optional<FileBytes> ReadEntryFile(const std::string& path, bool touch, std::uint64_t most = kMaxEntryBytes + 1);
 
+/// Puts the bytes of an entry in its place, whole or not at all. Throws kIo.
+void WriteEntry(const std::string& directory, std::string_view digest, std::string_view bytes, bool sync);
+
 /// Removes an entry and what is kept beside it for debugging, unless it was replaced or used since it was `seen`. False
 /// if it was, or somebody else was first.
 bool RemoveEntry(const std::string& directory, const EntryFile& seen);

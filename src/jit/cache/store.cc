@@ -341,12 +341,14 @@ CacheStats ArtifactStore::Stats() const {
   for (const std::unique_ptr<Level>& entry : state_->levels) {
     Level& level = *entry;
     const auto contents = Contents(stats, level.origin());
+    // Before and after: counting may find a trouble, or end after one is over.
+    const std::string trouble = level.Trouble();
     level.Guard([&] {
       level->ForEach(
           [&](const std::string&, std::uint64_t size) { return ++*contents.first, *contents.second += size, true; });
       stats.quarantined += level->Quarantined();
     });
-    if (level.origin() == Origin::kDisk) stats.disk_status = level.Trouble();
+    if (level.origin() == Origin::kDisk) stats.disk_status = trouble.empty() ? level.Trouble() : trouble;
   }
   stats.memory_hits = state_->usage.memory_hits();
   stats.disk_hits = state_->disk_hits;
