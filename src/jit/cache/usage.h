@@ -37,6 +37,29 @@ void ForgetUses(const std::string& directory, std::span<const EntryFile> gone);
 /// Drops all counters.
 void ForgetUsage(const std::string& directory);
 
+/// A counter whose threads do not wait for each other's cache lines.
+class StripedCounter {
+ public:
+  void Add() { stripes_[Own()].value.fetch_add(1, std::memory_order_relaxed); }
+  std::uint64_t Sum() const {
+    std::uint64_t sum = 0;
+    for (const Stripe& stripe : stripes_) sum += stripe.value.load(std::memory_order_relaxed);
+    return sum;
+  }
+
+ private:
+  static constexpr std::size_t kStripes = 16;
+  struct alignas(64) Stripe {
+    std::atomic<std::uint64_t> value = 0;
+  };
+  static std::size_t Own() {
+    static std::atomic<std::size_t> threads = 0;
+    static thread_local const std::size_t own = threads++ % kStripes;
+    return own;
+  }
+  std::array<Stripe, kStripes> stripes_;
+};
+
 /// Counts the lookups of this process, and adds them to the counters of the directory now and then: a hit writes
 /// nothing. Thread-safe. What a forked child inherits is its parent's to add.
 class UsageBuffer {
@@ -48,8 +71,8 @@ class UsageBuffer {
   UsageBuffer& operator=(const UsageBuffer&) = delete;
   ~UsageBuffer();
 
-  void MemoryHit() { memory_hits_.fetch_add(1, std::memory_order_relaxed); }
-  std::uint64_t memory_hits() const { return memory_hits_.load(std::memory_order_relaxed); }
+  void MemoryHit() { memory_hits_.Add(); }
+  std::uint64_t memory_hits() const { return memory_hits_.Sum(); }
   /// From disk or a bundle.
   void Hit(std::string_view digest, Origin origin, double saved_compile_ms);
   void Miss(std::string_view digest);
@@ -71,7 +94,7 @@ class UsageBuffer {
 
   const std::string directory_;
   const std::function<bool()> may_write_;
-  std::atomic<std::uint64_t> memory_hits_ = 0;
+  StripedCounter memory_hits_;
   std::mutex flush_mutex_;  // Held over writing, so that a hit need not wait for a file or another process.
   std::mutex mutex_;        // Of all below.
   std::uint64_t flushed_memory_hits_ = 0;
