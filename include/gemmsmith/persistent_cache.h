@@ -92,7 +92,8 @@ class GEMMSMITH_API PersistentCache {
   CachedKernelDetails Show(std::string_view key) const;
   /// Reads and unpacks everything. `repair` sets broken entries aside, but for those that could not be read at all.
   IntegrityReport Verify(bool repair) const;
-  /// Removes what is too old, then those unused longest until the limits hold. `dry_run` only counts.
+  /// Removes entries of an older format, which no lookup finds any more, and what is too old, then those unused longest
+  /// until the limits hold. `dry_run` only counts.
   PruneReport Prune(const PruneLimits& limits, bool dry_run = false) const;
   /// Removes every entry, debug file, counter and sample.
   PruneReport Clear() const;

@@ -1,5 +1,6 @@
 #include "gemmsmith/manager.h"
 #include "gemmsmith/persistent_cache.h"
+#include "jit/cache/entry_files.h"
 #include "jit/cache/eviction.h"
 
 namespace gemmsmith {
@@ -25,7 +26,9 @@ void GlobalPersistentCacheManager::Initialize(const std::string& directory, cons
 PersistentCacheStats GlobalPersistentCacheManager::GetStats() const {
   const PersistentCache cache = Cache();
   const CacheHistory history = cache.History();
-  return {cache.Prune({}, /*dry_run=*/true).kept_kernels, history.disk_hits, history.misses, history.saved_compile_ms};
+  std::uint64_t kernels = 0;
+  VisitEntries(cache.directory(), [&](const EntryFile&) { return ++kernels != 0; });
+  return {kernels, history.disk_hits, history.misses, history.saved_compile_ms};
 }
 
 std::vector<CachedKernel> GlobalPersistentCacheManager::GetAllCachedKernels() const { return Cache().List(); }

@@ -51,6 +51,23 @@ class Maintenance : public ::testing::Test {
   const PersistentCache cache_{root_.string()};
 };
 
+TEST_F(Maintenance, PruningRemovesWhatHasAnOlderFormatButNotWhatHasANewer) {
+  for (const auto& [name, version] :
+       {std::pair("gemm_a", kEntryFormatVersion - 1), {"reduce", kEntryFormatVersion + 1}}) {
+    std::string entry = ReadFile(PathOf(name));
+    std::memcpy(entry.data() + 8, &version, sizeof version);
+    WriteFile(PathOf(name), entry);
+  }
+  for (const bool dry_run : {true, false}) {
+    const PruneReport report = cache_.Prune({}, dry_run);
+    EXPECT_EQ(report.removed_kernels, 1u);
+    EXPECT_EQ(report.kept_kernels, 2u);
+  }
+  EXPECT_FALSE(fs::exists(PathOf("gemm_a")));
+  EXPECT_TRUE(fs::exists(PathOf("reduce")));
+  EXPECT_THAT(Left(), ElementsAre("gemm_b"));
+}
+
 TEST_F(Maintenance, ListsWhatEachEntrySaysOfItselfAndHowOftenItWasUsed) {
   const std::string key = KeyOf("gemm_b").digest.Hex();
   {

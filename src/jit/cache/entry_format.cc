@@ -18,6 +18,7 @@ static_assert(std::endian::native == std::endian::little, "entries are little-en
 
 constexpr std::string_view kMagic = "GSKERNEL";
 constexpr std::size_t kVersionOffset = kMagic.size();
+static_assert(kVersionEnd == kVersionOffset + sizeof kEntryFormatVersion);
 constexpr std::size_t kTrailerBytes = 16;
 
 template <class T>
@@ -222,6 +223,13 @@ EntrySummary SummarizeEntry(std::string_view bytes) {
   for (const PartRow& row : rows) summary.part_sizes[row.kind] = row.raw_size;
   summary.state = EntryState::kGood;
   return summary;
+}
+
+bool IsOfOlderFormat(std::string_view start) {
+  if (!start.starts_with(kMagic)) return false;
+  Reader reader(start.substr(kVersionOffset));
+  const auto version = reader.Take<std::uint32_t>();
+  return reader.ok() && version < kEntryFormatVersion;
 }
 
 std::string_view PeekKey(std::string_view start) {

@@ -46,6 +46,9 @@ struct EntrySummary {
   std::map<std::string, std::uint64_t, std::less<>> part_sizes;
 };
 EntrySummary SummarizeEntry(std::string_view bytes);
+/// Whether an entry begins as those of an older format do, which nothing here will ever ask for.
+inline constexpr std::size_t kVersionEnd = 12;  ///< As many bytes of it as that takes.
+bool IsOfOlderFormat(std::string_view start);
 /// The text of the key at the start of an entry; empty where `start` holds less. Nothing is verified.
 std::string_view PeekKey(std::string_view start);
 

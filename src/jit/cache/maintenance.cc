@@ -23,8 +23,8 @@ namespace gemmsmith {
 namespace {
 
 /// Empty for what cannot be read: it may be gone by now.
-std::optional<FileBytes> TryRead(const std::string& path) try {
-  return ReadEntryFile(path, /*touch=*/false);
+std::optional<FileBytes> TryRead(const std::string& path, std::uint64_t most = kMaxEntryBytes + 1) try {
+  return ReadEntryFile(path, /*touch=*/false, most);
 } catch (const Error& error) {
   LogDebug("cache: {}", error.what());
   return std::nullopt;
@@ -58,6 +58,18 @@ CachedKernel Describe(const EntryFile& file, const EntrySummary& summary, const 
   kernel.last_used_unix = file.LastUse(std::time(nullptr));
   kernel.resources = artifact.resources;
   return kernel;
+}
+
+/// Removes them from `entries`.
+std::vector<EntryFile> TakeOlderFormats(const std::string& directory, std::vector<EntryFile>& entries) {
+  const auto is_current = [&](const EntryFile& entry) {
+    const std::optional<FileBytes> start = TryRead(EntryPath(directory, entry.digest), kVersionEnd);
+    return !start || !IsOfOlderFormat(start->view());
+  };
+  const auto older = std::ranges::partition(entries, is_current);
+  std::vector<EntryFile> taken(std::make_move_iterator(older.begin()), std::make_move_iterator(older.end()));
+  entries.erase(older.begin(), older.end());
+  return taken;
 }
 
 /// Those that could be removed. Some disks are told of each file and waited for: several at once.
@@ -180,7 +192,8 @@ PruneReport PersistentCache::Prune(const PruneLimits& limits, bool dry_run) cons
   std::vector<EntryFile> entries = AllEntries(directory_);
   report.kept_kernels = entries.size();
   for (const EntryFile& entry : entries) report.kept_bytes += entry.bytes;
-  std::vector<EntryFile> victims = Victims(std::move(entries), limits, std::time(nullptr), 1);
+  std::vector<EntryFile> victims = TakeOlderFormats(directory_, entries);
+  std::ranges::move(Victims(std::move(entries), limits, std::time(nullptr), 1), std::back_inserter(victims));
   if (!dry_run) {
     victims = RemoveEach(directory_, std::move(victims));
     ForgetUses(directory_, victims);
