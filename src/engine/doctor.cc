@@ -92,9 +92,9 @@ Finding CudaCompiler(const char* item, Open open) {
 /// What it means for a cache to lie on such a file system.
 std::string NetworkWarning(std::string_view kind) {
   return fmt::format(
-      "the folder is on {}, which {} a network file system: its locks may not hold between machines, so that several "
-      "may "
-      "compile the same kernel, and a hit takes longer; set GEMMSMITH_CACHE_DIR to a folder on a local disk",
+      "the folder is on {}, which {} a network file system: its locks may not hold between machines, so that "
+      "several may compile the same kernel, and a hit takes longer; set GEMMSMITH_CACHE_DIR to a folder on a local "
+      "disk",
       kind, kind == "FUSE" ? "may be" : "is");
 }
 
