@@ -3,6 +3,7 @@
 #include <charconv>
 #include <iterator>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "epilogue/trace.h"
@@ -110,9 +111,14 @@ class Canonicaliser {
     return constant;
   }
 
-  /// Constants last, as people write them; else an order that depends on nothing but what the nodes compute.
+  /// As people write: what is computed, inputs, constants. Depends on nothing but what the nodes compute.
   bool Before(std::int32_t x, std::int32_t y) const {
-    return std::pair(IsConstant(x), nodes_[x].digest) < std::pair(IsConstant(y), nodes_[y].digest);
+    const auto rank = [&](std::int32_t index) {
+      const Unique& unique = nodes_[index];
+      const OpKind kind = Info(unique.node.op).kind;
+      return std::tuple(kind == OpKind::kConstant, kind == OpKind::kInput, unique.node.op, unique.digest);
+    };
+    return rank(x) < rank(y);
   }
 
   std::int32_t Share(OpNode node) {

@@ -35,13 +35,13 @@ template <Value (*kFunction)(const Value&)>
 void Map(Chain& chain) {
   ForEach(chain, kFunction);
 }
-template <DType kType, Value (Inputs::*kScale)() const>
-void Quantise(Chain& chain) {
-  chain.x = RoundTo(kType, chain.x * (kIn.*kScale)());
+template <Value (Inputs::*kInput)() const>
+void Multiply(Chain& chain) {
+  ForEach(chain, [](const Value& x) { return x * (kIn.*kInput)(); });
 }
 template <DType kType>
-void QuantiseBlock(Chain& chain) {
-  chain.x = RoundTo(kType, chain.x * kIn.DScaleBlock());
+void Quantise(Chain& chain) {
+  chain.x = RoundTo(kType, chain.x);
 }
 template <Outputs& (Outputs::*kSet)(const Value&)>
 void Amax(Chain& chain) {
@@ -57,16 +57,6 @@ struct Row {
   Where where;
   void (*apply)(Chain&);
 };
-
-#define GEMMSMITH_QUANTISE(dtype, text)                                                                            \
-  {{"quantise_" text, text "(x * d_scale)"}, Where::kLast, Quantise<dtype, &Inputs::DScale>},                      \
-      {{"quantise_" text "_row", text "(x * d_scale_row[i])"}, Where::kLast, Quantise<dtype, &Inputs::DScaleRow>}, \
-      {{"quantise_" text "_column", text "(x * d_scale_column[j])"},                                               \
-       Where::kLast,                                                                                               \
-       Quantise<dtype, &Inputs::DScaleColumn>},                                                                    \
-  {                                                                                                                \
-    {"quantise_" text "_block", text "(x * d_scale_block[i, j / 128])"}, Where::kLast, QuantiseBlock<dtype>        \
-  }
 
 constexpr Row kRows[] = {
     {{"bias", "x + bias[j]"}, Where::kProduct, [](Chain& c) { ForEachColumn(c, Sum, kIn.Bias(), kIn.PairedBias()); }},
@@ -87,10 +77,8 @@ constexpr Row kRows[] = {
     {{"tanh", "tanh(x)"}, Where::kAnywhere, Map<Tanh>},
     {{"sigmoid", "1 / (1 + exp(-x))"}, Where::kAnywhere, Map<Sigmoid>},
     {{"residual", "x + residual[i, j]"}, Where::kElement, [](Chain& c) { c.x = c.x + kIn.Residual(); }},
-    {{"scale", "x * scalar"}, Where::kAnywhere, [](Chain& c) { ForEach(c, [](Value x) { return x * kIn.Scalar(); }); }},
-    {{"scale_row", "x * scale_row[i]"},
-     Where::kAnywhere,
-     [](Chain& c) { ForEach(c, [](Value x) { return x * kIn.ScaleRow(); }); }},
+    {{"scale", "x * scalar"}, Where::kAnywhere, Multiply<&Inputs::Scalar>},
+    {{"scale_row", "x * scale_row[i]"}, Where::kAnywhere, Multiply<&Inputs::ScaleRow>},
     {{"scale_column", "x * scale_column[j]"},
      Where::kProduct,
      [](Chain& c) { ForEachColumn(c, Product, kIn.ScaleColumn(), kIn.PairedScaleColumn()); }},
@@ -100,12 +88,17 @@ constexpr Row kRows[] = {
     {{"amax_block", "x; also stores the largest |x| of each 128 elements of a row"},
      Where::kElement,
      [](Chain& c) { c.extra.emplace_back(c.x, [](Outputs& outputs, const Value& x) { outputs.AmaxBlock(x); }); }},
-    GEMMSMITH_QUANTISE(DType::kS8, "s8"),
-    GEMMSMITH_QUANTISE(DType::kU8, "u8"),
-    GEMMSMITH_QUANTISE(DType::kE4m3, "e4m3"),
-    GEMMSMITH_QUANTISE(DType::kE5m2, "e5m2"),
+    {{"d_scale", "x * d_scale"}, Where::kElement, Multiply<&Inputs::DScale>},
+    {{"d_scale_row", "x * d_scale_row[i]"}, Where::kElement, Multiply<&Inputs::DScaleRow>},
+    {{"d_scale_column", "x * d_scale_column[j]"}, Where::kElement, Multiply<&Inputs::DScaleColumn>},
+    {{"d_scale_block", "x * d_scale_block[i, j / 128]"},
+     Where::kElement,
+     [](Chain& c) { c.x = c.x * kIn.DScaleBlock(); }},
+    {{"quantise_s8", "the nearest s8, saturating"}, Where::kLast, Quantise<DType::kS8>},
+    {{"quantise_u8", "the nearest u8, saturating"}, Where::kLast, Quantise<DType::kU8>},
+    {{"quantise_e4m3", "the nearest e4m3, saturating"}, Where::kLast, Quantise<DType::kE4m3>},
+    {{"quantise_e5m2", "the nearest e5m2, saturating"}, Where::kLast, Quantise<DType::kE5m2>},
 };
-#undef GEMMSMITH_QUANTISE
 
 constexpr std::size_t kMaxNames = 32;
 

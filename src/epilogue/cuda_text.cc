@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cmath>
+#include <limits>
 
 namespace gemmsmith {
 namespace {
@@ -14,8 +15,10 @@ std::string_view CudaType(ValueType type) {
 
 std::string Literal(const OpNode& node) {
   if (node.op == Op::kConstantBool) return node.bits != 0 ? "true" : "false";
-  // Not as a decimal number, which cannot say the smallest s32.
-  if (node.op == Op::kConstantS32) return fmt::format("static_cast<int>({}u)", node.bits);
+  if (node.op == Op::kConstantS32) {
+    const auto value = static_cast<std::int32_t>(node.bits);
+    return value == std::numeric_limits<std::int32_t>::min() ? "-2147483647 - 1" : fmt::format("{}", value);
+  }
   const float value = std::bit_cast<float>(node.bits);
   // Compilers differ on what they say of literals outside the normal range.
   if (!std::isnormal(value) && node.bits != 0) return fmt::format("__uint_as_float(0x{:08x}u)", node.bits);

@@ -76,8 +76,8 @@ struct Computed<kDefinition> {
 #undef GEMMSMITH_EPILOGUE_OP
 
 constexpr OpInfo kOps[] = {
-#define GEMMSMITH_EPILOGUE_INPUT(name, text, type, member, cuda, ...) \
-  {Op::name, OpKind::kInput, text, kTypeOf<type>, 0, {}, false, cuda, nullptr},
+#define GEMMSMITH_EPILOGUE_INPUT(name, text, type, member, method, ...) \
+  {Op::name, OpKind::kInput, text, kTypeOf<type>, 0, {}, false, #method, nullptr},
 #define GEMMSMITH_EPILOGUE_CONSTANT(name, text, type) \
   {Op::name, OpKind::kConstant, text, kTypeOf<type>, 0, {}, false, "", nullptr},
 #define GEMMSMITH_EPILOGUE_OP(name, text, result, parameters, commutative, definition, cuda) \
@@ -89,7 +89,7 @@ constexpr OpInfo kOps[] = {
 };
 
 constexpr OutputInfo kOutputs[] = {
-#define GEMMSMITH_EPILOGUE_OUTPUT(name, text, member, cuda, ...) {OutputKind::name, text, cuda},
+#define GEMMSMITH_EPILOGUE_OUTPUT(name, text, member, method, ...) {OutputKind::name, text, #method},
 #include "gemmsmith/epilogue.def"
 #undef GEMMSMITH_EPILOGUE_OUTPUT
 };
@@ -104,6 +104,10 @@ std::uint32_t InputBits(Op op, const EpilogueElement& element) {
     default:
       return 0;
   }
+}
+
+std::uint32_t ConstantBits(const OpNode& node) {
+  return Info(node.op).type == ValueType::kF32 ? ToBits(FromBits<float>(node.bits)) : node.bits;
 }
 
 void SetOutput(OutputKind kind, float value, EpilogueResult& result) {
@@ -143,7 +147,7 @@ EpilogueResult Evaluate(const OpTrace& trace, const EpilogueElement& element) {
     std::uint32_t operands[3] = {};
     for (int i = 0; i < info.arity; ++i) operands[i] = values[node.operands[i]];
     values.push_back(info.kind == OpKind::kInput      ? InputBits(node.op, element)
-                     : info.kind == OpKind::kConstant ? node.bits
+                     : info.kind == OpKind::kConstant ? ConstantBits(node)
                                                       : info.evaluate(operands));
   }
   EpilogueResult result;
