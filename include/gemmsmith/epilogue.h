@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -128,6 +129,12 @@ struct EpilogueElement {
 #include "gemmsmith/epilogue.def"
 #undef GEMMSMITH_EPILOGUE_INPUT
 };
+/// What an element may be computed from, as the members of EpilogueElement.
+enum class EpilogueInput : std::uint8_t {
+#define GEMMSMITH_EPILOGUE_INPUT(name, ...) name,
+#include "gemmsmith/epilogue.def"
+#undef GEMMSMITH_EPILOGUE_INPUT
+};
 /// What one element makes: `d` before it is rounded to D's type, and magnitudes, 0 where they are not asked for.
 struct EpilogueResult {
 #define GEMMSMITH_EPILOGUE_OUTPUT(name, text, member, ...) float member = 0;
@@ -154,18 +161,20 @@ class GEMMSMITH_API Epilogue {
   DType rounded_to() const;
   /// The definition, computed by an interpreter: what every kernel is compared with.
   EpilogueResult Evaluate(const EpilogueElement& element) const;
-  /// The digest that GemmProblem::epilogue_id holds; 0 for no epilogue. From then on the process knows the epilogue by
-  /// it.
-  std::uint64_t Intern() const;
-  /// The epilogue of an id from Intern. Throws kNotFound.
-  static Epilogue Find(std::uint64_t id);
+  /// What GemmProblem::epilogue_id holds: a digest of the text; 0 for no epilogue.
+  std::uint64_t id() const { return id_; }
+  /// The epilogue of that id, if this process has made one.
+  static std::optional<Epilogue> Find(std::uint64_t id);
 
+  bool Reads(EpilogueInput input) const { return inputs_ >> static_cast<int>(input) & 1; }
   const OpTrace& trace() const { return *trace_; }
   friend bool operator==(const Epilogue& x, const Epilogue& y) { return x.text() == y.text(); }
 
  private:
   std::shared_ptr<const OpTrace> trace_;
   std::shared_ptr<const std::string> text_;
+  std::uint64_t id_ = 0;
+  std::uint32_t inputs_ = 0;  // a bit for each EpilogueInput
 };
 
 /// An epilogue from a function of the accumulator, which returns D's value or Outputs:

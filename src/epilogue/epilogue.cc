@@ -11,6 +11,9 @@
 namespace gemmsmith {
 namespace {
 
+/// The text of "no epilogue".
+constexpr std::string_view kIdentity = "v0 = acc\nd v0\n";
+
 /// Nodes for expressions that share parts, each part once.
 class Flattener {
  public:
@@ -28,21 +31,19 @@ class Flattener {
   std::vector<OpNode> body_;
 };
 
-/// Every interned epilogue, for the life of the process, as the plans that name them.
+/// Every epilogue that was made, for the life of the process, as the plans that name them.
 class Registry {
  public:
-  void Add(std::uint64_t id, const Epilogue& epilogue) {
+  void Add(const Epilogue& epilogue) {
     std::scoped_lock lock(mutex_);
-    const auto [place, is_new] = epilogues_.emplace(id, epilogue);
+    const auto [place, is_new] = epilogues_.emplace(epilogue.id(), epilogue);
     if (!(place->second == epilogue))
-      throw Fail(Code::kInternal, "change either", "epilogue: two have the digest {:016x}", id);
+      throw Fail(Code::kInternal, "change either", "epilogue: two have the digest {:016x}", epilogue.id());
   }
-  Epilogue Find(std::uint64_t id) const {
+  std::optional<Epilogue> Find(std::uint64_t id) const {
     std::scoped_lock lock(mutex_);
     const auto found = epilogues_.find(id);
-    if (found == epilogues_.end())
-      throw Fail(Code::kNotFound, "call Intern first", "epilogue: none has the id {:016x}", id);
-    return found->second;
+    return found == epilogues_.end() ? std::nullopt : std::optional(found->second);
   }
 
  private:
@@ -89,6 +90,11 @@ Epilogue::Epilogue(const Outputs& outputs) {
   trace.body = flattener.Take();
   trace_ = std::make_shared<const OpTrace>(Canonical(trace));
   text_ = std::make_shared<const std::string>(ToText(*trace_));
+  for (const OpNode& node : trace_->body)
+    if (Info(node.op).kind == OpKind::kInput) inputs_ |= 1u << static_cast<int>(node.op);
+  if (*text_ == kIdentity) return;
+  id_ = DigestOf(*text_).low | 1;  // never 0
+  TheRegistry().Add(*this);
 }
 
 DType Epilogue::rounded_to() const {
@@ -101,13 +107,6 @@ EpilogueResult Epilogue::Evaluate(const EpilogueElement& element) const {
   return gemmsmith::Evaluate(*trace_, element);
 }
 
-std::uint64_t Epilogue::Intern() const {
-  if (*this == Identity()) return 0;
-  const std::uint64_t id = DigestOf(*text_).low | 1;  // never 0
-  TheRegistry().Add(id, *this);
-  return id;
-}
-
-Epilogue Epilogue::Find(std::uint64_t id) { return id == 0 ? Identity() : TheRegistry().Find(id); }
+std::optional<Epilogue> Epilogue::Find(std::uint64_t id) { return id == 0 ? Identity() : TheRegistry().Find(id); }
 
 }  // namespace gemmsmith

@@ -326,27 +326,35 @@ TEST(EpilogueOps, RoundToTheNearestAsEncodeDoes) {
 }
 
 TEST(EpilogueId, IsZeroForNoneAndFindsTheEpilogue) {
-  EXPECT_EQ(Epilogue().Intern(), 0u);
-  EXPECT_EQ(Trace([](Value acc, Inputs) { return acc; }).Intern(), 0u);
+  EXPECT_EQ(Epilogue().id(), 0u);
+  EXPECT_EQ(Trace([](Value acc, Inputs) { return acc; }).id(), 0u);
   EXPECT_EQ(Epilogue::Find(0), Epilogue());
   const Epilogue gelu = Epilogue::Parse("bias+gelu");
-  const std::uint64_t id = gelu.Intern();
-  EXPECT_NE(id, 0u);
-  EXPECT_EQ(Epilogue::Parse("bias+gelu").Intern(), id);
-  EXPECT_NE(Epilogue::Parse("gelu").Intern(), id);
-  EXPECT_EQ(Epilogue::Find(id), gelu);
-  EXPECT_THROW(Epilogue::Find(id + 2), Error);
+  EXPECT_NE(gelu.id(), 0u);
+  EXPECT_EQ(Epilogue::Parse("bias+gelu").id(), gelu.id());
+  EXPECT_NE(Epilogue::Parse("gelu").id(), gelu.id());
+  EXPECT_EQ(Epilogue::Find(gelu.id()), gelu);
+  EXPECT_EQ(Epilogue::Find(gelu.id() + 2), std::nullopt);
 }
 
-TEST(EpilogueId, MayBeInternedByManyThreads) {
+TEST(EpilogueId, MayBeMadeByManyThreads) {
   std::vector<std::jthread> threads;
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([] {
       for (int i = 0; i < 200; ++i) {
         const Epilogue epilogue = Trace([&](Value acc, Inputs) { return acc * static_cast<float>(i + 2); });
-        EXPECT_EQ(Epilogue::Find(epilogue.Intern()), epilogue);
+        EXPECT_EQ(Epilogue::Find(epilogue.id()), epilogue);
       }
     });
+}
+
+TEST(EpilogueInputs, AreThoseThatTheTraceReads) {
+  const Epilogue epilogue = Epilogue::Parse("scale_row+bias+swiglu");
+  EXPECT_TRUE(epilogue.Reads(EpilogueInput::kBias));
+  EXPECT_TRUE(epilogue.Reads(EpilogueInput::kPairedBias));
+  EXPECT_TRUE(epilogue.Reads(EpilogueInput::kScaleRow));
+  EXPECT_FALSE(epilogue.Reads(EpilogueInput::kBiasM));
+  EXPECT_FALSE(epilogue.Reads(EpilogueInput::kResidual));
 }
 
 TEST(EpiloguePattern, FollowsFromTheTrace) {
