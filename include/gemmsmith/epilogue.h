@@ -167,6 +167,9 @@ class GEMMSMITH_API Epilogue {
   static std::optional<Epilogue> Find(std::uint64_t id);
 
   bool Reads(EpilogueInput input) const { return inputs_ >> static_cast<int>(input) & 1; }
+  /// The block size of an input that is read per block.
+  EpilogueBlock block(EpilogueInput input) const;
+
   const OpTrace& trace() const { return *trace_; }
   friend bool operator==(const Epilogue& x, const Epilogue& y) { return x.text() == y.text(); }
 

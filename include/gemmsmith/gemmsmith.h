@@ -3,6 +3,7 @@
 /// The whole public interface.
 #include "gemmsmith/doctor.h"
 #include "gemmsmith/engine.h"
+#include "gemmsmith/epilogue.h"
 #include "gemmsmith/error.h"
 #include "gemmsmith/gemm.h"
 #include "gemmsmith/jit_wrapper.h"

@@ -103,6 +103,12 @@ DType Epilogue::rounded_to() const {
   return text.starts_with(kRounding) ? ParseDType(text.substr(kRounding.size())) : DType::kF32;
 }
 
+EpilogueBlock Epilogue::block(EpilogueInput input) const {
+  for (const OpNode& node : trace_->body)
+    if (Info(node.op).kind == OpKind::kInput && static_cast<int>(node.op) == static_cast<int>(input)) return node.block;
+  return {};
+}
+
 EpilogueResult Epilogue::Evaluate(const EpilogueElement& element) const {
   return gemmsmith::Evaluate(*trace_, element);
 }

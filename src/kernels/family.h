@@ -30,7 +30,7 @@ struct TileShape {
 
 /// One launch of a plan: geometry and parameters, prepared once; `bind` puts a call's pointers into a copy of them.
 struct LaunchStep {
-  static constexpr std::size_t kMaxParamBytes = 256;
+  static constexpr std::size_t kMaxParamBytes = 320;
 
   Dim3 grid, block, cluster;
   std::uint32_t shared_bytes = 0;
