@@ -159,8 +159,9 @@ class GEMMSMITH_API Epilogue {
   const std::string& text() const { return *text_; }
   /// The type that D's values are already rounded to, which D should be of; kF32 if none.
   DType rounded_to() const;
-  /// The definition, computed by an interpreter: what every kernel is compared with.
-  EpilogueResult Evaluate(const EpilogueElement& element) const;
+  /// The definition, computed by an interpreter: what every kernel is compared with. `ulps` moves the results of Exp,
+  /// Log, Tanh, Erf and Rsqrt by so many units in the last place, which backends may be 2 off.
+  EpilogueResult Evaluate(const EpilogueElement& element, int ulps = 0) const;
   /// What GemmProblem::epilogue_id holds: a digest of the text; 0 for no epilogue.
   std::uint64_t id() const { return id_; }
   /// The epilogue of that id, if this process has made one.

@@ -123,7 +123,8 @@ class Canonicaliser {
 
   std::int32_t Share(OpNode node) {
     const OpInfo& info = Info(node.op);
-    if (info.commutative && Before(node.operands[1], node.operands[0])) std::swap(node.operands[0], node.operands[1]);
+    if (info.trait == OpTrait::kCommutative && Before(node.operands[1], node.operands[0]))
+      std::swap(node.operands[0], node.operands[1]);
     std::string key =
         fmt::format("{} {} {}x{} {}", info.text, ToString(info.type), node.block.rows, node.block.columns, node.bits);
     for (int i = 0; i < info.arity; ++i) key += ' ' + nodes_[node.operands[i]].digest.Hex();

@@ -109,8 +109,8 @@ EpilogueBlock Epilogue::block(EpilogueInput input) const {
   return {};
 }
 
-EpilogueResult Epilogue::Evaluate(const EpilogueElement& element) const {
-  return gemmsmith::Evaluate(*trace_, element);
+EpilogueResult Epilogue::Evaluate(const EpilogueElement& element, int ulps) const {
+  return gemmsmith::Evaluate(*trace_, element, ulps);
 }
 
 std::optional<Epilogue> Epilogue::Find(std::uint64_t id) { return id == 0 ? Identity() : TheRegistry().Find(id); }

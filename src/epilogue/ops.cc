@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <iterator>
 #include <limits>
 #include <type_traits>
@@ -64,24 +65,24 @@ struct Computed<kDefinition> {
   static std::uint32_t Apply(const std::uint32_t* operands, std::index_sequence<kIndices...>) {
     return ToBits(kDefinition(FromBits<Operands>(operands[kIndices])...));
   }
-  static constexpr OpInfo Row(Op op, std::string_view text, bool commutative, std::string_view cuda) {
-    return {op,   OpKind::kComputed, text, kTypeOf<Result>, sizeof...(Operands), {kTypeOf<Operands>...}, commutative,
+  static constexpr OpInfo Row(Op op, std::string_view text, OpTrait trait, std::string_view cuda) {
+    return {op,   OpKind::kComputed, text, kTypeOf<Result>, sizeof...(Operands), {kTypeOf<Operands>...}, trait,
             cuda, Evaluate};
   }
 };
 
-#define GEMMSMITH_EPILOGUE_OP(name, text, result, parameters, commutative, definition, cuda) \
+#define GEMMSMITH_EPILOGUE_OP(name, text, result, parameters, trait, definition, cuda) \
   result name##Definition parameters { return definition; }
 #include "gemmsmith/epilogue.def"
 #undef GEMMSMITH_EPILOGUE_OP
 
 constexpr OpInfo kOps[] = {
 #define GEMMSMITH_EPILOGUE_INPUT(name, text, type, member, method, ...) \
-  {Op::name, OpKind::kInput, text, kTypeOf<type>, 0, {}, false, #method, nullptr},
+  {Op::name, OpKind::kInput, text, kTypeOf<type>, 0, {}, OpTrait::kExact, #method, nullptr},
 #define GEMMSMITH_EPILOGUE_CONSTANT(name, text, type) \
-  {Op::name, OpKind::kConstant, text, kTypeOf<type>, 0, {}, false, "", nullptr},
-#define GEMMSMITH_EPILOGUE_OP(name, text, result, parameters, commutative, definition, cuda) \
-  Computed<name##Definition>::Row(Op::name, text, commutative, cuda),
+  {Op::name, OpKind::kConstant, text, kTypeOf<type>, 0, {}, OpTrait::kExact, "", nullptr},
+#define GEMMSMITH_EPILOGUE_OP(name, text, result, parameters, trait, definition, cuda) \
+  Computed<name##Definition>::Row(Op::name, text, OpTrait::trait, cuda),
 #include "gemmsmith/epilogue.def"
 #undef GEMMSMITH_EPILOGUE_INPUT
 #undef GEMMSMITH_EPILOGUE_CONSTANT
@@ -108,6 +109,15 @@ std::uint32_t InputBits(Op op, const EpilogueElement& element) {
 
 std::uint32_t ConstantBits(const OpNode& node) {
   return Info(node.op).type == ValueType::kF32 ? ToBits(FromBits<float>(node.bits)) : node.bits;
+}
+
+/// The float that many steps away. NaN and infinities stay.
+std::uint32_t Moved(std::uint32_t bits, int ulps) {
+  float value = std::bit_cast<float>(bits);
+  if (!std::isfinite(value)) return bits;
+  const float towards = std::copysign(std::numeric_limits<float>::infinity(), static_cast<float>(ulps));
+  for (int i = 0; i < std::abs(ulps); ++i) value = std::nextafter(value, towards);
+  return ToBits(value);
 }
 
 void SetOutput(OutputKind kind, float value, EpilogueResult& result) {
@@ -139,7 +149,7 @@ std::string_view ToString(ValueType type) {
   return type == ValueType::kF32 ? "f32" : type == ValueType::kS32 ? "s32" : "bool";
 }
 
-EpilogueResult Evaluate(const OpTrace& trace, const EpilogueElement& element) {
+EpilogueResult Evaluate(const OpTrace& trace, const EpilogueElement& element, int ulps) {
   std::vector<std::uint32_t> values;
   values.reserve(trace.body.size());
   for (const OpNode& node : trace.body) {
@@ -149,6 +159,9 @@ EpilogueResult Evaluate(const OpTrace& trace, const EpilogueElement& element) {
     values.push_back(info.kind == OpKind::kInput      ? InputBits(node.op, element)
                      : info.kind == OpKind::kConstant ? ConstantBits(node)
                                                       : info.evaluate(operands));
+    // Limits at infinity are exact everywhere.
+    if (ulps != 0 && info.trait == OpTrait::kApproximate && std::isfinite(std::bit_cast<float>(operands[0])))
+      values.back() = Moved(values.back(), ulps);
   }
   EpilogueResult result;
   for (const OpOutput& output : trace.outputs)

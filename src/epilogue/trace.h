@@ -22,6 +22,8 @@ enum class Op : std::uint8_t {
 #undef GEMMSMITH_EPILOGUE_OP
 };
 enum class ValueType : std::uint8_t { kF32, kS32, kBool };
+/// As epilogue.def explains them.
+enum class OpTrait : std::uint8_t { kExact, kCommutative, kApproximate };
 enum class OpKind : std::uint8_t { kInput, kConstant, kComputed };
 
 /// A row of epilogue.def. Values travel as 32 bits: f32 and s32 as they are, bool as 0 or 1.
@@ -32,7 +34,7 @@ struct OpInfo {
   ValueType type;
   int arity;
   std::array<ValueType, 3> operands;
-  bool commutative;                                          ///< In the first two operands.
+  OpTrait trait;
   std::string_view cuda;                                     ///< Method of the inputs, or the pattern of an expression.
   std::uint32_t (*evaluate)(const std::uint32_t* operands);  ///< Computed ones only. Every NaN is kNanBits.
 };
@@ -97,7 +99,7 @@ struct OpTrace {
 OpTrace Canonical(const OpTrace& trace);
 /// One line per node and output: "v2 = add v0 v1". Equal canonical traces have equal texts.
 std::string ToText(const OpTrace& trace);
-EpilogueResult Evaluate(const OpTrace& trace, const EpilogueElement& element);
+EpilogueResult Evaluate(const OpTrace& trace, const EpilogueElement& element, int ulps = 0);
 
 /// The shortest decimal number that reads back as `value`, the same on every machine.
 std::string ShortestDecimal(float value);

@@ -109,7 +109,8 @@ inline OpTrace Shuffled(const OpTrace& trace, std::mt19937& random) {
     OpNode node = trace.body[i];
     if (!ready(node) || (!copies[i].empty() && random() % 8 != 0)) continue;
     for (int j = 0; j < Info(node.op).arity; ++j) node.operands[j] = pick(node.operands[j]);
-    if (Info(node.op).commutative && random() % 2 == 0) std::swap(node.operands[0], node.operands[1]);
+    if (Info(node.op).trait == OpTrait::kCommutative && random() % 2 == 0)
+      std::swap(node.operands[0], node.operands[1]);
     missing -= copies[i].empty();
     copies[i].push_back(static_cast<std::int32_t>(result.body.size()));
     result.body.push_back(node);

@@ -310,6 +310,18 @@ TEST(EpilogueOps, TreatSpecialValuesAsIeeeSays) {
   }
 }
 
+TEST(EpilogueOps, MayBeMovedByUlpsWhereBackendsMayDiffer) {
+  EpilogueElement e;
+  e.accumulator = 0.5f;
+  const Epilogue tanh = Epilogue::Parse("tanh"), relu = Epilogue::Parse("relu");
+  const float exact = tanh.Evaluate(e).d;
+  EXPECT_EQ(tanh.Evaluate(e, 2).d, std::nextafter(std::nextafter(exact, kInf), kInf));
+  EXPECT_EQ(tanh.Evaluate(e, -1).d, std::nextafter(exact, -kInf));
+  EXPECT_EQ(relu.Evaluate(e, 2).d, 0.5f);
+  e.accumulator = kInf;
+  EXPECT_EQ(Epilogue(Outputs(Exp(TracedAccumulator()))).Evaluate(e, -2).d, kInf);
+}
+
 TEST(EpilogueOps, RoundToTheNearestAsEncodeDoes) {
   std::mt19937 random(std::random_device{}());
   for (const DType dtype : {DType::kF16, DType::kBf16, DType::kE4m3, DType::kE5m2, DType::kS8, DType::kU8}) {
