@@ -181,11 +181,16 @@ class GEMMSMITH_API Epilogue {
   std::uint32_t inputs_ = 0;  // a bit for each EpilogueInput
 };
 
+/// alpha * A * B + beta * C, which Trace calls its function with.
+GEMMSMITH_API Value TracedAccumulator();
+
 /// An epilogue from a function of the accumulator, which returns D's value or Outputs:
 ///   Trace([](Value acc, Inputs in) { return Gelu(acc + in.Bias()); })
 /// The function runs once, here; an `if` in it decides what is traced. Throws what the operators and Epilogue throw.
 template <class Function>
-Epilogue Trace(const Function& function);
+Epilogue Trace(const Function& function) {
+  return Epilogue(Outputs(function(TracedAccumulator(), Inputs())));
+}
 
 /// A name that Epilogue::Parse knows.
 struct EpilogueName {
@@ -193,13 +198,5 @@ struct EpilogueName {
   std::string_view meaning;  ///< Formula, for x the value so far.
 };
 GEMMSMITH_API std::span<const EpilogueName> EpilogueNames();
-
-/// Inputs::Accumulator of what Trace calls.
-GEMMSMITH_API Value TracedAccumulator();
-
-template <class Function>
-Epilogue Trace(const Function& function) {
-  return Epilogue(Outputs(function(TracedAccumulator(), Inputs())));
-}
 
 }  // namespace gemmsmith
