@@ -106,6 +106,7 @@ struct EpilogueOutput {
 /// What a GEMM template does to an element before it stores it: the rendered `Epilogue`.
 template <class Epilogue, class BiasType, class ResidualType>
 struct Fused {
+  enum : bool { kFuses = true };
   const EpilogueParams& params;
   long long columns;
 

@@ -143,12 +143,9 @@ __device__ __forceinline__ void ReadShared(const T* from, T (&to)[N]) {
   }
 }
 
-/// What is done to an element of alpha * A * B + beta * C before it is stored: here nothing.
+/// No epilogue.
 struct StoreAsItIs {
-  template <class T>
-  __device__ __forceinline__ T operator()(long long /*batch*/, long long /*row*/, long long /*column*/, T value) const {
-    return value;
-  }
+  enum : bool { kFuses = false };
 };
 
 template <class Config>
@@ -165,7 +162,7 @@ class SimtGemm {
 
   /// The whole kernel. grid.x: tiles of D, those of one column of tiles together; grid.z: batch entries, in turns.
   template <class Epilogue = StoreAsItIs>
-  __device__ static void Run(const SimtParams& params, const Epilogue& epilogue = {}) {
+  __device__ static void Run(const SimtParams& params, Epilogue epilogue = {}) {
     const unsigned tiles_m = params.m > 0 ? static_cast<unsigned>((params.m - 1) / Config::kBlockM + 1) : 1;
     const long long row = static_cast<long long>(blockIdx.x % tiles_m) * Config::kBlockM;
     const long long column = static_cast<long long>(blockIdx.x / tiles_m) * Config::kBlockN;
@@ -233,7 +230,7 @@ class SimtGemm {
   /// D = epilogue(alpha * sums + beta * C). A beta of 0 leaves C unread, and k = 0 leaves alpha out.
   template <class Epilogue>
   __device__ __forceinline__ static void Finish(const SimtParams& params, long long batch, long long row,
-                                                long long column, const Sums& sums, const Epilogue& epilogue) {
+                                                long long column, const Sums& sums, Epilogue epilogue) {
     using Access = Vector<D, Config::kVectorD>;
     const ThreadTile<Config> thread(static_cast<int>(threadIdx.x));
     const Accumulator alpha = params.k > 0 ? Value(params.alpha, params.alpha_pointer) : Accumulator(0);
@@ -254,7 +251,8 @@ class SimtGemm {
         for (int v = 0; v < Config::kVectorD; ++v) {
           Accumulator value = alpha * sums[i][j + v];
           if (Config::kReadC) value += beta * Widen(old.at[v]);
-          Narrow(epilogue(batch, row + i, column + j + v, value), out.at[v]);
+          if constexpr (Epilogue::kFuses) value = epilogue(batch, row + i, column + j + v, value);
+          Narrow(value, out.at[v]);
         }
         ptx::StoreGlobal(d + at_d + j, out);
       }
