@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gemmsmith/epilogue.h"
 #include "gemmsmith/export.h"
 #include "gemmsmith/problem.h"
 #include "gemmsmith/tensor.h"
@@ -19,6 +20,20 @@ struct Scalar {
   }
 };
 
+/// What a call does to alpha * A * B + beta * C before it is stored, and the tensors that it does it with, all on D's
+/// device. Those that the epilogue does not read are ignored.
+struct EpilogueArgs {
+  Epilogue epilogue;
+  Tensor bias;                        ///< (n); f32, f16 or bf16.
+  Tensor bias_m;                      ///< (m); of bias's type where both are read.
+  Tensor residual;                    ///< As D, which it may be; f32, f16 or bf16.
+  Tensor scale_row, d_scale_row;      ///< (m), f32, as all scales.
+  Tensor scale_column;                ///< (n).
+  Tensor d_scale_column;              ///< (columns of D).
+  Tensor scale_block, d_scale_block;  ///< (rows of D / block rows, columns of D / block columns), rounded up; dense.
+  Scalar scalar, d_scale;             ///< f32.
+};
+
 /// The tensors of one call, by name. What the problem does not use must not be given.
 struct GemmArgs {
   Tensor a;  ///< (m, k), or (batch, m, k).
@@ -27,6 +42,7 @@ struct GemmArgs {
   Tensor d;  ///< (m, n), or (batch, m, n); may not overlap a or b.
   Scalar alpha = 1.0;
   Scalar beta = 0.0;
+  const EpilogueArgs* epilogue = nullptr;  ///< Read during the call only; null: none.
 };
 
 /// The accumulator that fits operands of these types: f64 for f64, s32 for integers, else f32.

@@ -4,6 +4,7 @@
 #include "gemmsmith/disassemble.h"
 #include "gemmsmith/doctor.h"
 #include "gemmsmith/engine.h"
+#include "gemmsmith/epilogue.h"
 #include "gemmsmith/error.h"
 #include "gemmsmith/gemm.h"
 #include "gemmsmith/jit_wrapper.h"

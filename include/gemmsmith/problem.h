@@ -10,6 +10,8 @@
 
 namespace gemmsmith {
 
+class Epilogue;
+
 /// How a matrix lies in memory. kPacked: the device's own form of a weight, made by Engine::Pack.
 enum class Layout : std::uint8_t { kRowMajor, kColMajor, kPacked };
 /// What beta is known to be when the kernel is made. kZero: C is not read, and need not exist.
@@ -21,7 +23,7 @@ enum class Scaling : std::uint8_t { kNone, kPerTensor, kRowColumn, kBlock1x128, 
 /// How one call is split into several GEMMs. Only kNone (with batch) has kernels so far.
 enum class Grouping : std::uint8_t { kNone, kContiguous, kMasked, kAlongK };
 
-/// D = alpha * A * B + beta * C for A (m, k), B (k, n), C and D (m, n), once per batch entry.
+/// D = epilogue(alpha * A * B + beta * C) for A (m, k), B (k, n), C and D (m, n), once per batch entry.
 /// A plain value, hashed as bytes: made by the caller or by Describe from the tensors of a call.
 struct GemmProblem {
   std::int64_t m = 0, n = 0, k = 0;
@@ -29,7 +31,8 @@ struct GemmProblem {
   std::int64_t groups = 1;
   std::int64_t lda = 0, ldb = 0, ldc = 0, ldd = 0;  ///< Elements between rows (kRowMajor) or columns (kColMajor).
   std::int64_t batch_stride_a = 0, batch_stride_b = 0, batch_stride_c = 0, batch_stride_d = 0;  ///< Elements.
-  std::uint64_t epilogue_id = 0;  ///< Digest of an epilogue trace; 0: none.
+  std::int64_t ld_residual = 0, batch_stride_residual = 0;  ///< Of the epilogue's residual; 0 where it reads none.
+  std::uint64_t epilogue_id = 0;                            ///< Epilogue::id; 0: none.
   DType a_type = DType::kF32, b_type = DType::kF32, c_type = DType::kF32, d_type = DType::kF32;
   DType acc_type = DType::kF32;
   Layout a_layout = Layout::kRowMajor, b_layout = Layout::kRowMajor, d_layout = Layout::kRowMajor;  ///< C lies as D.
@@ -39,8 +42,8 @@ struct GemmProblem {
   Grouping grouping = Grouping::kNone;
   std::uint8_t alignment =
       0;  ///< log2 of the bytes (at most 16) that all pointers and leading dimensions are multiples of.
-  std::uint8_t deterministic = 1;  ///< Same inputs, same bits, on the same device.
-  std::uint8_t reserved[2] = {};
+  std::uint8_t deterministic = 1;                              ///< Same inputs, same bits, on the same device.
+  DType bias_type = DType::kF32, residual_type = DType::kF32;  ///< Of the epilogue's inputs; the others are f32.
 
   friend bool operator==(const GemmProblem&, const GemmProblem&) = default;
   double flops() const { return 2.0 * m * n * k * batch; }
@@ -56,6 +59,8 @@ GEMMSMITH_API GemmProblem MakeProblem(std::int64_t m, std::int64_t n, std::int64
 GEMMSMITH_API void SetDTypes(GemmProblem& problem, std::string_view dtypes);
 /// Makes it `batch` problems of this size, whose dense operands follow each other in memory.
 GEMMSMITH_API void SetBatch(GemmProblem& problem, std::int64_t batch);
+/// With this epilogue, whose residual is of D's type and dense, and whose biases are of `bias_type`.
+GEMMSMITH_API void SetEpilogue(GemmProblem& problem, const Epilogue& epilogue, DType bias_type = DType::kF32);
 
 /// Throws kInvalidArgument or kUnsupported if no kernel could ever run the problem: negative sizes, short leading
 /// dimensions, sizes that overflow, dtypes that do not go together.

@@ -29,6 +29,8 @@ struct VerifyReport {
 /// The tolerance is the forward error bound of a dot product: gamma(k) of the accumulator, and a few roundings more for
 /// alpha, beta and C (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1). The rounding to
 /// D's type is allowed for element by element: it would else drown a wrong term of a long sum.
+/// With an epilogue, an element is right if the interpreter makes it of a sum within the tolerance, with functions that
+/// are at most 2 ulp off; the error is then what it lies beyond all of these, relative to the nearest.
 GEMMSMITH_API VerifyReport Verify(const GemmProblem& problem, const GemmArgs& args, const Tensor& c_before,
                                   std::uint64_t seed = 0);
 

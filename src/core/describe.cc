@@ -128,6 +128,93 @@ Matrix CheckedC(const GemmArgs& args, const Matrix& d) {
   return c;
 }
 
+/// The vectors, matrices and scalars that an epilogue may read, against the product's and D's size.
+class EpilogueTensors {
+ public:
+  EpilogueTensors(const GemmArgs& args, const Matrix& d) : args_(args), d_(d) {}
+
+  void Describe(GemmProblem& p) const {
+    const EpilogueArgs& e = *args_.epilogue;
+    if (e.epilogue.Reads(EpilogueInput::kPaired) || e.epilogue.Reads(EpilogueInput::kPairedBias) ||
+        e.epilogue.Reads(EpilogueInput::kPairedScaleColumn))
+      throw Fail(Code::kUnsupported, "", "gemm: no kernel makes one column of d of two of the product yet");
+    p.epilogue_id = e.epilogue.id();
+    if (e.epilogue.Reads(EpilogueInput::kBias)) p.bias_type = Vector("bias", e.bias, p.n);
+    if (e.epilogue.Reads(EpilogueInput::kBiasM)) {
+      const DType type = Vector("bias_m", e.bias_m, p.m);
+      if (e.epilogue.Reads(EpilogueInput::kBias) && type != p.bias_type)
+        throw Fail(Code::kInvalidArgument, "convert one of them", "gemm: bias is {}, bias_m {}", ToString(p.bias_type),
+                   ToString(type));
+      p.bias_type = type;
+    }
+    if (e.epilogue.Reads(EpilogueInput::kResidual)) Residual(p);
+    if (e.epilogue.Reads(EpilogueInput::kScaleRow)) Scale("scale_row", e.scale_row, p.m);
+    if (e.epilogue.Reads(EpilogueInput::kDScaleRow)) Scale("d_scale_row", e.d_scale_row, p.m);
+    if (e.epilogue.Reads(EpilogueInput::kScaleColumn)) Scale("scale_column", e.scale_column, p.n);
+    if (e.epilogue.Reads(EpilogueInput::kDScaleColumn)) Scale("d_scale_column", e.d_scale_column, p.n);
+    if (e.epilogue.Reads(EpilogueInput::kScaleBlock)) Blocks("scale_block", e.scale_block, EpilogueInput::kScaleBlock);
+    if (e.epilogue.Reads(EpilogueInput::kDScaleBlock))
+      Blocks("d_scale_block", e.d_scale_block, EpilogueInput::kDScaleBlock);
+  }
+
+ private:
+  void CheckGiven(const char* name, const Tensor& t, const Matrix& v) const {
+    CheckPointer(name, t, v);
+    if (t.device != args_.d.device)
+      throw Fail(Code::kInvalidArgument, "copy it", "gemm: {} is on {}, d on {}", name, ToString(t.device),
+                 ToString(args_.d.device));
+    if (Overlap(args_.d, d_, t, v))
+      throw Fail(Code::kInvalidArgument, "write to other memory", "gemm: d overlaps {}", name);
+  }
+  static void CheckFloat(const char* name, DType dtype) {
+    if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBf16)
+      throw Fail(Code::kUnsupported, "convert it", "gemm: {} is {}; f32, f16 and bf16 are read", name, ToString(dtype));
+  }
+  DType Vector(const char* name, const Tensor& t, std::int64_t length) const {
+    if (t.rank != 1 || t.shape[0] != length || (length > 1 && t.strides[0] != 1))
+      throw Fail(Code::kInvalidArgument, "", "gemm: {} has rank {} and {} elements; the epilogue wants {} in a row",
+                 name, t.rank, t.size(), length);
+    CheckFloat(name, t.dtype);
+    CheckGiven(name, t, {1, 1, length, length, 0, Layout::kRowMajor});
+    return t.dtype;
+  }
+  static void CheckScale(const char* name, DType dtype) {
+    if (dtype != DType::kF32)
+      throw Fail(Code::kUnsupported, "convert it", "gemm: {} is {}; scales are f32", name, ToString(dtype));
+  }
+  void Scale(const char* name, const Tensor& t, std::int64_t length) const {
+    CheckScale(name, Vector(name, t, length));
+  }
+  void Blocks(const char* name, const Tensor& t, EpilogueInput input) const {
+    const EpilogueBlock block = args_.epilogue->epilogue.block(input);
+    const std::int64_t rows = (d_.rows + block.rows - 1) / block.rows,
+                       columns = (d_.columns + block.columns - 1) / block.columns;
+    if (t.rank != 2 || t.shape[0] != rows || t.shape[1] != columns || (columns > 1 && t.strides[1] != 1) ||
+        (rows > 1 && t.strides[0] != columns))
+      throw Fail(Code::kInvalidArgument, "", "gemm: {} must be a dense matrix ({}, {}) for blocks of {} x {}", name,
+                 rows, columns, block.rows, block.columns);
+    CheckScale(name, t.dtype);
+    CheckGiven(name, t, {1, rows, columns, columns, 0, Layout::kRowMajor});
+  }
+  void Residual(GemmProblem& p) const {
+    const Tensor& t = args_.epilogue->residual;
+    const Matrix v = View("residual", t);
+    if (v.rows != d_.rows || v.columns != d_.columns || v.batch != d_.batch)
+      throw Fail(Code::kInvalidArgument, "", "gemm: residual is ({}, {}, {}), d is ({}, {}, {})", v.batch, v.rows,
+                 v.columns, d_.batch, d_.rows, d_.columns);
+    if (v.layout != Layout::kRowMajor) throw Fail(Code::kUnsupported, "copy it", "gemm: residual must be row-major");
+    CheckFloat("residual", t.dtype);
+    const bool is_d =
+        t.data == args_.d.data && t.dtype == args_.d.dtype && v.ld == d_.ld && v.batch_stride == d_.batch_stride;
+    if (!is_d) CheckGiven("residual", t, v);
+    p.residual_type = t.dtype;
+    p.ld_residual = v.ld, p.batch_stride_residual = v.batch_stride;
+  }
+
+  const GemmArgs& args_;
+  const Matrix& d_;
+};
+
 }  // namespace
 
 GemmProblem Describe(const GemmArgs& args, DType acc_type, ComputeMode compute) {
@@ -152,6 +239,7 @@ GemmProblem Describe(const GemmArgs& args, DType acc_type, ComputeMode compute) 
     if (args.c.given()) p.c_type = args.c.dtype, bits |= AlignmentBits(args.c, c);
   }
   p.alignment = static_cast<std::uint8_t>(std::countr_zero(bits));
+  if (args.epilogue != nullptr) EpilogueTensors(args, d).Describe(p);
   return p;
 }
 

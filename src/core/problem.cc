@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gemmsmith/args.h"
+#include "gemmsmith/epilogue.h"
 #include "util/digest.h"
 #include "util/log.h"
 
@@ -60,6 +61,18 @@ void CheckBatchOfD(const GemmProblem& p) {
   if (!blocks && !interleaved)
     throw Fail(Code::kInvalidArgument, "", "gemm: batch entries of d overlap: stride {} with rows of {} every {}",
                p.batch_stride_d, run, p.ldd);
+}
+
+void CheckEpilogue(const GemmProblem& p) {
+  if (p.epilogue_id == 0) return;
+  if (p.d_layout != Layout::kRowMajor)
+    throw Fail(Code::kUnsupported, "give D row-major", "gemm: an epilogue needs a row-major d");
+  if (p.acc_type != DType::kF32 && p.acc_type != DType::kS32)
+    throw Fail(Code::kUnsupported, "", "gemm: epilogues compute in f32, and the accumulator is {}",
+               ToString(p.acc_type));
+  if (p.ld_residual != 0)
+    CheckSide({"residual", p.m, p.n, p.ld_residual, p.batch_stride_residual, Layout::kRowMajor, p.residual_type},
+              p.batch);
 }
 
 void SetTightAlignment(GemmProblem& p) {
@@ -121,6 +134,8 @@ GemmProblem Normalized(GemmProblem p) {
   Layout c_layout = p.d_layout;
   if (p.beta != BetaClass::kZero) side(c_layout, p.ldc, p.m, p.n);
   side(p.d_layout, p.ldd, p.m, p.n);
+  if (p.ld_residual != 0 && p.m <= 1) p.ld_residual = std::max<std::int64_t>(p.n, 1);
+  if (p.batch == 1) p.batch_stride_residual = 0;
   if (p.batch == 1) p.batch_stride_a = p.batch_stride_b = p.batch_stride_c = p.batch_stride_d = 0;
   if (p.beta == BetaClass::kZero) {
     p.ldc = p.batch_stride_c = 0;
@@ -150,6 +165,19 @@ void SetBatch(GemmProblem& p, std::int64_t batch) {
   p.batch_stride_b = stride(p.b_layout, p.ldb, p.k, p.n);
   p.batch_stride_c = stride(p.d_layout, p.ldc, p.m, p.n);
   p.batch_stride_d = stride(p.d_layout, p.ldd, p.m, p.n);
+  p.batch_stride_residual = p.ld_residual * p.m;
+  Validate(p);
+  p = Normalized(p);
+}
+
+void SetEpilogue(GemmProblem& p, const Epilogue& epilogue, DType bias_type) {
+  const bool biased = epilogue.Reads(EpilogueInput::kBias) || epilogue.Reads(EpilogueInput::kBiasM);
+  const bool has_residual = epilogue.Reads(EpilogueInput::kResidual);
+  p.epilogue_id = epilogue.id();
+  p.bias_type = biased ? bias_type : DType::kF32;
+  p.residual_type = has_residual ? p.d_type : DType::kF32;
+  p.ld_residual = has_residual ? std::max<std::int64_t>(p.n, 1) : 0;
+  p.batch_stride_residual = p.ld_residual * p.m;
   Validate(p);
   p = Normalized(p);
 }
@@ -167,6 +195,7 @@ void Validate(const GemmProblem& p) {
   if (p.beta != BetaClass::kZero) CheckSide({"c", p.m, p.n, p.ldc, p.batch_stride_c, p.d_layout, p.c_type}, p.batch);
   CheckBatchOfD(p);
   CheckTypes(p);
+  CheckEpilogue(p);
 }
 
 std::size_t Hash(const GemmProblem& problem) { return Hash64(&problem, sizeof(problem)); }
@@ -187,6 +216,7 @@ std::string ToString(const GemmProblem& p) {
   if (p.beta != BetaClass::kZero) text += " beta";
   if (p.groups != 1) text += fmt::format(" groups={}", p.groups);
   if (p.compute == ComputeMode::kTf32) text += " tf32";
+  if (p.epilogue_id != 0) text += fmt::format(" epilogue={:016x}", p.epilogue_id);
   return text;
 }
 

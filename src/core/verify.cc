@@ -1,14 +1,17 @@
 #include "gemmsmith/verify.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
 #include <mutex>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <set>
 #include <vector>
 
+#include "core/epilogue_reference.h"
 #include "core/parallel.h"
 #include "util/log.h"
 
@@ -36,9 +39,14 @@ struct Matrix {
 struct Operands {
   Matrix a, b, c, d;
   double alpha, beta;
+  std::optional<EpilogueReference> epilogue;
 
-  /// D^T = alpha * B^T * A^T + beta * C^T.
-  Operands Transposed() const { return {b.Transposed(), a.Transposed(), c.Transposed(), d.Transposed(), alpha, beta}; }
+  /// D^T = epilogue(alpha * B^T * A^T + beta * C^T).
+  Operands Transposed() const {
+    Operands x{b.Transposed(), a.Transposed(), c.Transposed(), d.Transposed(), alpha, beta, epilogue};
+    if (x.epilogue) x.epilogue->Transpose();
+    return x;
+  }
 };
 
 Matrix View(const char* name, const Tensor& tensor, std::int64_t rows, std::int64_t columns, std::int64_t batch) {
@@ -64,12 +72,15 @@ Operands View(const GemmProblem& p, const GemmArgs& args, const Tensor& c_before
   if (args.alpha.device_pointer != nullptr || args.beta.device_pointer != nullptr)
     throw Fail(Code::kInvalidArgument, "give their values", "verify: alpha and beta are pointers to device memory");
   const Tensor& c = p.beta == BetaClass::kZero ? args.d : c_before;
+  std::optional<EpilogueReference> epilogue;
+  if (args.epilogue != nullptr) epilogue.emplace(p, *args.epilogue, batch);
   return {View("a", args.a, p.m, p.k, batch),
           View("b", args.b, p.k, p.n, batch),
           View("c", c, p.m, p.n, batch),
           View("d", args.d, p.m, p.n, batch),
           args.alpha.value,
-          p.beta == BetaClass::kZero ? 0 : args.beta.value};
+          p.beta == BetaClass::kZero ? 0 : args.beta.value,
+          epilogue};
 }
 
 /// All values of a narrow type: decoding one by one would take most of the time of a check.
@@ -115,7 +126,18 @@ void Load(const Matrix& x, std::span<const std::int64_t> rows, std::int64_t colu
 /// How far one element is from the reference.
 class Judge {
  public:
-  explicit Judge(DType dtype) : dtype_(dtype), epsilon_(Info(dtype).epsilon), smallest_(Smallest(dtype)) {}
+  Judge(DType dtype, double tolerance)
+      : dtype_(dtype), epsilon_(Info(dtype).epsilon), smallest_(Smallest(dtype)), tolerance_(tolerance) {}
+
+  /// The error beyond what the epilogue makes of accumulators within the tolerance.
+  double Error(const EpilogueReference& epilogue, std::int64_t row, std::int64_t column, double result,
+               double reference, double scale) const {
+    const EpilogueReference::Range range = epilogue.At(row, column, reference, tolerance_ * scale);
+    if (std::isnan(result) && range.has_nan) return 0;
+    if (std::isnan(result) || std::isnan(range.low)) return Error(result, range.low, 0);
+    const double nearest = std::clamp(result, range.low, range.high);
+    return Error(result, nearest, std::fabs(nearest));
+  }
 
   double Error(double result, double reference, double scale) const {
     if (std::isnan(reference) || std::isnan(result)) return std::isnan(reference) && std::isnan(result) ? 0 : kInfinity;
@@ -141,7 +163,7 @@ class Judge {
   }
 
   DType dtype_;
-  double epsilon_, smallest_;
+  double epsilon_, smallest_, tolerance_;
 };
 
 struct Worst {
@@ -194,7 +216,10 @@ Worst CheckTile(const Operands& x, std::span<const std::int64_t> rows, std::int6
       const std::size_t at = i * kColumns + (j - column);
       const double reference = x.alpha * sums.value[at] + added;
       const double scale = std::fabs(x.alpha) * sums.magnitude[at] + std::fabs(added);
-      worst.Take({judge.Error(x.d(rows[i], j), reference, scale), rows[i], j});
+      const double result = x.d(rows[i], j);
+      const double error = x.epilogue ? judge.Error(*x.epilogue, rows[i], j, result, reference, scale)
+                                      : judge.Error(result, reference, scale);
+      worst.Take({error, rows[i], j});
     }
   return worst;
 }
@@ -267,7 +292,7 @@ VerifyReport Verify(const GemmProblem& problem, const GemmArgs& args, const Tens
   report.ok = true;
   if (problem.m == 0 || problem.n == 0 || problem.batch == 0) return report;
   View(problem, args, c_before, problem.batch - 1);
-  const Judge judge(args.d.dtype);
+  const Judge judge(args.d.dtype, report.tolerance);
   const Samples samples = ChooseSamples(problem);
   std::mt19937_64 random(seed);
   Worst worst;

@@ -22,10 +22,20 @@ class Scratch {
     args.b = Tensor(b_.data(), canonical.b_type, {1}, device.id());
     args.c = args.d = Tensor(d_.data(), canonical.d_type, {1}, device.id());
     if (p.beta != BetaClass::kZero) args.beta = 1.0;
+    if (p.epilogue_id != 0) SetEpilogue(p, device);
   }
   GemmArgs args;
 
  private:
+  /// One buffer of zeros, as large as the largest input, is all of them.
+  void SetEpilogue(const GemmProblem& p, Device& device) {
+    inputs_ = Make(device, Layout::kRowMajor, p.m + 1, p.n + p.m, std::max(p.n + p.m, p.ld_residual),
+                   p.batch_stride_residual, p.batch, DType::kF32);
+    const Tensor zeros(inputs_.data(), DType::kF32, {1}, device.id());
+    epilogue_.bias = epilogue_.bias_m = epilogue_.residual = epilogue_.scale_row = epilogue_.d_scale_row = zeros;
+    epilogue_.scale_column = epilogue_.d_scale_column = epilogue_.scale_block = epilogue_.d_scale_block = zeros;
+    args.epilogue = &epilogue_;
+  }
   static Buffer Make(Device& device, Layout layout, std::int64_t rows, std::int64_t columns, std::int64_t ld,
                      std::int64_t batch_stride, std::int64_t batch, DType dtype) {
     // A packed B is rounded up to whole panels, of at most 256 columns.
@@ -37,7 +47,8 @@ class Scratch {
     device.Fill(buffer.data(), 0, bytes);
     return buffer;
   }
-  Buffer a_, b_, d_;
+  Buffer a_, b_, d_, inputs_;
+  EpilogueArgs epilogue_;
 };
 
 double TimeOnce(const Plan& plan, const GemmArgs& args, Device& device, int repeats) {

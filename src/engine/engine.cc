@@ -40,7 +40,6 @@ void CheckSame(const GemmProblem& promised, const GemmProblem& given) {
                1 << given.alignment, 1 << promised.alignment);
   GemmProblem comparable = given;
   comparable.alignment = promised.alignment;
-  comparable.epilogue_id = promised.epilogue_id;
   comparable.scaling = promised.scaling;
   comparable.grouping = promised.grouping;
   comparable.groups = promised.groups;

@@ -30,7 +30,7 @@ struct TileShape {
 
 /// One launch of a plan: geometry and parameters, prepared once; `bind` puts a call's pointers into a copy of them.
 struct LaunchStep {
-  static constexpr std::size_t kMaxParamBytes = 256;
+  static constexpr std::size_t kMaxParamBytes = 320;
 
   Dim3 grid, block, cluster;
   std::uint32_t shared_bytes = 0;
@@ -75,7 +75,7 @@ const KernelFamily& FindFamily(std::string_view name);
 /// The inverse of ToString(config). Throws kInvalidArgument.
 TileConfig ParseConfig(std::string_view text);
 
-/// What code that is made for `problem` can be made for: "f16,f16,f32 nt beta", without sizes.
+/// What code that is made for `problem` can be made for: "f16,f16,f32 nt beta epilogue", without sizes.
 std::string ProblemClass(const GemmProblem& problem);
 
 /// The same problem with a row-major D: where D is column-major, D^T = B^T * A^T. Args follow by Canonical(args).

@@ -2,7 +2,9 @@
 #include <cmath>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 
+#include "epilogue/cuda_text.h"
 #include "kernels/family.h"
 #include "kernels/include_closure.h"
 #include "templates/params.h"
@@ -104,19 +106,36 @@ std::string WhyNotTypes(const GemmProblem& p) {
   return "";
 }
 
+std::string WhyNotEpilogue(const GemmProblem& p) {
+  if (p.epilogue_id == 0) return "";
+  const std::optional<Epilogue> epilogue = Epilogue::Find(p.epilogue_id);
+  if (!epilogue) return fmt::format("this process has made no epilogue {:016x}", p.epilogue_id);
+  if (epilogue->trace().pattern() != OpPattern::kElementwise)
+    return "fuses no epilogue that pairs columns or takes maxima";
+  if (p.acc_type != DType::kF32) return "fuses epilogues into f32 accumulators only";
+  const bool indexed = epilogue->Reads(EpilogueInput::kRow) || epilogue->Reads(EpilogueInput::kColumn);
+  if (indexed && std::max(p.m, p.n) > std::numeric_limits<std::int32_t>::max())
+    return "an epilogue that reads indices needs m and n below 2^31";
+  return "";
+}
+
 std::string KernelName(const GemmProblem& p, const TileConfig& config) {
   std::string types(ToString(p.a_type));
   if (p.b_type != p.a_type || p.d_type != p.a_type)
     types += fmt::format("_{}_{}", ToString(p.b_type), ToString(p.d_type));
+  std::string suffix = p.beta == BetaClass::kZero ? "" : "_c";
+  if (p.epilogue_id != 0) suffix += fmt::format("_e{:016x}", p.epilogue_id);
   return fmt::format("simt_{}_{}{}_{}x{}x{}_{}x{}_v{}{}{}{}", types, p.a_layout == Layout::kRowMajor ? 'n' : 't',
                      p.b_layout == Layout::kRowMajor ? 'n' : 't', config[kBlockM], config[kBlockN], config[kBlockK],
-                     config[kMicroM], config[kMicroN], config[kVectorA], config[kVectorB], config[kVectorD],
-                     p.beta == BetaClass::kZero ? "" : "_c");
+                     config[kMicroM], config[kMicroN], config[kVectorA], config[kVectorB], config[kVectorD], suffix);
 }
 
 /// Named fields, never positions: what a constant means can be read off the source.
 std::string RenderText(const GemmProblem& p, const TileConfig& config, std::string_view entry) {
-  std::string text = "#include \"gemm_simt.cuh\"\n\nstruct Config {\n";
+  const bool fused = p.epilogue_id != 0;
+  std::string text = "#include \"gemm_simt.cuh\"\n";
+  if (fused) text += "#include \"epilogue.cuh\"\n";
+  text += "\nstruct Config {\n";
   const auto type = [&](std::string_view name, DType dtype) {
     text += fmt::format("  using {} = {};\n", name, Info(dtype).cuda_type);
   };
@@ -132,13 +151,20 @@ std::string RenderText(const GemmProblem& p, const TileConfig& config, std::stri
   flag("kAAlongK", p.a_layout == Layout::kRowMajor), flag("kBAlongK", p.b_layout == Layout::kColMajor);
   number("kVectorA", config[kVectorA]), number("kVectorB", config[kVectorB]), number("kVectorD", config[kVectorD]);
   flag("kReadC", p.beta != BetaClass::kZero);
+  text += "};\n\n";
+  std::string params = "SimtParams", arguments = "params";
+  if (fused) {
+    text += CudaText(Epilogue::Find(p.epilogue_id).value().trace(), "Epilogue") + '\n';
+    params = "SimtFusedParams";
+    arguments = fmt::format("params.gemm, gemmsmith::Fused<Epilogue, {}, {}>{{params.epilogue, params.gemm.n}}",
+                            Info(p.bias_type).cuda_type, Info(p.residual_type).cuda_type);
+  }
   text += fmt::format(
-      "}};\n\n"
       "extern \"C\" __global__ void __launch_bounds__({})\n"
-      "{}(const __grid_constant__ gemmsmith::SimtParams params) {{\n"
-      "  gemmsmith::SimtGemm<Config>::Run(params);\n"
+      "{}(const __grid_constant__ gemmsmith::{} params) {{\n"
+      "  gemmsmith::SimtGemm<Config>::Run({});\n"
       "}}\n",
-      TileOf(config).threads(), entry);
+      TileOf(config).threads(), entry, params, arguments);
   return text;
 }
 
@@ -152,6 +178,26 @@ void Bind(const GemmArgs& args, std::byte* bytes) {
   params.beta = args.beta.value;
   params.alpha_pointer = args.alpha.device_pointer;
   params.beta_pointer = args.beta.device_pointer;
+}
+
+void BindFused(const GemmArgs& args, std::byte* bytes) {
+  Bind(args, bytes);
+  EpilogueParams& params = reinterpret_cast<SimtFusedParams*>(bytes)->epilogue;
+  const EpilogueArgs& e = *args.epilogue;
+  const auto floats = [](const Tensor& tensor) { return static_cast<const float*>(tensor.data); };
+  params.bias = e.bias.data;
+  params.bias_m = e.bias_m.data;
+  params.residual = e.residual.data;
+  params.scale_row = floats(e.scale_row);
+  params.scale_column = floats(e.scale_column);
+  params.scale_block = floats(e.scale_block);
+  params.d_scale_row = floats(e.d_scale_row);
+  params.d_scale_column = floats(e.d_scale_column);
+  params.d_scale_block = floats(e.d_scale_block);
+  params.scalar_pointer = static_cast<const float*>(e.scalar.device_pointer);
+  params.d_scale_pointer = static_cast<const float*>(e.d_scale.device_pointer);
+  params.scalar = static_cast<float>(e.scalar.value);
+  params.d_scale = static_cast<float>(e.d_scale.value);
 }
 
 /// Plain FMA units: runs everything that has no better kernel.
@@ -168,7 +214,7 @@ class Simt final : public KernelFamily {
     if (p.d_layout != Layout::kRowMajor) return "writes row-major D only";
     if (p.scaling != Scaling::kNone) return "scales no operands";
     if (p.grouping != Grouping::kNone || p.groups != 1) return "runs no grouped problems";
-    if (p.epilogue_id != 0) return "fuses no epilogue";
+    if (std::string reason = WhyNotEpilogue(p); !reason.empty()) return reason;
     if (std::none_of(std::begin(kTiles), std::end(kTiles), [&](const Tile& tile) { return Fits(p, tile); }))
       return fmt::format("m={} n={} is more than a grid of {} blocks", p.m, p.n, kMaxGridX);
     return "";
@@ -239,6 +285,13 @@ class Simt final : public KernelFamily {
     step.block.x = static_cast<std::uint32_t>(tile.threads());
     step.SetParams(params);
     step.bind = Bind;
+    if (p.epilogue_id != 0) {
+      SimtFusedParams fused{params, {}};
+      fused.epilogue.ld_residual = p.ld_residual;
+      fused.epilogue.batch_stride_residual = p.batch_stride_residual;
+      step.SetParams(fused);
+      step.bind = BindFused;
+    }
     return step;
   }
 };

@@ -143,6 +143,11 @@ __device__ __forceinline__ void ReadShared(const T* from, T (&to)[N]) {
   }
 }
 
+/// No epilogue.
+struct StoreAsItIs {
+  enum : bool { kFuses = false };
+};
+
 template <class Config>
 class SimtGemm {
   using A = typename Config::A;
@@ -156,7 +161,8 @@ class SimtGemm {
   enum : int { kThreads = ThreadTile<Config>::kThreads };
 
   /// The whole kernel. grid.x: tiles of D, those of one column of tiles together; grid.z: batch entries, in turns.
-  __device__ static void Run(const SimtParams& params) {
+  template <class Epilogue = StoreAsItIs>
+  __device__ static void Run(const SimtParams& params, Epilogue epilogue = {}) {
     const unsigned tiles_m = params.m > 0 ? static_cast<unsigned>((params.m - 1) / Config::kBlockM + 1) : 1;
     const long long row = static_cast<long long>(blockIdx.x % tiles_m) * Config::kBlockM;
     const long long column = static_cast<long long>(blockIdx.x / tiles_m) * Config::kBlockN;
@@ -164,7 +170,7 @@ class SimtGemm {
     for (long long batch = blockIdx.z; batch < params.batch; batch += gridDim.z) {
       Accumulator sums[Config::kMicroM][Config::kMicroN] = {};
       Multiply(params, batch, row, column, sums);
-      Finish(params, batch, row, column, sums);
+      Finish(params, batch, row, column, sums, epilogue);
     }
   }
 
@@ -221,9 +227,10 @@ class SimtGemm {
     return pointer != nullptr ? *static_cast<const Accumulator*>(pointer) : static_cast<Accumulator>(value);
   }
 
-  /// D = alpha * sums + beta * C. A beta of 0 leaves C unread, and k = 0 leaves alpha out.
+  /// D = epilogue(alpha * sums + beta * C). A beta of 0 leaves C unread, and k = 0 leaves alpha out.
+  template <class Epilogue>
   __device__ __forceinline__ static void Finish(const SimtParams& params, long long batch, long long row,
-                                                long long column, const Sums& sums) {
+                                                long long column, const Sums& sums, Epilogue epilogue) {
     using Access = Vector<D, Config::kVectorD>;
     const ThreadTile<Config> thread(static_cast<int>(threadIdx.x));
     const Accumulator alpha = params.k > 0 ? Value(params.alpha, params.alpha_pointer) : Accumulator(0);
@@ -244,6 +251,7 @@ class SimtGemm {
         for (int v = 0; v < Config::kVectorD; ++v) {
           Accumulator value = alpha * sums[i][j + v];
           if (Config::kReadC) value += beta * Widen(old.at[v]);
+          if constexpr (Epilogue::kFuses) value = epilogue(batch, row + i, column + j + v, value);
           Narrow(value, out.at[v]);
         }
         ptx::StoreGlobal(d + at_d + j, out);

@@ -19,4 +19,27 @@ struct SimtParams {
 };
 static_assert(sizeof(SimtParams) == 6 * 8 + 2 * 8 + 12 * 8, "no padding, so that host and device cannot disagree");
 
+/// What an epilogue reads besides the accumulator; null where it does not. Vectors are contiguous, blocks are dense.
+struct EpilogueParams {
+  const void* bias;      // (n)
+  const void* bias_m;    // (m)
+  const void* residual;  // (batch, m, n)
+  const float* scale_row;
+  const float* scale_column;
+  const float* scale_block;
+  const float* d_scale_row;
+  const float* d_scale_column;
+  const float* d_scale_block;
+  const float* scalar_pointer;  // If set, read instead of scalar.
+  const float* d_scale_pointer;
+  float scalar, d_scale;
+  long long ld_residual, batch_stride_residual;
+};
+/// A kernel with an epilogue.
+struct SimtFusedParams {
+  SimtParams gemm;
+  EpilogueParams epilogue;
+};
+static_assert(sizeof(SimtFusedParams) == sizeof(SimtParams) + 11 * 8 + 2 * 4 + 2 * 8, "no padding");
+
 }  // namespace gemmsmith

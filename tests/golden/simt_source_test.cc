@@ -17,6 +17,7 @@ struct Row {
   DType a, b, d, accumulator;
   Layout a_layout, b_layout;
   BetaClass beta;
+  const char* epilogue = nullptr;
 };
 constexpr Row kRows[] = {
     {"f32_nn", DType::kF32, DType::kF32, DType::kF32, DType::kF32, Layout::kRowMajor, Layout::kRowMajor,
@@ -25,6 +26,8 @@ constexpr Row kRows[] = {
      BetaClass::kGeneral},
     {"bf16_f32_nt", DType::kBf16, DType::kBf16, DType::kF32, DType::kF32, Layout::kRowMajor, Layout::kColMajor,
      BetaClass::kZero},
+    {"bf16_nt_bias_gelu", DType::kBf16, DType::kBf16, DType::kBf16, DType::kF32, Layout::kRowMajor, Layout::kColMajor,
+     BetaClass::kZero, "bias+gelu"},
 };
 
 KernelSource Rendered(const Row& row) {
@@ -35,6 +38,7 @@ KernelSource Rendered(const Row& row) {
   p.a_type = row.a, p.b_type = row.b, p.c_type = p.d_type = row.d, p.acc_type = row.accumulator;
   p.a_layout = row.a_layout, p.b_layout = row.b_layout, p.beta = row.beta;
   p.alignment = 4;
+  if (row.epilogue != nullptr) SetEpilogue(p, Epilogue::Parse(row.epilogue), row.d);
   DeviceSpec spec;
   spec.target = target;
   spec.multiprocessors = 108;

@@ -7,6 +7,7 @@
 
 #include <barrier>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -58,6 +59,30 @@ void Launch(gemmsmith::Dim3 grid, unsigned threads, const Kernel& kernel) {
 #define __float_as_uint(value) std::bit_cast<unsigned>(value)
 
 namespace device {
+
+// CUDA's functions that epilogues call: exact ones as they are, the others as include/gemmsmith/epilogue.def defines
+// them.
+inline float __fadd_rn(float x, float y) { return x + y; }
+inline float __fsub_rn(float x, float y) { return x - y; }
+inline float __fmul_rn(float x, float y) { return x * y; }
+inline float __fdiv_rn(float x, float y) { return x / y; }
+inline float __fmaf_rn(float x, float y, float z) { return std::fma(x, y, z); }
+inline float __fsqrt_rn(float x) { return std::sqrt(x); }
+inline float __frcp_rn(float x) { return 1 / x; }
+inline float __int2float_rn(int x) { return static_cast<float>(x); }
+inline int ToInt(double x) {
+  return std::isnan(x) ? 0 : static_cast<int>(x < -0x1p31 ? -0x1p31 : x > 0x1p31 - 1 ? 0x1p31 - 1 : x);
+}
+inline int __float2int_rz(float x) { return ToInt(x); }
+inline int __float2int_rn(float x) { return ToInt(std::nearbyint(x)); }
+inline float fabsf(float x) { return std::fabs(x); }
+inline float rintf(float x) { return std::nearbyint(x); }
+inline float rsqrtf(float x) { return static_cast<float>(1 / std::sqrt(double{x})); }
+inline float expf(float x) { return static_cast<float>(std::exp(double{x})); }
+inline float logf(float x) { return static_cast<float>(std::log(double{x})); }
+inline float tanhf(float x) { return static_cast<float>(std::tanh(double{x})); }
+inline float erff(float x) { return static_cast<float>(std::erf(double{x})); }
+
 namespace gemmsmith::ptx {
 
 inline float HalfToFloat(unsigned short bits) {
@@ -76,6 +101,7 @@ void StoreGlobal(void* to, const T& value) {
 
 }  // namespace gemmsmith::ptx
 
+#include "templates/epilogue.cuh"
 #include "templates/gemm_simt.cuh"
 
 }  // namespace device

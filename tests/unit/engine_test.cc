@@ -190,7 +190,8 @@ TEST(Engine, BadArgumentsLeaveTheOutputUntouched) {
   EXPECT_EQ(CodeOf([&] { engine.Gemm(other, o.args); }), Code::kUnsupported);
   other = o.problem();
   other.epilogue_id = 17;
-  EXPECT_EQ(CodeOf([&] { engine.Gemm(other, o.args); }), Code::kUnsupported);
+  EXPECT_EQ(CodeOf([&] { engine.Gemm(other, o.args); }), Code::kInvalidArgument);
+  EXPECT_EQ(CodeOf([&] { engine.Prepare(other, {}); }), Code::kUnsupported);
   args = o.args;
   args.a.device = args.b.device = args.d.device = {DeviceKind::kCuda, 200};
   EXPECT_EQ(CodeOf([&] { engine.Gemm(args); }), Code::kNotFound);

@@ -38,7 +38,7 @@ TEST(Problem, TightLeadingDimensionsFollowTheLayout) {
 
 TEST(Problem, EveryFieldChangesEqualityAndHash) {
   const GemmProblem base = MakeProblem(3, 5, 7);
-  std::vector<GemmProblem> others(18, base);
+  std::vector<GemmProblem> others(22, base);
   std::size_t i = 0;
   others[i++].m = 4;
   others[i++].n = 4;
@@ -51,6 +51,10 @@ TEST(Problem, EveryFieldChangesEqualityAndHash) {
   others[i++].ldd = 8;
   others[i++].batch_stride_a = 1;
   others[i++].epilogue_id = 1;
+  others[i++].ld_residual = 5;
+  others[i++].batch_stride_residual = 15;
+  others[i++].bias_type = DType::kBf16;
+  others[i++].residual_type = DType::kBf16;
   others[i++].d_type = DType::kBf16;
   others[i++].b_layout = Layout::kColMajor;
   others[i++].beta = BetaClass::kGeneral;
