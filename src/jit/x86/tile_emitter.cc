@@ -21,9 +21,9 @@ using namespace asmjit::x86;
 constexpr int kRowsPerBase = 5;
 const Gp kBases[] = {rax, r11, rbx, rbp, r12, r13};
 constexpr int kScratchBases = 2;  // The first of kBases need not be saved for the caller.
-const Gp kArgs = rdi, kB = rsi, kBRow = rdx, kK = rcx, kARow = r8, kARow3 = r9, kACol = r10, kBAhead = r14;
-constexpr int kPrefetchSteps = 8;  // Rows of an unpacked B ahead.
-constexpr int kShortK = 24;        // Below it, prefetching D costs more than it hides.
+const Gp kArgs = rdi, kB = rsi, kBStep = rdx, kK = rcx, kARow = r8, kARow3 = r9, kACol = r10, kAhead = r14;
+constexpr int kLine = 64;    // Bytes of a cache line.
+constexpr int kShortK = 24;  // Below it, prefetching D costs more than it hides.
 
 Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
 
@@ -34,7 +34,7 @@ int TileEmitter::bases() const { return (tile_.rows + kRowsPerBase - 1) / kRowsP
 void TileEmitter::Emit() {
   const int saved = std::max(0, bases() - kScratchBases);
   for (int i = 0; i < saved; ++i) as_.push(kBases[kScratchBases + i]);
-  as_.push(kBAhead);
+  as_.push(kAhead);
 
   if (tile_.masked) {
     as_.mov(rcx, Argument(offsetof(MicroKernelArgs, columns)));
@@ -57,7 +57,7 @@ void TileEmitter::Emit() {
   EmitEpilogue();
 
   as_.vzeroupper();
-  as_.pop(kBAhead);
+  as_.pop(kAhead);
   for (int i = saved - 1; i >= 0; --i) as_.pop(kBases[kScratchBases + i]);
   as_.ret();
 }
@@ -65,13 +65,13 @@ void TileEmitter::Emit() {
 void TileEmitter::LoadArguments() {
   as_.mov(kBases[0], Argument(offsetof(MicroKernelArgs, a)));
   as_.mov(kB, Argument(offsetof(MicroKernelArgs, b)));
-  as_.mov(kBRow, Argument(offsetof(MicroKernelArgs, b_row)));
+  as_.mov(kBStep, Argument(offsetof(MicroKernelArgs, b_step)));
   as_.mov(kARow, Argument(offsetof(MicroKernelArgs, a_row)));
   as_.mov(kACol, Argument(offsetof(MicroKernelArgs, a_col)));
   as_.lea(kARow3, ptr(kARow, kARow, 1));
-  as_.lea(kBAhead, ptr(kARow, kARow, 2));
-  for (int i = 1; i < bases(); ++i) as_.lea(kBases[i], ptr(kBases[i - 1], kBAhead));
-  as_.imul(kBAhead, kBRow, kPrefetchSteps);
+  as_.lea(kAhead, ptr(kARow, kARow, 2));
+  for (int i = 1; i < bases(); ++i) as_.lea(kBases[i], ptr(kBases[i - 1], kAhead));
+  as_.mov(kAhead, Argument(offsetof(MicroKernelArgs, ahead)));
 }
 
 /// The lines of D arrive while the loop runs.
@@ -81,7 +81,7 @@ void TileEmitter::PrefetchD() {
   as_.jl(skip);
   as_.mov(kK, Argument(offsetof(MicroKernelArgs, d)));
   for (int row = 0; row < tile_.rows; ++row) {
-    for (int byte = 0; byte < tile_.vectors * vector_bytes_; byte += 64) as_.prefetchw(ptr(kK, byte));
+    for (int byte = 0; byte < tile_.vectors * vector_bytes_; byte += kLine) as_.prefetchw(ptr(kK, byte));
     if (row + 1 < tile_.rows) as_.add(kK, Argument(offsetof(MicroKernelArgs, d_row)));
   }
   as_.bind(skip);
@@ -114,11 +114,11 @@ void TileEmitter::EmitLoop(Rows rows) {
 
 void TileEmitter::EmitStep(Rows rows) {
   for (int vector = 0; vector < tile_.vectors; ++vector) LoadB(vector, ptr(kB, vector * vector_bytes_));
-  // The hardware follows a packed A and B by itself, but not the rows of an unpacked B, each on a page of its own.
-  if (rows == Rows::kStrided && tile_.vectors > 1)
-    for (int vector = 0; vector < tile_.vectors; ++vector) as_.prefetcht0(ptr(kB, kBAhead, 0, vector * vector_bytes_));
+  // The hardware does not follow the rows of an unpacked B by itself, each on a page of its own.
+  for (int byte = 0; byte < tile_.vectors * vector_bytes_; byte += kLine) as_.prefetcht0(ptr(kAhead, byte));
   for (int row = 0; row < tile_.rows; ++row) MultiplyRow(row, AddressOfA(rows, row));
-  as_.add(kB, kBRow);
+  as_.add(kB, kBStep);
+  as_.add(kAhead, kBStep);
   const int moving = rows == Rows::kAdjacent ? 1 : bases();
   for (int i = 0; i < moving; ++i) as_.add(kBases[i], kACol);
 }
@@ -186,14 +186,14 @@ std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes,
   holder.setErrorHandler(&handler);
   Assembler as(&holder);
 
-  const int lanes = vector_bytes / static_cast<int>(SizeOf(recipe.dtype));
+  const int lanes = recipe.dots != 0 ? 1 : vector_bytes / static_cast<int>(SizeOf(recipe.dtype));
   const int rows[] = {recipe.mr, recipe.m_tail}, columns[] = {recipe.nr, recipe.n_tail};
   MicroKernelHeader header;
   header.recipe = recipe;
   for (int i = 0; i < 4; ++i) {
     const int m = rows[i / 2], n = columns[i % 2];
     if (m == 0 || n == 0) continue;
-    as.align(asmjit::AlignMode::kCode, 64);
+    as.align(asmjit::AlignMode::kCode, kLine);
     header.entries[i] = static_cast<std::uint32_t>(sizeof(header) + as.offset());
     emit(as, {recipe.dtype, m, (n + lanes - 1) / lanes, i % 2 == 1});
   }

@@ -8,7 +8,8 @@
 
 namespace gemmsmith {
 
-/// What one entry computes: `rows` rows by `vectors` vectors of columns, the last of them masked or not.
+/// What one entry computes: `rows` rows by `vectors` vectors of columns, the last of them masked or not. Dot products:
+/// `vectors` columns, and masked: at most so many.
 struct RegisterTile {
   DType dtype;
   int rows, vectors;
