@@ -4,8 +4,9 @@
 // ours.
 #include <benchmark/benchmark.h>
 
+#include <time.h>
+
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -32,8 +33,6 @@ const KernelFamily& PortableFamily();
 
 namespace bench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct Shape {
   std::int64_t m, n, k;
@@ -92,10 +91,17 @@ GemmProblem ProblemOf(const Shape& shape) {
   return p;
 }
 
-double Seconds(const std::function<void()>& call, int calls) {
-  const auto start = Clock::now();
+/// What one thread does alone is timed by its own clock, which stands while others have its core.
+double Now(int threads) {
+  timespec time;
+  clock_gettime(threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+double Seconds(const std::function<void()>& call, int calls, int threads) {
+  const double start = Now(threads);
   for (int i = 0; i < calls; ++i) call();
-  return std::chrono::duration<double>(Clock::now() - start).count() / calls;
+  return (Now(threads) - start) / calls;
 }
 
 double LowerQuartile(std::vector<double> values) {
@@ -184,11 +190,11 @@ void BenchGemm(benchmark::State& state, Shape shape, int threads) {
     contestants.push_back({"read", [&] { reader.Run(); }, {}});
   for (Contestant& c : contestants) c.run();
   // A sample lasts about a millisecond, or one call; the first call of each is not counted, it finds cold caches.
-  const int calls = static_cast<int>(std::clamp(1e-3 / Seconds(contestants[0].run, 1), 1.0, 1e5));
+  const int calls = static_cast<int>(std::clamp(1e-3 / Seconds(contestants[0].run, 1, threads), 1.0, 1e5));
   for (auto _ : state) {
     for (Contestant& c : contestants) {
       c.run();
-      c.seconds.push_back(Seconds(c.run, calls));
+      c.seconds.push_back(Seconds(c.run, calls, threads));
     }
     state.SetIterationTime(contestants[0].seconds.back());
   }

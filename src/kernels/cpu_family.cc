@@ -13,8 +13,8 @@ enum Field { kMr, kNr, kMTail, kNTail, kMc, kNc, kKc, kThreads, kPath };
 constexpr ConfigField kFields[] = {{"mr", true},  {"nr", true},  {"m_tail", true},   {"n_tail", true}, {"mc", false},
                                    {"nc", false}, {"kc", false}, {"threads", false}, {"path", false}};
 
-// Below it, waking a thread costs more than the thread does. In multiply-adds.
-constexpr double kWorthAThread = 1e6;
+// Below it, handing work to a thread, even one that is awake, costs more than the thread does. In multiply-adds.
+constexpr double kWorthAThread = 1e5;
 // This many tiles of rows gain little from a B that was packed.
 constexpr int kFewTiles = 6;
 // Rows up to which B is better read where it is: with A in place, with a copy of A, by dot products.

@@ -128,6 +128,27 @@ TEST(CpuThreadPool, RunsEveryIndexOnceAndABusyOneGrantsASingleThread) {
   EXPECT_EQ(granted_inside, 1);
 }
 
+TEST(CpuThreadPool, ASmallTaskTakesSleepingThreadsOnlyWhereCallsFollowEachOtherClosely) {
+  ThreadPool& pool = ThreadPool::Instance();
+  std::atomic<int> runs{0};
+  const auto task = [&](int) { ++runs; };
+  const auto run = [&](ThreadPool::Asleep asleep) {
+    ThreadPool::Lease lease = pool.Acquire(2, asleep);
+    auto copy = task;
+    lease.Run(lease.threads(), copy, true);
+    return lease.threads();
+  };
+  EXPECT_EQ(run(ThreadPool::Asleep::kWake), 2);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // Long enough for a worker to tire of spinning.
+  EXPECT_EQ(run(ThreadPool::Asleep::kPass), 1);
+  EXPECT_EQ(run(ThreadPool::Asleep::kWake), 2);
+  runs = 0;
+  int expected = 0;
+  for (int round = 0; round < 10'000; ++round) expected += run(ThreadPool::Asleep::kPass);
+  EXPECT_EQ(runs, expected);
+  EXPECT_GE(expected, 10'000);
+}
+
 TEST(CpuKernel, RefusesALaunchItWasNotMadeFor) {
   const Planned planned(20, 40, 30, 1);
   LaunchStep step = planned.step();

@@ -14,6 +14,9 @@ constexpr std::int64_t kLine = 64;           // Bytes of a cache line.
 constexpr std::int64_t kBytesAhead = 12288;  // Of a B in place: what one core keeps on the way from memory, and some.
 constexpr std::int64_t kPanelAhead = 1024;   // Bytes of a panel of B that are fetched ahead.
 
+// Below it, waking a thread costs more than the thread does. In multiply-adds.
+constexpr double kWorthWaking = 1e6;
+
 std::int64_t DivideUp(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 std::int64_t RoundUp(std::int64_t x, std::int64_t granule) { return DivideUp(x, granule) * granule; }
 
@@ -123,7 +126,9 @@ class Call {
   }
 
   void RunThreads() {
-    ThreadPool::Lease lease = ThreadPool::Instance().Acquire(p_.threads);
+    const double work = static_cast<double>(p_.m) * static_cast<double>(p_.n) * static_cast<double>(p_.k * p_.batch);
+    const auto asleep = work < kWorthWaking * p_.threads ? ThreadPool::Asleep::kPass : ThreadPool::Asleep::kWake;
+    ThreadPool::Lease lease = ThreadPool::Instance().Acquire(p_.threads, asleep);
     grid_ = ChooseGrid(p_, lease.threads());
     Scratch& scratch = Scratch::OfThisThread();
     if (p_.path == CpuPath::kPacked)
@@ -132,7 +137,7 @@ class Call {
       ReserveA(scratch);
     barriers_ = grid_.m_parts > 1 ? scratch.Barriers(grid_.groups()) : nullptr;
     auto task = [this](int index) { RunPart(index); };
-    lease.Run(grid_.threads(), task);
+    lease.Run(grid_.threads(), task, p_.path != CpuPath::kPacked);
   }
 
   /// Sets the block sizes and the memory of the packed path.

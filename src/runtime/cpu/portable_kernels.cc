@@ -70,7 +70,8 @@ MicroKernel ForRows(int rows) {
 
 template <class T>
 MicroKernelSet Find(const MicroKernelRecipe& recipe) {
-  if (recipe.dots != 0 || recipe.mr < 1 || recipe.mr > kMaxRows || recipe.m_tail >= recipe.mr || recipe.nr != kColumns<T>)
+  if (recipe.dots != 0 || recipe.mr < 1 || recipe.mr > kMaxRows || recipe.m_tail >= recipe.mr ||
+      recipe.nr != kColumns<T>)
     throw Fail(Code::kDevice, "", "cpu: no portable micro-kernel for \"{}\"", ToString(recipe));
   return {ForRows<T, true>(recipe.mr), ForRows<T, false>(recipe.mr), ForRows<T, true>(recipe.m_tail),
           ForRows<T, false>(recipe.m_tail)};
