@@ -172,10 +172,10 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   const auto size = static_cast<std::int64_t>(SizeOf(problem.a_type));
   const bool dots = path == CpuPath::kDots;
   const std::int64_t lanes = VectorBytes(target) / size, nr = dots ? tile.vectors : tile.vectors * lanes;
-  // A block of A takes half of L2, two panels of B a good part of the rest; a block of B has a share of L3. A longer kc
+  // A block of A takes three eighths of L2, two panels of B a quarter; a block of B has a share of L3. A longer kc
   // saves passes over D, which cost more than panels of B that L1 does not hold.
-  std::int64_t kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 10 / (nr * size), 8), 128, 512);
-  const std::int64_t mc = RoundDown(spec.l2_bytes / 2 / (kc * size), tile.rows);
+  std::int64_t kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 8 / (nr * size), 8), 128, 512);
+  const std::int64_t mc = RoundDown(spec.l2_bytes * 3 / 8 / (kc * size), tile.rows);
   std::int64_t nc = RoundDown(std::clamp<std::int64_t>(spec.l3_bytes / 4, 2 << 20, 8 << 20) / (kc * size), nr);
   // In place, whatever is kept of D between blocks of k stays in L2.
   const std::int64_t rows = std::max<std::int64_t>(1, problem.m), d_columns = spec.l2_bytes / 2 / (rows * size);

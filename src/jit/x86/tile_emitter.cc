@@ -21,9 +21,10 @@ using namespace asmjit::x86;
 constexpr int kRowsPerBase = 5;
 const Gp kBases[] = {rax, r11, rbx, rbp, r12, r13};
 constexpr int kScratchBases = 2;  // The first of kBases need not be saved for the caller.
-const Gp kArgs = rdi, kB = rsi, kBStep = rdx, kK = rcx, kARow = r8, kARow3 = r9, kACol = r10, kAhead = r14;
-constexpr int kLine = 64;    // Bytes of a cache line.
-constexpr int kShortK = 24;  // Below it, prefetching D costs more than it hides.
+const Gp kArgs = rdi, kB = rsi, kBStep = rdx, kK = rcx, kARow = r8, kARow3 = r9, kACol = r10, kAhead = r14, kLast = r15;
+constexpr int kLine = 64;       // Bytes of a cache line.
+constexpr int kLastSteps = 64;  // Of k: as long as memory takes to bring D.
+constexpr int kShortK = 24;     // Below it, prefetching D costs more than it hides.
 
 Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
 
@@ -35,6 +36,7 @@ void TileEmitter::Emit() {
   const int saved = std::max(0, bases() - kScratchBases);
   for (int i = 0; i < saved; ++i) as_.push(kBases[kScratchBases + i]);
   as_.push(kAhead);
+  as_.push(kLast);
 
   if (tile_.masked) {
     as_.mov(rcx, Argument(offsetof(MicroKernelArgs, columns)));
@@ -42,11 +44,10 @@ void TileEmitter::Emit() {
     MakeMask();
   }
   LoadArguments();
-  PrefetchD();
   for (int row = 0; row < tile_.rows; ++row) ClearRow(row);
 
   const asmjit::Label strided = as_.newLabel(), done = as_.newLabel();
-  as_.mov(kK, Argument(offsetof(MicroKernelArgs, k)));
+  SplitK();
   as_.cmp(kARow, element_bytes());
   as_.jne(strided);
   EmitLoop(Rows::kAdjacent);
@@ -57,6 +58,7 @@ void TileEmitter::Emit() {
   EmitEpilogue();
 
   as_.vzeroupper();
+  as_.pop(kLast);
   as_.pop(kAhead);
   for (int i = saved - 1; i >= 0; --i) as_.pop(kBases[kScratchBases + i]);
   as_.ret();
@@ -74,23 +76,35 @@ void TileEmitter::LoadArguments() {
   as_.mov(kAhead, Argument(offsetof(MicroKernelArgs, ahead)));
 }
 
-/// The lines of D arrive while the loop runs.
+/// kLast: the last steps of k, at whose begin D is fetched; earlier, B would drive it out of L1 again. kK: those
+/// before.
+void TileEmitter::SplitK() {
+  const asmjit::Label ready = as_.newLabel();
+  as_.mov(kK, Argument(offsetof(MicroKernelArgs, k)));
+  as_.xor_(kLast.r32(), kLast.r32());
+  as_.cmp(kK, kShortK);
+  as_.jl(ready);
+  as_.mov(kLast.r32(), kLastSteps);
+  as_.cmp(kK, kLast);
+  as_.cmovl(kLast, kK);
+  as_.sub(kK, kLast);
+  as_.bind(ready);
+}
+
 void TileEmitter::PrefetchD() {
-  const asmjit::Label skip = as_.newLabel();
-  as_.cmp(Argument(offsetof(MicroKernelArgs, k)), kShortK);
-  as_.jl(skip);
   as_.mov(kK, Argument(offsetof(MicroKernelArgs, d)));
   for (int row = 0; row < tile_.rows; ++row) {
     for (int byte = 0; byte < tile_.vectors * vector_bytes_; byte += kLine) as_.prefetchw(ptr(kK, byte));
     if (row + 1 < tile_.rows) as_.add(kK, Argument(offsetof(MicroKernelArgs, d_row)));
   }
-  as_.bind(skip);
 }
 
 void TileEmitter::EmitLoop(Rows rows) {
   // Small tiles are unrolled until the loop's own instructions do not count.
   const int unroll = std::clamp(32 / (tile_.rows * tile_.vectors), 1, 4);
-  const asmjit::Label main = as_.newLabel(), rest = as_.newLabel(), single = as_.newLabel(), end = as_.newLabel();
+  const asmjit::Label main = as_.newLabel(), rest = as_.newLabel(), single = as_.newLabel(), end = as_.newLabel(),
+                      again = as_.newLabel(), done = as_.newLabel();
+  as_.bind(again);
   if (unroll > 1) {
     as_.sub(kK, unroll);
     as_.jl(rest);
@@ -110,6 +124,13 @@ void TileEmitter::EmitLoop(Rows rows) {
   as_.dec(kK);
   as_.jnz(single);
   as_.bind(end);
+  as_.test(kLast, kLast);
+  as_.jz(done);
+  PrefetchD();
+  as_.mov(kK, kLast);
+  as_.xor_(kLast.r32(), kLast.r32());
+  as_.jmp(again);
+  as_.bind(done);
 }
 
 void TileEmitter::EmitStep(Rows rows) {

@@ -53,6 +53,7 @@ class TileEmitter {
   /// How rows of A are found: at fixed distances (packed or column-major A), or `a_row` bytes apart.
   enum class Rows { kAdjacent, kStrided };
   void LoadArguments();
+  void SplitK();
   void PrefetchD();
   void EmitLoop(Rows rows);
   void EmitStep(Rows rows);
