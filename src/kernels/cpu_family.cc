@@ -2,24 +2,34 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "util/log.h"
 
 namespace gemmsmith {
 namespace {
 
-enum Field { kMr, kNr, kMTail, kNTail, kMc, kNc, kKc, kThreads, kDirect };
+enum Field { kMr, kNr, kMTail, kNTail, kMc, kNc, kKc, kThreads, kPath };
 constexpr ConfigField kFields[] = {{"mr", true},  {"nr", true},  {"m_tail", true},   {"n_tail", true}, {"mc", false},
-                                   {"nc", false}, {"kc", false}, {"threads", false}, {"direct", false}};
+                                   {"nc", false}, {"kc", false}, {"threads", false}, {"path", false}};
 
-// Below it, waking a thread costs more than the thread does. In multiply-adds.
-constexpr double kWorthAThread = 1e6;
+// Below it, handing work to a thread, even one that is awake, costs more than the thread does. In multiply-adds.
+constexpr double kWorthAThread = 1e5;
 // This many tiles of rows gain little from a B that was packed.
 constexpr int kFewTiles = 6;
+// Rows up to which B is better read where it is: with A in place, with a copy of A, by dot products.
+constexpr std::int64_t kDirectRows = 8, kCopyRows = 64, kDotRows = 16;
+constexpr std::int64_t kDotK = 64;        // Adding up the lanes of shorter dot products takes too long.
+constexpr std::int64_t kDotBlock = 4096;  // Of k: four columns of B fit L2 several times.
+// So many rows of B are read at once: as many as the hardware follows, and as L1 holds where they are some power of 2
+// apart.
+constexpr std::int64_t kStreamRows = 8;
+
 // FMA latency (cycles) of all CPUs since Skylake and Zen: fewer accumulators than twice that leave the units waiting.
 constexpr double kFmaLatency = 4;
 
 std::int64_t DivideUp(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
+std::int64_t RoundUp(std::int64_t x, std::int64_t granule) { return DivideUp(x, granule) * granule; }
 std::int64_t RoundDown(std::int64_t x, std::int64_t granule) { return std::max(x / granule * granule, granule); }
 
 /// Cycles of one step of k: products at two per cycle, loads at two per cycle, or the latency of the sums.
@@ -39,15 +49,31 @@ double Cycles(const GemmProblem& problem, std::int64_t mr, std::int64_t nr, std:
          m * StepCycles(mr, vectors(n_tail)) + StepCycles(m_tail, vectors(n_tail)) + tiles * kTileCycles / k;
 }
 
-/// B has contiguous columns, or comes packed: it can be read where it is.
-bool CanBeDirect(const GemmProblem& problem) { return problem.b_layout != Layout::kColMajor; }
-
-/// Whether packing costs more than it gains.
-bool PrefersDirect(const GemmProblem& problem, std::int64_t mr, const DeviceSpec& spec) {
-  if (!CanBeDirect(problem)) return false;
-  if (problem.m <= kFewTiles * mr) return true;  // B is hardly read twice.
+/// A and B fit L2, or nearly.
+bool IsSmall(const GemmProblem& problem, const DeviceSpec& spec) {
   const auto size = static_cast<std::int64_t>(SizeOf(problem.a_type));
   return (problem.m * problem.k + problem.k * problem.n) * size <= 2 * spec.l2_bytes;
+}
+
+/// A single column, contiguous, is computed as a single row.
+bool IsColumn(const GemmProblem& p) {
+  const bool contiguous = p.ldd == 1 && (p.ldc == 1 || p.beta == BetaClass::kZero);
+  return p.n == 1 && p.m > 1 && contiguous && p.b_layout != Layout::kPacked;
+}
+/// The problem as it is computed: D^T = B^T * A^T for a single column.
+GemmProblem Oriented(const GemmProblem& problem) {
+  if (!IsColumn(problem)) return problem;
+  const auto transposed = [](Layout layout) {
+    return layout == Layout::kColMajor ? Layout::kRowMajor : Layout::kColMajor;
+  };
+  GemmProblem row = problem;
+  std::swap(row.m, row.n);
+  std::swap(row.lda, row.ldb);
+  std::swap(row.batch_stride_a, row.batch_stride_b);
+  row.a_layout = transposed(problem.b_layout);
+  row.b_layout = transposed(problem.a_layout);
+  row.ldc = row.ldd = row.n;
+  return row;
 }
 
 void Bind(const GemmArgs& args, std::byte* bytes) {
@@ -65,6 +91,11 @@ void Bind(const GemmArgs& args, std::byte* bytes) {
   p.beta = args.beta.value;
   p.alpha_pointer = args.alpha.device_pointer;
   p.beta_pointer = args.beta.device_pointer;
+}
+void BindColumn(const GemmArgs& args, std::byte* bytes) {
+  Bind(args, bytes);
+  CpuGemmParams& p = *reinterpret_cast<CpuGemmParams*>(bytes);
+  std::swap(p.a, p.b);
 }
 
 }  // namespace
@@ -91,8 +122,34 @@ std::string CpuFamily::WhyNot(const GemmProblem& p, const CodeTarget& target) co
   return {};
 }
 
+/// Ways to run `problem`, the best first.
+std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const CodeTarget& target,
+                                          const DeviceSpec& spec) const {
+  const bool small = IsSmall(problem, spec);
+  const bool few = problem.m <= kFewTiles * Tiles(target)[0].rows;
+  switch (problem.b_layout) {
+    case Layout::kPacked:
+      if (small || few) return {CpuPath::kDirect, CpuPath::kPacked};
+      return {CpuPath::kPacked, CpuPath::kDirect};
+    case Layout::kColMajor:
+      if (DotRows(target) == 0) return {CpuPath::kPacked};
+      if (problem.m <= kDotRows && problem.k >= kDotK) return {CpuPath::kDots, CpuPath::kPacked};
+      return {CpuPath::kPacked, CpuPath::kDots};
+    default:
+      if (small) return {CpuPath::kDirect, CpuPath::kPacked};
+      if (problem.m <= kDirectRows) return {CpuPath::kDirect, CpuPath::kPacked};
+      if (problem.m <= kCopyRows) return {CpuPath::kStream, CpuPath::kPacked};
+      return {CpuPath::kPacked, CpuPath::kStream};
+  }
+}
+
 /// Tiles of every width, with rows that cut m evenly, fewest cycles first; the first of Tiles() unless clearly worse.
-std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, const CodeTarget& target) const {
+std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, const CodeTarget& target,
+                                                  CpuPath path) const {
+  if (path == CpuPath::kDots) {
+    const std::int64_t tiles = std::max<std::int64_t>(1, DivideUp(problem.m, DotRows(target)));
+    return {{static_cast<int>(std::max<std::int64_t>(1, DivideUp(problem.m, tiles))), kDotColumns}};
+  }
   const std::int64_t lanes = VectorBytes(target) / static_cast<std::int64_t>(SizeOf(problem.a_type));
   std::vector<std::pair<double, Tile>> ranked;
   for (Tile tile : Tiles(target)) {
@@ -111,18 +168,28 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
 }
 
 TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
-                                 Tile tile, int threads, bool direct) const {
+                                 Tile tile, int threads, CpuPath path) const {
   const auto size = static_cast<std::int64_t>(SizeOf(problem.a_type));
-  const std::int64_t lanes = VectorBytes(target) / size, nr = tile.vectors * lanes;
-  // A block of A takes half of L2, two panels of B a good part of the rest; a block of B has a share of L3. A longer kc
+  const bool dots = path == CpuPath::kDots;
+  const std::int64_t lanes = VectorBytes(target) / size, nr = dots ? tile.vectors : tile.vectors * lanes;
+  // A block of A takes three eighths of L2, two panels of B a quarter; a block of B has a share of L3. A longer kc
   // saves passes over D, which cost more than panels of B that L1 does not hold.
-  const std::int64_t kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 10 / (nr * size), 8), 128, 512);
-  const std::int64_t mc = RoundDown(spec.l2_bytes / 2 / (kc * size), tile.rows);
-  // Where m is small a block of B is used once: it may as well stay near.
-  const bool used_once = problem.m <= kFewTiles * tile.rows;
-  const std::int64_t b_bytes =
-      used_once ? spec.l2_bytes / 4 : std::clamp<std::int64_t>(spec.l3_bytes / 4, 2 << 20, 8 << 20);
-  const std::int64_t nc = RoundDown(b_bytes / (kc * size), nr);
+  std::int64_t kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 8 / (nr * size), 8), 128, 512);
+  const std::int64_t mc = RoundDown(spec.l2_bytes * 3 / 8 / (kc * size), tile.rows);
+  std::int64_t nc = RoundDown(std::clamp<std::int64_t>(spec.l3_bytes / 4, 2 << 20, 8 << 20) / (kc * size), nr);
+  // In place, whatever is kept of D between blocks of k stays in L2.
+  const std::int64_t rows = std::max<std::int64_t>(1, problem.m), d_columns = spec.l2_bytes / 2 / (rows * size);
+  if (path == CpuPath::kStream) {
+    kc = 256;
+    nc = RoundDown(d_columns, nr);
+  } else if (dots) {
+    kc = RoundUp(std::clamp<std::int64_t>(problem.k, 1, kDotBlock), 16);
+    nc = RoundDown(d_columns, nr);
+  } else if (path == CpuPath::kDirect) {
+    const bool streams = problem.b_layout != Layout::kPacked && !IsSmall(problem, spec);
+    if (streams) kc = kStreamRows;
+    nc = streams ? RoundDown(d_columns, nr) : RoundUp(std::max<std::int64_t>(1, problem.n), nr);
+  }
 
   TileConfig config;
   config.family = name();
@@ -131,38 +198,40 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   set(kMr, tile.rows);
   set(kNr, nr);
   set(kMTail, problem.m % tile.rows);
-  set(kNTail, DivideUp(problem.n % nr, lanes) * lanes);
+  set(kNTail, dots && problem.n % nr != 0 ? nr : DivideUp(problem.n % nr, lanes) * lanes);
   set(kMc, mc);
   set(kNc, nc);
   set(kKc, kc);
   set(kThreads, threads);
-  set(kDirect, direct);
+  set(kPath, static_cast<int>(path));
   return config;
 }
 
-std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& problem, const CodeTarget& target,
+std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& asked, const CodeTarget& target,
                                               const DeviceSpec& spec) const {
-  const std::vector<Tile> tiles = RankTiles(problem, target);
+  const GemmProblem problem = Oriented(asked);
+  const std::vector<CpuPath> paths = RankPaths(problem, target, spec);
+  const std::vector<Tile> tiles = RankTiles(problem, target, paths[0]);
   const double worth = problem.flops() / 2 / kWorthAThread;
   const int threads = std::max(1, static_cast<int>(std::min<double>(spec.multiprocessors, worth)));
-  const bool direct = PrefersDirect(problem, tiles[0].rows, spec);
   std::vector<TileConfig> configs;
-  const auto add = [&](Tile tile, int count, bool in_place) {
-    configs.push_back(MakeConfig(problem, target, spec, tile, count, in_place));
+  const auto add = [&](Tile tile, int count, CpuPath path) {
+    configs.push_back(MakeConfig(problem, target, spec, tile, count, path));
   };
-  add(tiles[0], threads, direct);
-  if (threads > 1) add(tiles[0], 1, direct);
+  add(tiles[0], threads, paths[0]);
+  if (threads > 1) add(tiles[0], 1, paths[0]);
   if (threads < spec.multiprocessors && worth > 0.25)
-    add(tiles[0], std::min(spec.multiprocessors, 2 * threads), direct);
-  if (direct || CanBeDirect(problem)) add(tiles[0], threads, !direct);
-  if (tiles.size() > 1) add(tiles[1], threads, direct);
+    add(tiles[0], std::min(spec.multiprocessors, 2 * threads), paths[0]);
+  if (paths.size() > 1) add(RankTiles(problem, target, paths[1])[0], threads, paths[1]);
+  if (tiles.size() > 1) add(tiles[1], threads, paths[0]);
   configs.push_back(configs[0]);
   configs.back()[kKc] *= 2;
   configs.back()[kMc] = static_cast<std::int32_t>(RoundDown(configs[0][kMc] / 2, tiles[0].rows));
   return configs;
 }
 
-TileShape CpuFamily::Shape(const GemmProblem& problem, const TileConfig& config, const DeviceSpec&) const {
+TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, const DeviceSpec&) const {
+  const GemmProblem problem = Oriented(asked);
   TileShape shape;
   shape.workers = config[kThreads];
   shape.micro_m = config[kMr];
@@ -172,9 +241,11 @@ TileShape CpuFamily::Shape(const GemmProblem& problem, const TileConfig& config,
   const bool by_rows = problem.m >= problem.n;
   shape.block_m = by_rows ? DivideUp(DivideUp(problem.m, mr), workers) * mr : problem.m;
   shape.block_n = by_rows ? problem.n : DivideUp(DivideUp(problem.n, nr), workers) * nr;
-  const std::int64_t vectors = std::max<std::int64_t>(1, nr * static_cast<std::int64_t>(SizeOf(problem.a_type)) / 64);
+  const bool dots = static_cast<CpuPath>(config[kPath]) == CpuPath::kDots;
+  const std::int64_t vectors =
+      dots ? nr : std::max<std::int64_t>(1, nr * static_cast<std::int64_t>(SizeOf(problem.a_type)) / 64);
   shape.issue_efficiency = mr * vectors / 2.0 / StepCycles(mr, vectors);
-  if (config[kDirect] == 0) {
+  if (static_cast<CpuPath>(config[kPath]) == CpuPath::kPacked) {
     const double b = problem.b_layout == Layout::kPacked ? 0 : static_cast<double>(problem.k) * problem.n;
     const auto size = static_cast<double>(SizeOf(problem.a_type));
     shape.packed_bytes = 2 * size * problem.batch * (static_cast<double>(problem.m) * problem.k + b);
@@ -184,7 +255,8 @@ TileShape CpuFamily::Shape(const GemmProblem& problem, const TileConfig& config,
 
 KernelSource CpuFamily::Render(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target,
                                const CompileOptions&) const {
-  const MicroKernelRecipe recipe{problem.a_type, config[kMr], config[kNr], config[kMTail], config[kNTail]};
+  const bool dots = static_cast<CpuPath>(config[kPath]) == CpuPath::kDots;
+  const MicroKernelRecipe recipe{problem.a_type, config[kMr], config[kNr], config[kMTail], config[kNTail], dots};
   KernelSource source;  // With default options: none of them changes this code.
   source.name = fmt::format("{}_gemm_{}_{}x{}", name(), ToString(problem.a_type), recipe.mr, recipe.nr);
   source.target = target;
@@ -194,7 +266,8 @@ KernelSource CpuFamily::Render(const GemmProblem& problem, const TileConfig& con
   return source;
 }
 
-LaunchStep CpuFamily::MakeLaunch(const GemmProblem& problem, const TileConfig& config) const {
+LaunchStep CpuFamily::MakeLaunch(const GemmProblem& asked, const TileConfig& config) const {
+  const GemmProblem problem = Oriented(asked);
   const auto strides = [](Layout layout, std::int64_t ld, std::int64_t& row, std::int64_t& column) {
     row = layout == Layout::kColMajor ? 1 : ld;
     column = layout == Layout::kColMajor ? ld : 1;
@@ -219,12 +292,12 @@ LaunchStep CpuFamily::MakeLaunch(const GemmProblem& problem, const TileConfig& c
   p.kc = config[kKc];
   p.threads = config[kThreads];
   p.dtype = problem.a_type;
-  p.direct = config[kDirect] != 0;
+  p.path = static_cast<CpuPath>(config[kPath]);
   p.packed_b = problem.b_layout == Layout::kPacked;
 
   LaunchStep step;
   step.SetParams(p);
-  step.bind = Bind;
+  step.bind = IsColumn(asked) ? BindColumn : Bind;
   return step;
 }
 

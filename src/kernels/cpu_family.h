@@ -19,7 +19,7 @@ class CpuFamily : public KernelFamily {
   std::int64_t PackedPanel(DType dtype, const CodeTarget& target) const override;
 
  protected:
-  /// A register tile: rows by vectors of columns.
+  /// A register tile: rows by vectors of columns, or by columns for dot products.
   struct Tile {
     int rows, vectors;
   };
@@ -28,11 +28,14 @@ class CpuFamily : public KernelFamily {
   virtual int VectorBytes(const CodeTarget& target) const = 0;
   /// False: a tile has all its rows, whatever m (compiled-in kernels).
   virtual bool FitsRows() const = 0;
+  /// Rows of the largest tile for dot products; 0: there is none.
+  virtual int DotRows(const CodeTarget& target) const = 0;
 
  private:
-  std::vector<Tile> RankTiles(const GemmProblem& problem, const CodeTarget& target) const;
+  std::vector<CpuPath> RankPaths(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const;
+  std::vector<Tile> RankTiles(const GemmProblem& problem, const CodeTarget& target, CpuPath path) const;
   TileConfig MakeConfig(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec, Tile tile,
-                        int threads, bool direct) const;
+                        int threads, CpuPath path) const;
 };
 
 }  // namespace gemmsmith

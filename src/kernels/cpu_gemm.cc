@@ -13,10 +13,9 @@ struct Number {
   int MicroKernelRecipe::*value;
 };
 constexpr std::array kNumbers = {
-    Number{"mr", &MicroKernelRecipe::mr},
-    Number{"nr", &MicroKernelRecipe::nr},
-    Number{"m_tail", &MicroKernelRecipe::m_tail},
-    Number{"n_tail", &MicroKernelRecipe::n_tail},
+    Number{"mr", &MicroKernelRecipe::mr},         Number{"nr", &MicroKernelRecipe::nr},
+    Number{"m_tail", &MicroKernelRecipe::m_tail}, Number{"n_tail", &MicroKernelRecipe::n_tail},
+    Number{"dots", &MicroKernelRecipe::dots},
 };
 
 /// Cuts the first word off `text`.

@@ -10,13 +10,15 @@
 namespace gemmsmith {
 
 /// Arguments of one micro-kernel call: D tile (mr, nr) = alpha * A (mr, k) * B (k, nr) + beta * C. Strides in bytes.
+/// Columns of B are contiguous within the tile, or, for dot products, k is contiguous in A and B.
 struct MicroKernelArgs {
   const void* a;
   const void* b;
   const void* c;  ///< Read only where beta is not 0.
   void* d;
-  std::int64_t a_row, a_col;  ///< Packed A: a_row = sizeof(T), a_col = mr * sizeof(T).
-  std::int64_t b_row;         ///< Columns of B are contiguous within the tile.
+  std::int64_t a_row, a_col;  ///< Packed A: a_row = sizeof(T), a_col = mr * sizeof(T). Dot products: no a_col.
+  std::int64_t b_step;        ///< From one row of B to the next; dot products: from one column to the next.
+  const void* ahead;          ///< What comes nearer meanwhile: a tile of B like `b`.
   std::int64_t c_row, d_row;  ///< Columns are contiguous.
   std::int64_t k;
   const void* alpha;     ///< One value of the dtype.
@@ -34,11 +36,12 @@ struct MicroKernelSet {
 };
 
 /// What to make a MicroKernelSet of; written as text into KernelSource::text by the families ("f32 mr=14 nr=32
-/// m_tail=2 n_tail=32") and read back by the x86 compiler. Tails of 0 need no entry; n_tail is rounded up to whole
-/// vectors.
+/// m_tail=2 n_tail=32 dots=0") and read back by the x86 compiler. Tails of 0 need no entry; n_tail is rounded up to
+/// whole vectors, and to nr for dot products.
 struct MicroKernelRecipe {
   DType dtype = DType::kF32;
   int mr = 0, nr = 0, m_tail = 0, n_tail = 0;
+  int dots = 0;  ///< 1: vectors lie along k, each element of D is a dot product; 0: along n.
 };
 std::string ToString(const MicroKernelRecipe& recipe);
 /// Throws kInternal.
@@ -50,6 +53,17 @@ struct alignas(64) MicroKernelHeader {
   /// Of full_full, full_last, last_full, last_last: bytes from the start of the part; 0: none.
   std::array<std::uint32_t, 4> entries{};
   MicroKernelRecipe recipe;
+};
+
+/// Columns of D that one micro-kernel of dot products computes: nr of its recipe.
+constexpr int kDotColumns = 4;
+
+/// What is copied before it is multiplied.
+enum class CpuPath : std::int32_t {
+  kPacked,  ///< A and B into panels, block by block.
+  kDirect,  ///< Nothing.
+  kStream,  ///< A, which is small, at once.
+  kDots,    ///< At most A, which is small. B's columns are contiguous, and vectors lie along k.
 };
 
 /// Parameters of a launch on the CPU device. Blocks: for jc by nc, for pc by kc: pack B; for ic by mc: pack A;
@@ -67,7 +81,7 @@ struct CpuGemmParams {
   std::int64_t batch_a, batch_b, batch_c, batch_d;        ///< Elements.
   std::int32_t mr, nr, mc, nc, kc, threads;
   DType dtype;
-  bool direct;    ///< Read A and B in place, no packing (b_col must be 1).
+  CpuPath path;   ///< kDirect, kStream: b_col is 1, or B is packed; kDots: b_row is 1.
   bool packed_b;  ///< b is made of column panels (see PackedBBytes): b_row and b_col are not used.
 };
 

@@ -16,6 +16,7 @@ class Portable final : public CpuFamily {
   }
   int VectorBytes(const CodeTarget&) const override { return 16; }
   bool FitsRows() const override { return false; }
+  int DotRows(const CodeTarget&) const override { return 0; }
 };
 
 }  // namespace

@@ -11,13 +11,14 @@ class X86 final : public CpuFamily {
 
  protected:
   std::span<const Tile> Tiles(const CodeTarget& target) const override {
-    static constexpr Tile kAvx2[] = {{6, 2}, {12, 1}};
-    static constexpr Tile kAvx512[] = {{6, 4}, {9, 3}, {14, 2}, {28, 1}};
+    static constexpr Tile kAvx2[] = {{6, 2}, {12, 1}, {2, 4}};
+    static constexpr Tile kAvx512[] = {{6, 4}, {9, 3}, {14, 2}, {28, 1}, {4, 6}, {2, 8}};
     if (target.version == 512) return kAvx512;
     return kAvx2;
   }
   int VectorBytes(const CodeTarget& target) const override { return target.version == 512 ? 64 : 32; }
   bool FitsRows() const override { return true; }
+  int DotRows(const CodeTarget& target) const override { return target.version == 512 ? 6 : 2; }
 };
 
 }  // namespace

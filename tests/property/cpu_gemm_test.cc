@@ -236,6 +236,37 @@ TEST_P(CpuGemm, LargeEnoughToBeBlockedAndSharedIsRight) {
   Check({.m = 150, .n = 64, .k = 333, .batch = 3, .packed_b = true});
 }
 
+TEST_P(CpuGemm, ASingleRowOrColumnIsRightInEveryLayout) {
+  for (const bool a_columns : {false, true})
+    for (const bool b_columns : {false, true})
+      for (const std::int64_t k : {1, 63, 64, 67, 300})
+        for (const std::int64_t length : {1, 2, 4, 7, 130})
+          for (const std::int64_t gap : {0, 3}) {
+            const Case row{.m = 1,
+                           .n = length,
+                           .k = k,
+                           .batch = 2,
+                           .a_columns = a_columns,
+                           .b_columns = b_columns,
+                           .gap = gap,
+                           .alpha = 0.5,
+                           .beta = gap == 0 ? 0.0 : 2.0};
+            Case column = row;
+            std::swap(column.m, column.n);
+            Check(row);
+            Check(column);
+          }
+}
+
+TEST_P(CpuGemm, AFewRowsByAnUnpackedBAreRight) {
+  const DeviceSpec spec = SpecFor(GetParam());
+  const std::int64_t k = 4 * spec.l2_bytes / static_cast<std::int64_t>(sizeof(float)) / 650;  // Larger than L2.
+  for (const bool b_columns : {false, true})
+    for (const std::int64_t m : {1, 3, 7, 11, 16}) {
+      Check({.m = m, .n = 651, .k = k, .a_columns = m == 11, .b_columns = b_columns, .gap = 1});
+    }
+}
+
 TEST_P(CpuGemm, MoreThreadsThanTilesAreRight) {
   for (const bool packed_b : {false, true})
     for (const std::int64_t m : {1, 3})

@@ -128,6 +128,27 @@ TEST(CpuThreadPool, RunsEveryIndexOnceAndABusyOneGrantsASingleThread) {
   EXPECT_EQ(granted_inside, 1);
 }
 
+TEST(CpuThreadPool, ASmallTaskTakesSleepingThreadsOnlyWhereCallsFollowEachOtherClosely) {
+  ThreadPool& pool = ThreadPool::Instance();
+  std::atomic<int> runs{0};
+  const auto task = [&](int) { ++runs; };
+  const auto run = [&](ThreadPool::Asleep asleep) {
+    ThreadPool::Lease lease = pool.Acquire(2, asleep);
+    auto copy = task;
+    lease.Run(lease.threads(), copy, true);
+    return lease.threads();
+  };
+  EXPECT_EQ(run(ThreadPool::Asleep::kWake), 2);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // Long enough for a worker to tire of spinning.
+  EXPECT_EQ(run(ThreadPool::Asleep::kPass), 1);
+  EXPECT_EQ(run(ThreadPool::Asleep::kWake), 2);
+  runs = 0;
+  int expected = 0;
+  for (int round = 0; round < 10'000; ++round) expected += run(ThreadPool::Asleep::kPass);
+  EXPECT_EQ(runs, expected);
+  EXPECT_GE(expected, 10'000);
+}
+
 TEST(CpuKernel, RefusesALaunchItWasNotMadeFor) {
   const Planned planned(20, 40, 30, 1);
   LaunchStep step = planned.step();
@@ -137,7 +158,8 @@ TEST(CpuKernel, RefusesALaunchItWasNotMadeFor) {
   auto& params = *reinterpret_cast<CpuGemmParams*>(step.params.data());
   const CpuGemmParams original = params;
   for (const auto change : {+[](CpuGemmParams& p) { p.nr *= 2; }, +[](CpuGemmParams& p) { p.mr += 1; },
-                            +[](CpuGemmParams& p) { p.dtype = DType::kF64; }, +[](CpuGemmParams& p) { p.m += 1; }}) {
+                            +[](CpuGemmParams& p) { p.dtype = DType::kF64; },
+                            +[](CpuGemmParams& p) { p.path = CpuPath::kDots; }, +[](CpuGemmParams& p) { p.m += 1; }}) {
     params = original;
     change(params);
     EXPECT_THROW(planned.kernel().Launch({}, {}, {}, 0, args, {}), Error);
@@ -151,7 +173,7 @@ TEST(CpuKernel, IsNotLoadedFromWhatThisCpuCannotRun) {
   EXPECT_THROW(LoadCpuKernel(artifact), Error);
   artifact.target = {Isa::kPortable, 0, 0};
   EXPECT_THROW(LoadCpuKernel(artifact), Error);
-  artifact.parts["builtin"] = "f32 mr=5 nr=8 m_tail=0 n_tail=0";
+  artifact.parts["builtin"] = "f32 mr=5 nr=8 m_tail=0 n_tail=0 dots=0";
   EXPECT_THROW(LoadCpuKernel(artifact), Error);
   artifact.parts["x86"] = "short";
   EXPECT_THROW(LoadCpuKernel(artifact), Error);
@@ -163,11 +185,11 @@ TEST(CpuKernel, IsNotLoadedFromWhatThisCpuCannotRun) {
 
 TEST(MicroKernelRecipe, IsReadBackFromItsText) {
   const MicroKernelRecipe recipe{DType::kF64, 14, 16, 3, 8};
-  EXPECT_EQ(ToString(recipe), "f64 mr=14 nr=16 m_tail=3 n_tail=8");
+  EXPECT_EQ(ToString(recipe), "f64 mr=14 nr=16 m_tail=3 n_tail=8 dots=0");
   EXPECT_EQ(ToString(ParseRecipe(ToString(recipe))), ToString(recipe));
-  for (const char* bad :
-       {"", "f32", "f32 mr=1 nr=2 m_tail=3", "f32 mr=x nr=2 m_tail=0 n_tail=0", "f32 nr=2 mr=1 m_tail=0 n_tail=0",
-        "f32 mr=1 nr=2 m_tail=0 n_tail=0 more=1", "f32 mr=-1 nr=2 m_tail=0 n_tail=0"})
+  for (const char* bad : {"", "f32", "f32 mr=1 nr=2 m_tail=3", "f32 mr=x nr=2 m_tail=0 n_tail=0 dots=0",
+                          "f32 nr=2 mr=1 m_tail=0 n_tail=0 dots=0", "f32 mr=1 nr=2 m_tail=0 n_tail=0 dots=0 more=1",
+                          "f32 mr=-1 nr=2 m_tail=0 n_tail=0 dots=0", "f32 mr=1 nr=2 m_tail=0 n_tail=0"})
     EXPECT_THROW(ParseRecipe(bad), Error) << bad;
 }
 
@@ -184,6 +206,11 @@ TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheReg
            Row{&Avx2Emitter(), {DType::kF32, 6, 16, 1, 8}, true},
            Row{&Avx2Emitter(), {DType::kF64, 6, 8, 0, 4}, true},
            Row{&Avx2Emitter(), {DType::kF32, 7, 16, 0, 0}, false},
+           Row{&Avx512Emitter(), {DType::kF32, 6, 4, 1, 4, 1}, true},
+           Row{&Avx512Emitter(), {DType::kF32, 7, 4, 0, 0, 1}, false},
+           Row{&Avx512Emitter(), {DType::kF32, 1, 5, 0, 0, 1}, false},
+           Row{&Avx2Emitter(), {DType::kF64, 2, 4, 1, 4, 1}, true},
+           Row{&Avx2Emitter(), {DType::kF64, 3, 4, 0, 0, 1}, false},
        }) {
     if (!fits) {
       EXPECT_THROW(emitter->Emit(recipe), Error) << ToString(recipe);
@@ -202,7 +229,7 @@ TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheReg
 TEST(CpuCompiler, RefusesOtherTargetsAndStopsWhenCancelled) {
   KernelSource source;
   source.target = kSm90;
-  source.text = "f32 mr=4 nr=16 m_tail=0 n_tail=0";
+  source.text = "f32 mr=4 nr=16 m_tail=0 n_tail=0 dots=0";
   EXPECT_THROW(OpenX86Compiler()->Compile(source, {}), Error);
   EXPECT_THROW(OpenBuiltinCompiler()->Compile(source, {}), Error);
   source.target = kAvx2;

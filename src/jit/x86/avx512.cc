@@ -1,3 +1,4 @@
+#include "jit/x86/dot_emitter.h"
 #include "jit/x86/micro_kernel_emitter.h"
 #include "jit/x86/tile_emitter.h"
 #include "util/log.h"
@@ -67,6 +68,9 @@ class Avx512Tile final : public TileEmitter {
 class Emitter final : public MicroKernelEmitter {
  public:
   std::string Emit(const MicroKernelRecipe& recipe) const override {
+    if (recipe.dots != 0)
+      return EmitSet(recipe, kVectorBytes,
+                     [](Assembler& assembler, const RegisterTile& tile) { EmitDots(assembler, tile, kVectorBytes); });
     return EmitSet(recipe, kVectorBytes,
                    [](Assembler& assembler, const RegisterTile& tile) { Avx512Tile(assembler, tile).Emit(); });
   }

@@ -21,9 +21,10 @@ using namespace asmjit::x86;
 constexpr int kRowsPerBase = 5;
 const Gp kBases[] = {rax, r11, rbx, rbp, r12, r13};
 constexpr int kScratchBases = 2;  // The first of kBases need not be saved for the caller.
-const Gp kArgs = rdi, kB = rsi, kBRow = rdx, kK = rcx, kARow = r8, kARow3 = r9, kACol = r10, kBAhead = r14;
-constexpr int kPrefetchSteps = 8;  // Rows of an unpacked B ahead.
-constexpr int kShortK = 24;        // Below it, prefetching D costs more than it hides.
+const Gp kArgs = rdi, kB = rsi, kBStep = rdx, kK = rcx, kARow = r8, kARow3 = r9, kACol = r10, kAhead = r14, kLast = r15;
+constexpr int kLine = 64;       // Bytes of a cache line.
+constexpr int kLastSteps = 64;  // Of k: as long as memory takes to bring D.
+constexpr int kShortK = 24;     // Below it, prefetching D costs more than it hides.
 
 Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
 
@@ -34,7 +35,8 @@ int TileEmitter::bases() const { return (tile_.rows + kRowsPerBase - 1) / kRowsP
 void TileEmitter::Emit() {
   const int saved = std::max(0, bases() - kScratchBases);
   for (int i = 0; i < saved; ++i) as_.push(kBases[kScratchBases + i]);
-  as_.push(kBAhead);
+  as_.push(kAhead);
+  as_.push(kLast);
 
   if (tile_.masked) {
     as_.mov(rcx, Argument(offsetof(MicroKernelArgs, columns)));
@@ -42,11 +44,10 @@ void TileEmitter::Emit() {
     MakeMask();
   }
   LoadArguments();
-  PrefetchD();
   for (int row = 0; row < tile_.rows; ++row) ClearRow(row);
 
   const asmjit::Label strided = as_.newLabel(), done = as_.newLabel();
-  as_.mov(kK, Argument(offsetof(MicroKernelArgs, k)));
+  SplitK();
   as_.cmp(kARow, element_bytes());
   as_.jne(strided);
   EmitLoop(Rows::kAdjacent);
@@ -57,7 +58,8 @@ void TileEmitter::Emit() {
   EmitEpilogue();
 
   as_.vzeroupper();
-  as_.pop(kBAhead);
+  as_.pop(kLast);
+  as_.pop(kAhead);
   for (int i = saved - 1; i >= 0; --i) as_.pop(kBases[kScratchBases + i]);
   as_.ret();
 }
@@ -65,32 +67,44 @@ void TileEmitter::Emit() {
 void TileEmitter::LoadArguments() {
   as_.mov(kBases[0], Argument(offsetof(MicroKernelArgs, a)));
   as_.mov(kB, Argument(offsetof(MicroKernelArgs, b)));
-  as_.mov(kBRow, Argument(offsetof(MicroKernelArgs, b_row)));
+  as_.mov(kBStep, Argument(offsetof(MicroKernelArgs, b_step)));
   as_.mov(kARow, Argument(offsetof(MicroKernelArgs, a_row)));
   as_.mov(kACol, Argument(offsetof(MicroKernelArgs, a_col)));
   as_.lea(kARow3, ptr(kARow, kARow, 1));
-  as_.lea(kBAhead, ptr(kARow, kARow, 2));
-  for (int i = 1; i < bases(); ++i) as_.lea(kBases[i], ptr(kBases[i - 1], kBAhead));
-  as_.imul(kBAhead, kBRow, kPrefetchSteps);
+  as_.lea(kAhead, ptr(kARow, kARow, 2));
+  for (int i = 1; i < bases(); ++i) as_.lea(kBases[i], ptr(kBases[i - 1], kAhead));
+  as_.mov(kAhead, Argument(offsetof(MicroKernelArgs, ahead)));
 }
 
-/// The lines of D arrive while the loop runs.
+/// kLast: the last steps of k, at whose begin D is fetched; earlier, B would drive it out of L1 again. kK: those
+/// before.
+void TileEmitter::SplitK() {
+  const asmjit::Label ready = as_.newLabel();
+  as_.mov(kK, Argument(offsetof(MicroKernelArgs, k)));
+  as_.xor_(kLast.r32(), kLast.r32());
+  as_.cmp(kK, kShortK);
+  as_.jl(ready);
+  as_.mov(kLast.r32(), kLastSteps);
+  as_.cmp(kK, kLast);
+  as_.cmovl(kLast, kK);
+  as_.sub(kK, kLast);
+  as_.bind(ready);
+}
+
 void TileEmitter::PrefetchD() {
-  const asmjit::Label skip = as_.newLabel();
-  as_.cmp(Argument(offsetof(MicroKernelArgs, k)), kShortK);
-  as_.jl(skip);
   as_.mov(kK, Argument(offsetof(MicroKernelArgs, d)));
   for (int row = 0; row < tile_.rows; ++row) {
-    for (int byte = 0; byte < tile_.vectors * vector_bytes_; byte += 64) as_.prefetchw(ptr(kK, byte));
+    for (int byte = 0; byte < tile_.vectors * vector_bytes_; byte += kLine) as_.prefetchw(ptr(kK, byte));
     if (row + 1 < tile_.rows) as_.add(kK, Argument(offsetof(MicroKernelArgs, d_row)));
   }
-  as_.bind(skip);
 }
 
 void TileEmitter::EmitLoop(Rows rows) {
   // Small tiles are unrolled until the loop's own instructions do not count.
   const int unroll = std::clamp(32 / (tile_.rows * tile_.vectors), 1, 4);
-  const asmjit::Label main = as_.newLabel(), rest = as_.newLabel(), single = as_.newLabel(), end = as_.newLabel();
+  const asmjit::Label main = as_.newLabel(), rest = as_.newLabel(), single = as_.newLabel(), end = as_.newLabel(),
+                      again = as_.newLabel(), done = as_.newLabel();
+  as_.bind(again);
   if (unroll > 1) {
     as_.sub(kK, unroll);
     as_.jl(rest);
@@ -110,15 +124,22 @@ void TileEmitter::EmitLoop(Rows rows) {
   as_.dec(kK);
   as_.jnz(single);
   as_.bind(end);
+  as_.test(kLast, kLast);
+  as_.jz(done);
+  PrefetchD();
+  as_.mov(kK, kLast);
+  as_.xor_(kLast.r32(), kLast.r32());
+  as_.jmp(again);
+  as_.bind(done);
 }
 
 void TileEmitter::EmitStep(Rows rows) {
   for (int vector = 0; vector < tile_.vectors; ++vector) LoadB(vector, ptr(kB, vector * vector_bytes_));
-  // The hardware follows a packed A and B by itself, but not the rows of an unpacked B, each on a page of its own.
-  if (rows == Rows::kStrided && tile_.vectors > 1)
-    for (int vector = 0; vector < tile_.vectors; ++vector) as_.prefetcht0(ptr(kB, kBAhead, 0, vector * vector_bytes_));
+  // The hardware does not follow the rows of an unpacked B by itself, each on a page of its own.
+  for (int byte = 0; byte < tile_.vectors * vector_bytes_; byte += kLine) as_.prefetcht0(ptr(kAhead, byte));
   for (int row = 0; row < tile_.rows; ++row) MultiplyRow(row, AddressOfA(rows, row));
-  as_.add(kB, kBRow);
+  as_.add(kB, kBStep);
+  as_.add(kAhead, kBStep);
   const int moving = rows == Rows::kAdjacent ? 1 : bases();
   for (int i = 0; i < moving; ++i) as_.add(kBases[i], kACol);
 }
@@ -186,14 +207,14 @@ std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes,
   holder.setErrorHandler(&handler);
   Assembler as(&holder);
 
-  const int lanes = vector_bytes / static_cast<int>(SizeOf(recipe.dtype));
+  const int lanes = recipe.dots != 0 ? 1 : vector_bytes / static_cast<int>(SizeOf(recipe.dtype));
   const int rows[] = {recipe.mr, recipe.m_tail}, columns[] = {recipe.nr, recipe.n_tail};
   MicroKernelHeader header;
   header.recipe = recipe;
   for (int i = 0; i < 4; ++i) {
     const int m = rows[i / 2], n = columns[i % 2];
     if (m == 0 || n == 0) continue;
-    as.align(asmjit::AlignMode::kCode, 64);
+    as.align(asmjit::AlignMode::kCode, kLine);
     header.entries[i] = static_cast<std::uint32_t>(sizeof(header) + as.offset());
     emit(as, {recipe.dtype, m, (n + lanes - 1) / lanes, i % 2 == 1});
   }

@@ -8,7 +8,8 @@
 
 namespace gemmsmith {
 
-/// What one entry computes: `rows` rows by `vectors` vectors of columns, the last of them masked or not.
+/// What one entry computes: `rows` rows by `vectors` vectors of columns, the last of them masked or not. Dot products:
+/// `vectors` columns, and masked: at most so many.
 struct RegisterTile {
   DType dtype;
   int rows, vectors;
@@ -52,6 +53,7 @@ class TileEmitter {
   /// How rows of A are found: at fixed distances (packed or column-major A), or `a_row` bytes apart.
   enum class Rows { kAdjacent, kStrided };
   void LoadArguments();
+  void SplitK();
   void PrefetchD();
   void EmitLoop(Rows rows);
   void EmitStep(Rows rows);

@@ -48,7 +48,7 @@ class RecipeCompiler : public Compiler {
 class X86Compiler final : public RecipeCompiler {
  public:
   // The emitters change with this library alone: its own number, beside AsmJit's.
-  X86Compiler() : RecipeCompiler("x86", fmt::format("1 (asmjit {:#x})", ASMJIT_LIBRARY_VERSION)) {}
+  X86Compiler() : RecipeCompiler("x86", fmt::format("3 (asmjit {:#x})", ASMJIT_LIBRARY_VERSION)) {}
   bool Supports(const CodeTarget& target) const override { return target.isa == Isa::kX86; }
 
  private:

@@ -41,7 +41,9 @@ class LoadedKernel final : public CpuKernel {
  private:
   /// Code for another tile would write outside D.
   bool Fits(const CpuGemmParams& p) const {
+    const bool dots = recipe_.dots != 0;
     if (p.dtype != recipe_.dtype || p.mr != recipe_.mr || p.nr != recipe_.nr) return false;
+    if (dots != (p.path == CpuPath::kDots)) return false;
     const std::int64_t rows = p.m % p.mr, columns = p.n % p.nr;
     return (rows == 0 || rows == recipe_.m_tail) && columns <= recipe_.n_tail;
   }

@@ -10,7 +10,12 @@
 namespace gemmsmith {
 namespace {
 
-constexpr std::int64_t kLine = 64;  // Bytes of a cache line.
+constexpr std::int64_t kLine = 64;           // Bytes of a cache line.
+constexpr std::int64_t kBytesAhead = 12288;  // Of a B in place: what one core keeps on the way from memory, and some.
+constexpr std::int64_t kPanelAhead = 1024;   // Bytes of a panel of B that are fetched ahead.
+
+// Below it, waking a thread costs more than the thread does. In multiply-adds.
+constexpr double kWorthWaking = 1e6;
 
 std::int64_t DivideUp(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 std::int64_t RoundUp(std::int64_t x, std::int64_t granule) { return DivideUp(x, granule) * granule; }
@@ -51,7 +56,11 @@ Grid ChooseGrid(const CpuGemmParams& p, int threads) {
     const int m_parts = threads / n_parts;
     const auto rows = static_cast<double>(DivideUp(DivideUp(p.m, p.mr), m_parts) * p.mr);
     const auto columns = static_cast<double>(DivideUp(DivideUp(p.n, p.nr), n_parts) * p.nr);
-    const double cost = rows * columns + (p.direct ? 0 : kPackCost * (rows + (p.packed_b ? 0 : columns / m_parts)));
+    const bool packs_b = p.path == CpuPath::kPacked && !p.packed_b;
+    const double copies = p.path == CpuPath::kDirect ? 0 : rows + (packs_b ? columns / m_parts : 0);
+    // What is read once comes from memory, and should by one thread alone.
+    const bool streams = p.path == CpuPath::kStream || p.path == CpuPath::kDots;
+    const double cost = rows * columns + kPackCost * (copies + (streams ? columns : 0));
     if (best_cost == 0 || cost < best_cost) {
       best = {1, n_parts, m_parts};
       best_cost = cost;
@@ -64,7 +73,8 @@ Grid ChooseGrid(const CpuGemmParams& p, int threads) {
 struct TileSource {
   const std::byte* first;
   std::int64_t step;
-  bool is_panel;  ///< Packed: a tile is contiguous.
+  bool is_panel;                    ///< Packed: a tile is contiguous.
+  const std::byte* next = nullptr;  ///< Of B, not packed: the tile to be read after the last.
 };
 
 /// Into L2. Returns the line after the last.
@@ -86,7 +96,7 @@ class Call {
 
   void Run() {
     if (p_.k == 0) return ScaleC();
-    if (p_.threads <= 1 && p_.direct) return RunDirect({0, p_.batch}, {0, p_.m}, {0, p_.n});
+    if (p_.threads <= 1 && p_.path == CpuPath::kDirect) return RunInPlace(nullptr, {0, p_.batch}, {0, p_.m}, {0, p_.n});
     RunThreads();
   }
 
@@ -116,13 +126,18 @@ class Call {
   }
 
   void RunThreads() {
-    ThreadPool::Lease lease = ThreadPool::Instance().Acquire(p_.threads);
+    const double work = static_cast<double>(p_.m) * static_cast<double>(p_.n) * static_cast<double>(p_.k * p_.batch);
+    const auto asleep = work < kWorthWaking * p_.threads ? ThreadPool::Asleep::kPass : ThreadPool::Asleep::kWake;
+    ThreadPool::Lease lease = ThreadPool::Instance().Acquire(p_.threads, asleep);
     grid_ = ChooseGrid(p_, lease.threads());
     Scratch& scratch = Scratch::OfThisThread();
-    if (!p_.direct) Reserve(scratch);
+    if (p_.path == CpuPath::kPacked)
+      Reserve(scratch);
+    else if (CopiesA())
+      ReserveA(scratch);
     barriers_ = grid_.m_parts > 1 ? scratch.Barriers(grid_.groups()) : nullptr;
     auto task = [this](int index) { RunPart(index); };
-    lease.Run(grid_.threads(), task);
+    lease.Run(grid_.threads(), task, p_.path != CpuPath::kPacked);
   }
 
   /// Sets the block sizes and the memory of the packed path.
@@ -138,12 +153,22 @@ class Call {
         scratch.Memory(static_cast<std::size_t>(grid_.threads() * a_bytes_ + grid_.groups() * copies_ * b_bytes_));
   }
 
+  /// Whether the whole of A is copied before B is read in place.
+  bool CopiesA() const {
+    return p_.path == CpuPath::kStream || (p_.path == CpuPath::kDots && (p_.a_col != 1 || p_.m > p_.mr));
+  }
+  void ReserveA(Scratch& scratch) {
+    a_bytes_ = RoundUp(RoundUp(p_.m, p_.mr) * p_.k * kSize, kLine);
+    memory_ = scratch.Memory(static_cast<std::size_t>(grid_.threads() * a_bytes_));
+  }
+
   void RunPart(int index) const {
     const int m_index = index % grid_.m_parts, group = index / grid_.m_parts;
     const int n_index = group % grid_.n_parts, batch_index = group / grid_.n_parts;
     const Range batches = Part(p_.batch, 1, grid_.batch_parts, batch_index);
     const Range rows = Part(p_.m, p_.mr, grid_.m_parts, m_index), columns = Part(p_.n, p_.nr, grid_.n_parts, n_index);
-    if (p_.direct) return RunDirect(batches, rows, columns);
+    if (p_.path != CpuPath::kPacked)
+      return RunInPlace(reinterpret_cast<T*>(memory_ + index * a_bytes_), batches, rows, columns);
     std::byte* const b = memory_ + grid_.threads() * a_bytes_ + group * copies_ * b_bytes_;
     const Workplace place{reinterpret_cast<T*>(memory_ + index * a_bytes_),
                           {reinterpret_cast<T*>(b), reinterpret_cast<T*>(b + (copies_ - 1) * b_bytes_)},
@@ -152,18 +177,47 @@ class Call {
     RunPacked(place, batches, rows, columns);
   }
 
-  void RunDirect(Range batches, Range rows, Range columns) const {
+  /// Reads B where it is, and A too or a copy of it in `copy`.
+  void RunInPlace(T* copy, Range batches, Range rows, Range columns) const {
+    if (rows.size() == 0 || columns.size() == 0) return;  // More threads than tiles.
+    const bool dots = p_.path == CpuPath::kDots, copies = CopiesA();
     MicroKernelArgs args = CommonArgs();
     args.a_row = p_.a_row * kSize;
     args.a_col = p_.a_col * kSize;
-    args.b_row = (p_.packed_b ? p_.nr : p_.b_row) * kSize;
+    args.b_step = (p_.packed_b ? p_.nr : dots ? p_.b_col : p_.b_row) * kSize;
+    if (copies && !dots) {
+      args.a_row = kSize;
+      args.a_col = p_.mr * kSize;
+    }
     for (std::int64_t batch = batches.begin; batch < batches.end; ++batch) {
-      for (std::int64_t pc = 0; pc < p_.k; pc += p_.kc) {
-        args.k = std::min<std::int64_t>(p_.kc, p_.k - pc);
-        const TileSource a{Bytes(A(batch) + rows.begin * p_.a_row + pc * p_.a_col), p_.mr * args.a_row, false};
-        RunTiles(args, batch, pc, rows, columns, a,
-                 p_.packed_b ? PackedB(batch, columns.begin, pc) : UnpackedB(batch, columns.begin, pc));
+      if (copies) CopyA(copy, batch, rows);
+      for (std::int64_t jc = columns.begin; jc < columns.end; jc += p_.nc) {
+        const Range block{jc, std::min<std::int64_t>(jc + p_.nc, columns.end)};
+        for (std::int64_t pc = 0; pc < p_.k; pc += p_.kc) {
+          args.k = std::min<std::int64_t>(p_.kc, p_.k - pc);
+          if (copies && dots) args.a_row = args.k * kSize;
+          const T* const a =
+              copies ? copy + pc * RoundUp(rows.size(), p_.mr) : A(batch) + rows.begin * p_.a_row + pc * p_.a_col;
+          const std::int64_t a_tile = p_.mr * (copies ? args.k : p_.a_row) * kSize;
+          TileSource b = p_.packed_b ? PackedB(batch, jc, pc) : UnpackedB(batch, jc, pc);
+          b.next = pc + p_.kc < p_.k ? UnpackedB(batch, jc, pc + p_.kc).first
+                                     : UnpackedB(batch, std::min(block.end, columns.end - 1), 0).first;
+          RunTiles(args, batch, pc, rows, block, {Bytes(a), a_tile, false}, b);
+        }
       }
+    }
+  }
+
+  /// Block after block of k: tiles (mr, k), k contiguous, for dot products; (k, mr) else.
+  void CopyA(T* to, std::int64_t batch, Range rows) const {
+    for (std::int64_t pc = 0; pc < p_.k; pc += p_.kc) {
+      const Range k{pc, std::min<std::int64_t>(pc + p_.kc, p_.k)};
+      T* const block = to + pc * RoundUp(rows.size(), p_.mr);
+      if (p_.path == CpuPath::kDots)
+        pack_(A(batch) + rows.begin * p_.a_row + pc * p_.a_col, p_.a_col, p_.a_row, k.size(), k.size(), rows.size(),
+              block);
+      else
+        PackA(block, batch, rows, k);
     }
   }
 
@@ -171,7 +225,7 @@ class Call {
     MicroKernelArgs args = CommonArgs();
     args.a_row = kSize;
     args.a_col = p_.mr * kSize;
-    args.b_row = p_.nr * kSize;
+    args.b_step = p_.nr * kSize;
     const bool a_stays = rows.size() <= mc_ && p_.k <= kc_;  // One block of A serves all columns.
     int step = 0;
     for (std::int64_t batch = batches.begin; batch < batches.end; ++batch) {
@@ -223,7 +277,7 @@ class Call {
     args.c_row = c_row * kSize;
     args.b = b.first;
     // While one panel is worked on, the next comes nearer, some lines per tile.
-    const std::int64_t lines = b.is_panel ? DivideUp(args.b_row * args.k, kLine * DivideUp(rows.size(), p_.mr)) : 0;
+    const std::int64_t lines = b.is_panel ? DivideUp(args.b_step * args.k, kLine * DivideUp(rows.size(), p_.mr)) : 0;
     for (std::int64_t j = columns.begin; j < columns.end; j += p_.nr) {
       args.columns = std::min<std::int64_t>(p_.nr, p_.n - j);
       const bool whole = args.columns == p_.nr;
@@ -231,15 +285,26 @@ class Call {
       const MicroKernel last = whole ? kernels_.last_full : kernels_.last_last;
       args.a = a.first;
       const std::byte* next_panel = Bytes(args.b) + b.step;
+      args.ahead = b.is_panel ? Bytes(args.b) + kPanelAhead : TileAhead(b, Bytes(args.b), j, columns, args.k);
       for (std::int64_t i = rows.begin; i < rows.end; i += p_.mr) {
         args.c = c + i * c_row + j;
         args.d = D(batch) + i * p_.d_row + j;
         next_panel = PrefetchLines(next_panel, lines);
         (p_.m - i >= p_.mr ? full : last)(&args);
         args.a = Bytes(args.a) + a.step;
+        if (!b.is_panel) args.ahead = args.b;  // Once is enough.
       }
       args.b = Bytes(args.b) + b.step;
     }
+  }
+
+  /// Where the tile of B is that memory should bring while the one at `now`, of column j, is worked on.
+  const std::byte* TileAhead(const TileSource& b, const std::byte* now, std::int64_t j, Range columns,
+                             std::int64_t k) const {
+    const std::int64_t tiles =
+        p_.path == CpuPath::kDots ? 1 : std::clamp<std::int64_t>(kBytesAhead / (p_.nr * k * kSize), 3, 8);
+    const std::int64_t left = DivideUp(columns.end - j, p_.nr);
+    return tiles < left || b.next == nullptr ? now + tiles * b.step : b.next + (tiles - left) * b.step;
   }
 
   MicroKernelArgs CommonArgs() const {
@@ -249,7 +314,7 @@ class Call {
     return args;
   }
   TileSource UnpackedB(std::int64_t batch, std::int64_t j, std::int64_t pc) const {
-    return {Bytes(B(batch) + pc * p_.b_row + j), p_.nr * kSize, false};
+    return {Bytes(B(batch) + pc * p_.b_row + j * p_.b_col), p_.nr * p_.b_col * kSize, false};
   }
   /// `j` is a multiple of nr, or the parts of a packed B would start inside a panel.
   TileSource PackedB(std::int64_t batch, std::int64_t j, std::int64_t pc) const {

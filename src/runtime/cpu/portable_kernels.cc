@@ -42,7 +42,7 @@ template <class T, int kRows, bool kWhole>
 void Multiply(const MicroKernelArgs* args) {
   Slice<T> sums[kRows] = {};
   const std::byte *a = Bytes(args->a), *b = Bytes(args->b);
-  for (std::int64_t p = 0; p < args->k; ++p, a += args->a_col, b += args->b_row) {
+  for (std::int64_t p = 0; p < args->k; ++p, a += args->a_col, b += args->b_step) {
     const Slice<T> slice = Load<T, kWhole>(b, args->columns);
     for (int row = 0; row < kRows; ++row) {
       const T scalar = *reinterpret_cast<const T*>(a + row * args->a_row);
@@ -70,7 +70,8 @@ MicroKernel ForRows(int rows) {
 
 template <class T>
 MicroKernelSet Find(const MicroKernelRecipe& recipe) {
-  if (recipe.mr < 1 || recipe.mr > kMaxRows || recipe.m_tail >= recipe.mr || recipe.nr != kColumns<T>)
+  if (recipe.dots != 0 || recipe.mr < 1 || recipe.mr > kMaxRows || recipe.m_tail >= recipe.mr ||
+      recipe.nr != kColumns<T>)
     throw Fail(Code::kDevice, "", "cpu: no portable micro-kernel for \"{}\"", ToString(recipe));
   return {ForRows<T, true>(recipe.mr), ForRows<T, false>(recipe.mr), ForRows<T, true>(recipe.m_tail),
           ForRows<T, false>(recipe.m_tail)};

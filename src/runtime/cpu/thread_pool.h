@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <mutex>
@@ -23,45 +24,57 @@ class ThreadPool {
  public:
   static ThreadPool& Instance();
 
+  /// Whether a task takes threads that sleep: waking one takes as long as a small task itself. kPass takes one that
+  /// sleeps only now and then, where calls follow each other so closely that it will not sleep again.
+  enum class Asleep { kWake, kPass };
+
   /// The right to run a task, and the number of threads it may take, the caller's included. That is one while another
   /// thread uses the pool (a busy machine gains nothing from more), and in a forked child, which has no workers.
   class Lease {
    public:
     int threads() const { return threads_; }
     /// Runs task(0) on the caller and task(1) ... task(threads - 1) on workers, at the same time; returns when all have
-    /// returned. REQUIRES: threads <= threads(); task does not throw.
+    /// returned. Where the parts are independent of each other, the caller runs those that no worker has begun by the
+    /// time it is through with its own: a worker may be out of its core. REQUIRES: threads <= threads(); task does not
+    /// throw.
     template <class Task>
-    void Run(int threads, Task& task) {
+    void Run(int threads, Task& task, bool independent = false) {
       if (threads == 1)
         task(0);
       else
         pool_.Dispatch(
-            threads, [](void* context, int index) { (*static_cast<Task*>(context))(index); }, &task);
+            threads, [](void* context, int index) { (*static_cast<Task*>(context))(index); }, &task, independent);
     }
 
    private:
     friend class ThreadPool;
-    Lease(ThreadPool& pool, int threads);
+    Lease(ThreadPool& pool, int threads, Asleep asleep);
     ThreadPool& pool_;
     std::unique_lock<std::mutex> lock_;
     int threads_ = 1;
   };
-  Lease Acquire(int threads) { return Lease(*this, threads); }
+  Lease Acquire(int threads, Asleep asleep = Asleep::kWake) { return Lease(*this, threads, asleep); }
 
  private:
   using Function = void (*)(void* context, int index);
   struct Worker {
     alignas(64) std::atomic<std::uint32_t> ticket{0};  ///< Counts the tasks given to this worker.
+    /// Counts those that were begun, by the worker or by the caller in its stead: whoever counts one runs it.
+    std::atomic<std::uint32_t> begun{0};
+    std::atomic<bool> asleep{false};
     Function function = nullptr;
     void* context = nullptr;
   };
   ThreadPool();
   int StartWorkers(int count);
-  void Dispatch(int threads, Function function, void* context);
+  int CountAwake(int count);
+  void Dispatch(int threads, Function function, void* context, bool independent);
   void WorkerLoop(int index, Worker& worker);
 
-  std::mutex in_use_;           // Held by the caller whose task runs.
-  std::deque<Worker> workers_;  // Guarded by in_use_; a worker itself uses its own element only.
+  std::mutex in_use_;                                // Held by the caller whose task runs.
+  std::deque<Worker> workers_;                       // Guarded by in_use_; a worker itself uses its own element only.
+  std::chrono::steady_clock::time_point last_pass_;  // Guarded by in_use_, and what follows.
+  int passes_ = 0;                                   // Close after each other, that found a worker asleep.
   alignas(64) std::atomic<std::uint32_t> running_{0};
 };
 

@@ -1,0 +1,278 @@
+#include "jit/x86/dot_emitter.h"
+
+#include <cstddef>
+
+#include "util/log.h"
+
+namespace gemmsmith {
+namespace {
+
+using namespace asmjit::x86;
+using Id = Inst::Id;
+
+// Offsets of the columns after the first are kept apart, so that those beyond the last are those of the first again.
+const Gp kArgs = rdi, kA = rax, kA5 = r11, kB = rsi, kBNext = rbp, kK = rcx, kARow = r8, kARow3 = r9;
+const Gp kOffsets[] = {rdx, r10, rbx};
+constexpr int kUnroll = 4;
+// The vectors of B, then that of A: numbers below 16, because horizontal additions exist for those only.
+constexpr int kVectorOfA = kDotColumns, kFirstSum = kDotColumns + 1;
+
+Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
+
+class DotEmitter {
+ public:
+  DotEmitter(Assembler& assembler, const RegisterTile& tile, int vector_bytes)
+      : as_(assembler),
+        tile_(tile),
+        vector_bytes_(vector_bytes),
+        size_(static_cast<int>(SizeOf(tile.dtype))),
+        lanes_(vector_bytes / size_),
+        wide_(vector_bytes == 64) {
+    // Alpha, beta and (AVX2) a mask besides.
+    const int needed = kFirstSum + tile.rows * kDotColumns + (wide_ ? 2 : 3), registers = wide_ ? 32 : 16;
+    if (tile.vectors > kDotColumns || needed > registers)
+      throw Fail(Code::kUnsupported, "", "dot products: a tile of {} rows by {} columns needs more than {} registers",
+                 tile.rows, tile.vectors, registers);
+  }
+
+  void Emit() {
+    as_.push(rbx);
+    as_.push(rbp);
+    LoadArguments();
+    for (int i = 0; i < tile_.rows * kDotColumns; ++i)
+      as_.emit(wide_ ? Inst::kIdVpxord : Inst::kIdVpxor, V(kFirstSum + i), V(kFirstSum + i), V(kFirstSum + i));
+    EmitLoop();
+    EmitEpilogue();
+    as_.vzeroupper();
+    as_.pop(rbp);
+    as_.pop(rbx);
+    as_.ret();
+  }
+
+ private:
+  void LoadArguments() {
+    as_.mov(kA, Argument(offsetof(MicroKernelArgs, a)));
+    as_.mov(kB, Argument(offsetof(MicroKernelArgs, b)));
+    as_.mov(kARow, Argument(offsetof(MicroKernelArgs, a_row)));
+    as_.lea(kARow3, ptr(kARow, kARow, 1));
+    as_.lea(kA5, ptr(kA, kARow, 2));
+    as_.add(kA5, kARow);
+    as_.mov(kOffsets[0], Argument(offsetof(MicroKernelArgs, b_step)));
+    as_.lea(kOffsets[1], ptr(kOffsets[0], kOffsets[0]));
+    as_.lea(kOffsets[2], ptr(kOffsets[0], kOffsets[0], 1));
+    if (tile_.masked) {
+      as_.xor_(ecx, ecx);
+      for (int column = 1; column < kDotColumns; ++column) {
+        as_.cmp(Argument(offsetof(MicroKernelArgs, columns)), column);
+        as_.cmovle(kOffsets[column - 1], rcx);
+      }
+    }
+    as_.mov(kBNext, Argument(offsetof(MicroKernelArgs, ahead)));
+    as_.mov(kK, Argument(offsetof(MicroKernelArgs, k)));
+  }
+
+  void EmitLoop() {
+    const asmjit::Label main = as_.newLabel(), rest = as_.newLabel(), single = as_.newLabel(), tail = as_.newLabel(),
+                        end = as_.newLabel();
+    as_.sub(kK, kUnroll * lanes_);
+    as_.jl(rest);
+    as_.align(asmjit::AlignMode::kCode, 32);
+    as_.bind(main);
+    for (int i = 0; i < kUnroll; ++i) EmitStep(i * vector_bytes_);
+    Advance(kUnroll * vector_bytes_);
+    as_.sub(kK, kUnroll * lanes_);
+    as_.jge(main);
+    as_.bind(rest);
+    as_.add(kK, (kUnroll - 1) * lanes_);
+    as_.jl(tail);
+    as_.bind(single);
+    EmitStep(0);
+    Advance(vector_bytes_);
+    as_.sub(kK, lanes_);
+    as_.jge(single);
+    as_.bind(tail);
+    as_.add(kK, lanes_);
+    as_.jz(end);
+    MakeMask(vector_bytes_);
+    EmitTail();
+    as_.bind(end);
+  }
+
+  void EmitStep(int byte) {
+    if (byte % 64 == 0)
+      for (int column = 0; column < kDotColumns; ++column) as_.prefetcht1(AddressOfB(kBNext, column, byte));
+    if (tile_.rows > 1)
+      for (int column = 0; column < kDotColumns; ++column) as_.emit(Move(), V(column), AddressOfB(kB, column, byte));
+    for (int row = 0; row < tile_.rows; ++row) {
+      as_.emit(Move(), V(kVectorOfA), AddressOfA(row, byte));
+      for (int column = 0; column < kDotColumns; ++column) {
+        if (tile_.rows > 1)
+          as_.emit(Fma(), Sum(row, column), V(kVectorOfA), V(column));
+        else
+          as_.emit(Fma(), Sum(row, column), V(kVectorOfA), AddressOfB(kB, column, byte));
+      }
+    }
+  }
+
+  /// What does not fill a vector: neither A nor B is read beyond k.
+  void EmitTail() {
+    for (int column = 0; column < kDotColumns; ++column) LoadMasked(V(column), AddressOfB(kB, column, 0));
+    for (int row = 0; row < tile_.rows; ++row) {
+      LoadMasked(V(kVectorOfA), AddressOfA(row, 0));
+      for (int column = 0; column < kDotColumns; ++column) as_.emit(Fma(), Sum(row, column), V(kVectorOfA), V(column));
+    }
+  }
+
+  void Advance(int bytes) {
+    for (const Gp& pointer : {kA, kB, kBNext}) as_.add(pointer, bytes);
+    if (tile_.rows > 5) as_.add(kA5, bytes);
+  }
+
+  /// D = alpha * sum, + beta * C unless beta is 0 (of either sign).
+  void EmitEpilogue() {
+    const Gp c = rsi, c_row = rdx, d = rax, d_row = r8, alpha = r9, beta = r10;
+    as_.mov(alpha, Argument(offsetof(MicroKernelArgs, alpha)));
+    as_.mov(beta, Argument(offsetof(MicroKernelArgs, beta)));
+    as_.mov(d, Argument(offsetof(MicroKernelArgs, d)));
+    as_.mov(d_row, Argument(offsetof(MicroKernelArgs, d_row)));
+    as_.mov(c, Argument(offsetof(MicroKernelArgs, c)));
+    as_.mov(c_row, Argument(offsetof(MicroKernelArgs, c_row)));
+    const auto size = static_cast<std::uint32_t>(size_);
+    as_.emit(Broadcast(), Result(Alpha()), Mem(alpha, 0, size));
+    as_.emit(Broadcast(), Result(Beta()), Mem(beta, 0, size));
+    if (tile_.masked) {
+      as_.mov(rcx, Argument(offsetof(MicroKernelArgs, columns)));
+      MakeMask(kDotColumns * size_);
+    }
+    const Gp bits = size == 8 ? Gp(r11) : Gp(r11d);
+    as_.mov(bits, Mem(beta, 0, size));
+    as_.add(bits, bits);  // Drops the sign.
+    for (int row = 0; row < tile_.rows; ++row) {
+      const asmjit::Label store = as_.newLabel();
+      AddUp(row);
+      as_.emit(Pick(Inst::kIdVmulps, Inst::kIdVmulpd), Result(0), Result(0), Result(Alpha()));
+      as_.test(bits, bits);
+      as_.jz(store);
+      LoadC(Result(1), ptr(c));
+      as_.emit(Fma(), Result(0), Result(1), Result(Beta()));
+      as_.bind(store);
+      StoreD(ptr(d), Result(0));
+      as_.add(c, c_row);
+      as_.add(d, d_row);
+    }
+  }
+
+  /// The sums of a row's vectors into the lanes of Result(0).
+  void AddUp(int row) {
+    Vec sums[kDotColumns];
+    for (int column = 0; column < kDotColumns; ++column) {
+      sums[column] = Ymm(Sum(row, column).id());
+      if (!wide_) continue;
+      as_.vextractf64x4(ymm(column), Zmm(Sum(row, column).id()), 1);
+      as_.emit(Add(), ymm(column), ymm(column), sums[column]);
+      sums[column] = ymm(column);
+    }
+    as_.emit(Pick(Inst::kIdVhaddps, Inst::kIdVhaddpd), ymm(0), sums[0], sums[1]);
+    as_.emit(Pick(Inst::kIdVhaddps, Inst::kIdVhaddpd), ymm(2), sums[2], sums[3]);
+    if (tile_.dtype == DType::kF64) {
+      as_.vperm2f128(ymm(1), ymm(0), ymm(2), 0x21);
+      as_.vblendpd(ymm(0), ymm(0), ymm(2), 0xc);
+      as_.vaddpd(ymm(0), ymm(0), ymm(1));
+    } else {
+      as_.vhaddps(ymm(0), ymm(0), ymm(2));
+      as_.vextractf128(xmm(1), ymm(0), 1);
+      as_.vaddps(xmm(0), xmm(0), xmm(1));
+    }
+  }
+
+  /// As many ones as rcx says, from the first lane: k1, or for AVX2 a register of `bytes` bytes. Ends kBNext.
+  void MakeMask(int bytes) {
+    if (wide_) {
+      as_.mov(ebp, 1);
+      as_.shl(ebp, cl);
+      as_.dec(ebp);
+      as_.kmovw(k1, ebp);
+      return;
+    }
+    const asmjit::Label window = as_.newLabel(), after = as_.newLabel();
+    as_.lea(rbp, ptr(window, bytes));
+    as_.imul(rcx, rcx, size_);
+    as_.sub(rbp, rcx);
+    as_.emit(Inst::kIdVmovdqu, OfBytes(Mask(), bytes), ptr(rbp));
+    as_.jmp(after);
+    as_.bind(window);
+    for (int byte = 0; byte < bytes; byte += 8) as_.embedUInt64(~0ull);
+    for (int byte = 0; byte < bytes; byte += 8) as_.embedUInt64(0);
+    as_.bind(after);
+  }
+  void LoadMasked(const Vec& to, const Mem& from) {
+    if (wide_)
+      as_.k(k1).z().emit(Move(), to, from);
+    else
+      as_.emit(MaskedMove(), to, OfBytes(Mask(), static_cast<int>(to.size())), from);
+  }
+  void LoadC(const Vec& to, const Mem& c) {
+    if (tile_.masked)
+      LoadMasked(to, c);
+    else
+      as_.emit(Move(), to, c);
+  }
+  void StoreD(const Mem& d, const Vec& from) {
+    if (!tile_.masked)
+      as_.emit(Move(), d, from);
+    else if (wide_)
+      as_.k(k1).emit(Move(), d, from);
+    else
+      as_.emit(MaskedMove(), d, OfBytes(Mask(), static_cast<int>(from.size())), from);
+  }
+
+  Mem AddressOfA(int row, int byte) const {
+    switch (row) {
+      case 0:
+        return ptr(kA, byte);
+      case 1:
+        return ptr(kA, kARow, 0, byte);
+      case 2:
+        return ptr(kA, kARow, 1, byte);
+      case 3:
+        return ptr(kA, kARow3, 0, byte);
+      case 4:
+        return ptr(kA, kARow, 2, byte);
+      default:
+        return ptr(kA5, byte);
+    }
+  }
+  static Mem AddressOfB(const Gp& base, int column, int byte) {
+    return column == 0 ? ptr(base, byte) : ptr(base, kOffsets[column - 1], 0, byte);
+  }
+
+  static Vec OfBytes(int index, int bytes) {
+    return bytes == 64 ? Vec(zmm(index)) : bytes == 32 ? Vec(ymm(index)) : Vec(xmm(index));
+  }
+  Vec V(int index) const { return OfBytes(index, vector_bytes_); }
+  Vec Sum(int row, int column) const { return V(kFirstSum + row * kDotColumns + column); }
+  Vec Result(int index) const { return OfBytes(index, kDotColumns * size_); }  ///< One row of D.
+  int Alpha() const { return wide_ ? 30 : 13; }
+  int Beta() const { return wide_ ? 31 : 14; }
+  static int Mask() { return 15; }
+
+  Id Pick(Id f32, Id f64) const { return tile_.dtype == DType::kF64 ? f64 : f32; }
+  Id Move() const { return Pick(Inst::kIdVmovups, Inst::kIdVmovupd); }
+  Id Fma() const { return Pick(Inst::kIdVfmadd231ps, Inst::kIdVfmadd231pd); }
+  Id Add() const { return Pick(Inst::kIdVaddps, Inst::kIdVaddpd); }
+  Id Broadcast() const { return Pick(Inst::kIdVbroadcastss, Inst::kIdVbroadcastsd); }
+  Id MaskedMove() const { return Pick(Inst::kIdVmaskmovps, Inst::kIdVmaskmovpd); }
+
+  Assembler& as_;
+  const RegisterTile tile_;
+  const int vector_bytes_, size_, lanes_;
+  const bool wide_;
+};
+
+}  // namespace
+
+void EmitDots(Assembler& assembler, const RegisterTile& tile, int vector_bytes) {
+  DotEmitter(assembler, tile, vector_bytes).Emit();
+}
+
+}  // namespace gemmsmith
