@@ -79,6 +79,7 @@ Outcome Import(Session& session) {
 
 void AddBuildOptions(CLI::App& app, Options& options) {
   AddProblem(app, options);
+  AddEpilogue(app, options);
   AddTarget(app, options);
   AddCode(app, options);
   AddJobs(app, options);

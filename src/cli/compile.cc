@@ -11,6 +11,7 @@ namespace {
 
 void AddOptions(CLI::App& app, Options& options) {
   AddProblem(app, options);
+  AddEpilogue(app, options);
   AddTarget(app, options);
   AddCompiling(app, options);
   AddEmit(app, options);

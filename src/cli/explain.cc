@@ -11,6 +11,7 @@ constexpr std::size_t kShown = 10;
 
 void AddOptions(CLI::App& app, Options& options) {
   AddProblem(app, options);
+  AddEpilogue(app, options);
   AddDevice(app, options);
   AddTarget(app, options);
   AddOutput(app, options);

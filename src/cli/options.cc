@@ -6,6 +6,7 @@
 #include <map>
 #include <thread>
 
+#include "gemmsmith/epilogue.h"
 #include "gemmsmith/error.h"
 #include "gemmsmith/target.h"
 #include "gemmsmith/tensor.h"
@@ -98,6 +99,13 @@ void AddProblem(CLI::App& app, Options& options) {
                  "Problems of a shapes file; - is the standard input; deepseek-v3 and llama-3-8b are built in")
       ->type_name("FILE")
       ->excludes(m, n, k, batch, layout, beta);
+}
+
+void AddEpilogue(CLI::App& app, Options& options) {
+  app.add_option("--epilogue", options.epilogue,
+                 "What the kernel does to each element before it is stored, \"bias+gelu\"; biases are f32 [nothing]")
+      ->type_name("CHAIN")
+      ->check(Accepted([](const std::string& text) { Epilogue::Parse(text); }));
 }
 
 void AddSeed(CLI::App& app, Options& options) { app.add_option("--seed", options.seed, "Of the random operands [0]"); }
@@ -220,7 +228,9 @@ void RequireProblem(CLI::App& app, const Options& options) {
   });
 }
 
-std::vector<NamedProblem> Problems(const Options& options) {
+namespace {
+
+std::vector<NamedProblem> PlainProblems(const Options& options) {
   if (options.shapes.empty()) {
     const BetaClass beta = options.beta == 0 ? BetaClass::kZero : BetaClass::kGeneral;
     GemmProblem problem = MakeProblem(options.m, options.n, options.k, DType::kF32, options.layout, beta);
@@ -234,6 +244,15 @@ std::vector<NamedProblem> Problems(const Options& options) {
   if (problems.empty()) throw Error(Code::kInvalidArgument, "the shapes file " + options.shapes + " holds no problem");
   if (!options.dtype.empty())
     for (NamedProblem& shape : problems) SetDTypes(shape.problem, options.dtype);
+  return problems;
+}
+
+}  // namespace
+
+std::vector<NamedProblem> Problems(const Options& options) {
+  std::vector<NamedProblem> problems = PlainProblems(options);
+  if (!options.epilogue.empty())
+    for (NamedProblem& shape : problems) SetEpilogue(shape.problem, Epilogue::Parse(options.epilogue));
   return problems;
 }
 

@@ -17,7 +17,7 @@ namespace gemmsmith::cli {
 /// change what it does.
 struct Options {
   std::int64_t m = 0, n = 0, k = 0, batch = 1;
-  std::string dtype, layout = "nn", shapes;
+  std::string dtype, layout = "nn", epilogue, shapes;
   double alpha = 1, beta = 0;
   std::uint64_t seed = 0;
 
@@ -50,6 +50,7 @@ struct Options {
 void AddProblem(CLI::App& app, Options& options);    ///< --m --n --k --batch --dtype --layout --beta --shapes
 void AddSeed(CLI::App& app, Options& options);       ///< --seed
 void AddOperands(CLI::App& app, Options& options);   ///< --alpha --seed
+void AddEpilogue(CLI::App& app, Options& options);   ///< --epilogue
 void AddDevice(CLI::App& app, Options& options);     ///< --device --threads
 void AddTarget(CLI::App& app, Options& options);     ///< --arch --gpu
 void AddCompiler(CLI::App& app, Options& options);   ///< --compiler

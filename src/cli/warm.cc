@@ -9,6 +9,7 @@ namespace {
 
 void AddOptions(CLI::App& app, Options& options) {
   AddProblem(app, options);
+  AddEpilogue(app, options);
   AddTarget(app, options);
   AddCode(app, options);
   AddJobs(app, options);

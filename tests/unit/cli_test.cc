@@ -17,6 +17,7 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
       {"", "subcommand"},
       {"frobnicate",
        "unknown command \"frobnicate\": there are run, compile, explain, demo, devices, doctor, warm, cache, bundle"},
+      {"compile --arch sm_80 --m 1 --n 1 --k 1 --epilogue bias+gloss", "gloss"},
       {"cache", "subcommand"},
       {"cache list --sort colour", "--sort"},
       {"cache list --arch sm_99", "unknown architecture \"sm_99\""},
@@ -256,6 +257,18 @@ TEST_F(Cli, CacheStatsCountsWhatCompileKept) {
   Run("compile --arch sm_80 --m 64 --n 64 --k 64");
   EXPECT_EQ(Run("cache stats --json").Json()["disk_kernels"], 1);
   EXPECT_EQ(Run("cache stats --json --cache-dir " + Path("other")).Json()["disk_kernels"], 0);
+}
+
+TEST_F(Cli, AnEpilogueMakesAnotherKernel) {
+  if (!HasNvrtc()) GTEST_SKIP() << "no NVRTC";
+  const std::string compile = "compile --json --arch sm_80 --m 64 --n 64 --k 64 --dtype bf16";
+  const json plain = List(compile, "kernels"), fused = List(compile + " --epilogue bias+gelu", "kernels"),
+             again = List(compile + " --epilogue bias+gelu", "kernels");
+  EXPECT_NE(plain[0]["key"], fused[0]["key"]);
+  EXPECT_EQ(again[0]["source"], "disk");
+  EXPECT_THAT(List("cache list --json", "kernels")[0].dump() + List("cache list --json", "kernels")[1].dump(),
+              HasSubstr("epilogue="));
+  EXPECT_EQ(Run("explain --m 64 --n 64 --k 64 --epilogue relu --gpu h200").exit_code, 0);
 }
 
 TEST_F(Cli, CacheCommandsAnswerForAnEmptyCacheAndMakeNone) {
