@@ -49,15 +49,16 @@ bool VisitFolder(const std::string& folder, const Visit& visit) {
   for (fs::directory_iterator i = OpenFolder(folder, error), end; !error && i != end; i.increment(error))
     names.push_back(i->path().native().substr(folder.size() + 1));
   if (error) RequireGone("read folder", folder, error.value());
-  const auto others = std::ranges::partition(names, [](std::string_view name) { return name.ends_with(kSuffix); });
-  for (const std::string& name : std::span(names.begin(), others.begin())) {
+  const auto others =
+      std::partition(names.begin(), names.end(), [](std::string_view name) { return name.ends_with(kSuffix); });
+  for (const std::string& name : std::span(names.begin(), others)) {
     const std::string_view digest = std::string_view(name).substr(0, name.size() - kSuffix.size());
     if (!IsDigest(digest)) continue;
     struct stat info {};
     const std::string path = folder + '/' + name;
     if (lstat(path.c_str(), &info) != 0) {
       RequireGone("stat", path, errno);
-    } else if (S_ISREG(info.st_mode) && !visit(EntryFile(digest, info, others.empty()))) {
+    } else if (S_ISREG(info.st_mode) && !visit(EntryFile(digest, info, others == names.end()))) {
       return false;
     }
   }

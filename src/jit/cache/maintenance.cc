@@ -66,9 +66,9 @@ std::vector<EntryFile> TakeOlderFormats(const std::string& directory, std::vecto
     const std::optional<FileBytes> start = TryRead(EntryPath(directory, entry.digest), kVersionEnd);
     return !start || !IsOfOlderFormat(start->view());
   };
-  const auto older = std::ranges::partition(entries, is_current);
-  std::vector<EntryFile> taken(std::make_move_iterator(older.begin()), std::make_move_iterator(older.end()));
-  entries.erase(older.begin(), older.end());
+  const auto older = std::partition(entries.begin(), entries.end(), is_current);
+  std::vector<EntryFile> taken(std::make_move_iterator(older), std::make_move_iterator(entries.end()));
+  entries.erase(older, entries.end());
   return taken;
 }
 
