@@ -235,7 +235,8 @@ void BenchLaunch(benchmark::State& state, bool bare) {
   args.d = d;
   gemm.Bind(args);
   const float one = 1, zero = 0;
-  const MicroKernelArgs micro{a.data(), b.data(), nullptr, d.data(), 64, 4, 64, a.data(), 0, 64, 16, &one, &zero, 16};
+  const MicroKernelArgs micro{a.data(), b.data(), nullptr, d.data(), 64,      4, 64, a.data(), 0, 64,
+                              16,       &one,     &zero,   16,       nullptr, 0, 0,  nullptr,  0, 0};
   const MicroKernel kernel = gemm.kernel().entries().full_full;
   for (auto _ : state) {
     if (bare)

@@ -107,8 +107,9 @@ void Forward(benchmark::State& state) {
   if (!direct.single()) return state.SkipWithError("more than one tile");
   const float one = 1, zero = 0;
   const std::int64_t row = size * static_cast<std::int64_t>(sizeof(float));
-  const MicroKernelArgs kernel_args{a.data(), b.data(), d.data(), d.data(), row,  sizeof(float), row,
-                                    a.data(), row,      row,      size,     &one, &zero,         size};
+  const MicroKernelArgs kernel_args{a.data(), b.data(), d.data(), d.data(), row,   sizeof(float), row,     a.data(),
+                                    row,      row,      size,     &one,     &zero, size,          nullptr, 0,
+                                    0,        nullptr,  0,        0};
 
   constexpr int kCalls = 2000;
   std::vector<double> kernel, forward, engine;

@@ -155,10 +155,10 @@ std::optional<Engine::PackedWeight> Engine::Pack(const Tensor& b, DeviceId id, S
     throw Fail(Code::kInvalidArgument, "", "pack: b must be a plain matrix (k, n); it has rank {}", b.rank);
   if (b.data == nullptr && b.size() > 0) throw Fail(Code::kInvalidArgument, "", "pack: b is a null pointer");
   Device& device = state_->devices.Get(id);
-  const std::int64_t panel = state_->planner().PackedPanel(b.dtype, device);
-  if (panel == 0) return std::nullopt;
-  PackedWeight weight{device.Allocate(PackedBElements(b.shape[0], b.shape[1], panel) * SizeOf(b.dtype)), b};
-  PackB(b, panel, weight.storage.data());
+  const PackedForm form = state_->planner().Packed(b.dtype, device);
+  if (form.panel == 0) return std::nullopt;
+  PackedWeight weight{device.Allocate(static_cast<std::size_t>(form.bytes(b.shape[0], b.shape[1]))), b};
+  PackB(b, form, weight.storage.data());
   weight.packed.data = weight.storage.data();
   weight.packed.packed = true;
   return weight;

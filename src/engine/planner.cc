@@ -65,12 +65,12 @@ Planner::Rendered Planner::Render(const GemmProblem& problem, const CodeTarget& 
   return RenderConfig(problem, explanation.ranked.front().config, target);
 }
 
-std::int64_t Planner::PackedPanel(DType dtype, Device& device) {
+PackedForm Planner::Packed(DType dtype, Device& device) {
   for (const CodeTarget& target : Targets(device))
     for (const KernelFamily* family : AllFamilies())
       if (family->Targets(target))
-        if (const std::int64_t panel = family->PackedPanel(dtype, target)) return panel;
-  return 0;
+        if (const PackedForm form = family->Packed(dtype, target); form.panel != 0) return form;
+  return {};
 }
 
 std::unique_ptr<Plan> Planner::Build(const GemmProblem& problem, Device& device, const CodeTarget& target,

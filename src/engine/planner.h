@@ -30,8 +30,8 @@ class Planner {
   /// The first choice for a target. Throws kUnsupported.
   Rendered Render(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec);
 
-  /// The panel width of a packed B on `device`; 0: it reads B as it comes.
-  std::int64_t PackedPanel(DType dtype, Device& device);
+  /// How `device` packs a B of `dtype`; no panels: it reads B as it comes.
+  PackedForm Packed(DType dtype, Device& device);
 
  private:
   std::vector<CodeTarget> Targets(Device& device) const;

@@ -9,9 +9,9 @@
 namespace gemmsmith {
 namespace {
 
-enum Field { kMr, kNr, kMTail, kNTail, kMc, kNc, kKc, kThreads, kPath };
-constexpr ConfigField kFields[] = {{"mr", true},  {"nr", true},  {"m_tail", true},   {"n_tail", true}, {"mc", false},
-                                   {"nc", false}, {"kc", false}, {"threads", false}, {"path", false}};
+enum Field { kMr, kNr, kMTail, kNTail, kMath, kMc, kNc, kKc, kThreads, kPath };
+constexpr ConfigField kFields[] = {{"mr", true},  {"nr", true},  {"m_tail", true}, {"n_tail", true},   {"math", true},
+                                   {"mc", false}, {"nc", false}, {"kc", false},    {"threads", false}, {"path", false}};
 
 // Below it, handing work to a thread, even one that is awake, costs more than the thread does. In multiply-adds.
 constexpr double kWorthAThread = 1e5;
@@ -19,8 +19,9 @@ constexpr double kWorthAThread = 1e5;
 constexpr int kFewTiles = 6;
 // Rows up to which B is better read where it is: with A in place, with a copy of A, by dot products.
 constexpr std::int64_t kDirectRows = 8, kCopyRows = 64, kDotRows = 16;
-constexpr std::int64_t kDotK = 64;        // Adding up the lanes of shorter dot products takes too long.
-constexpr std::int64_t kDotBlock = 4096;  // Of k: four columns of B fit L2 several times.
+constexpr std::int64_t kDotK = 64;            // Adding up the lanes of shorter dot products takes too long.
+constexpr std::int64_t kSumsBytes = 4 << 20;  // Of sums kept apart from D: a part of L3.
+constexpr std::int64_t kDotBlock = 4096;      // Of k: four columns of B fit L2 several times.
 // So many rows of B are read at once: as many as the hardware follows, and as L1 holds where they are some power of 2
 // apart.
 constexpr std::int64_t kStreamRows = 8;
@@ -39,11 +40,11 @@ double StepCycles(std::int64_t rows, std::int64_t vectors) {
 }
 
 /// Cycles of one step of k over all tiles, plus what each tile costs besides.
-double Cycles(const GemmProblem& problem, std::int64_t mr, std::int64_t nr, std::int64_t lanes) {
+double Cycles(const GemmProblem& problem, std::int64_t steps, std::int64_t mr, std::int64_t nr, std::int64_t lanes) {
   const auto vectors = [&](std::int64_t columns) { return DivideUp(columns, lanes); };
   const std::int64_t m = problem.m / mr, n = problem.n / nr, m_tail = problem.m % mr, n_tail = problem.n % nr;
   const auto tiles = static_cast<double>(DivideUp(problem.m, mr) * DivideUp(problem.n, nr));
-  const auto k = static_cast<double>(std::max<std::int64_t>(problem.k, 1));
+  const auto k = static_cast<double>(std::max<std::int64_t>(steps, 1));
   constexpr double kTileCycles = 20;
   return m * n * StepCycles(mr, vectors(nr)) + n * StepCycles(m_tail, vectors(nr)) +
          m * StepCycles(mr, vectors(n_tail)) + StepCycles(m_tail, vectors(n_tail)) + tiles * kTileCycles / k;
@@ -51,13 +52,44 @@ double Cycles(const GemmProblem& problem, std::int64_t mr, std::int64_t nr, std:
 
 /// A and B fit L2, or nearly.
 bool IsSmall(const GemmProblem& problem, const DeviceSpec& spec) {
-  const auto size = static_cast<std::int64_t>(SizeOf(problem.a_type));
-  return (problem.m * problem.k + problem.k * problem.n) * size <= 2 * spec.l2_bytes;
+  const auto a = static_cast<std::int64_t>(SizeOf(problem.a_type)),
+             b = static_cast<std::int64_t>(SizeOf(problem.b_type));
+  return problem.m * problem.k * a + problem.k * problem.n * b <= 2 * spec.l2_bytes;
+}
+
+/// A has the other signedness than the math wants.
+bool FlipsA(const GemmProblem& problem, CpuMath math) {
+  return (math == CpuMath::kU8S8 && problem.a_type == DType::kS8) ||
+         (math == CpuMath::kS8U8 && problem.a_type == DType::kU8);
+}
+/// Whether D cannot hold the sums of blocks of k.
+bool KeepsSumsApart(const GemmProblem& problem, CpuMath math) {
+  return problem.epilogue_id != 0 || problem.d_type != Info(math).sum;
+}
+/// Whether elements stored as `dtype` are what the math multiplies.
+bool IsNative(DType dtype, CpuMath math) {
+  switch (math) {
+    case CpuMath::kF32:
+      return dtype == DType::kF32;
+    case CpuMath::kS16:
+      return false;
+    default:
+      return true;
+  }
+}
+/// Whether micro-kernels can read A where it is: without conversion, in whole units.
+bool ReadsA(const GemmProblem& problem, CpuMath math) {
+  const int group = Info(math).group;
+  const bool whole = group == 1 || (problem.a_layout == Layout::kRowMajor && problem.k % group == 0);
+  return IsNative(problem.a_type, math) && !FlipsA(problem, math) && whole;
+}
+bool ReadsB(const GemmProblem& problem, CpuMath math) {
+  return problem.b_layout == Layout::kPacked || (IsNative(problem.b_type, math) && Info(math).group == 1);
 }
 
 /// A single column, contiguous, is computed as a single row.
 bool IsColumn(const GemmProblem& p) {
-  const bool contiguous = p.ldd == 1 && (p.ldc == 1 || p.beta == BetaClass::kZero);
+  const bool contiguous = p.epilogue_id == 0 && p.ldd == 1 && (p.ldc == 1 || p.beta == BetaClass::kZero);
   return p.n == 1 && p.m > 1 && contiguous && p.b_layout != Layout::kPacked;
 }
 /// The problem as it is computed: D^T = B^T * A^T for a single column.
@@ -68,6 +100,7 @@ GemmProblem Oriented(const GemmProblem& problem) {
   };
   GemmProblem row = problem;
   std::swap(row.m, row.n);
+  std::swap(row.a_type, row.b_type);
   std::swap(row.lda, row.ldb);
   std::swap(row.batch_stride_a, row.batch_stride_b);
   row.a_layout = transposed(problem.b_layout);
@@ -75,6 +108,8 @@ GemmProblem Oriented(const GemmProblem& problem) {
   row.ldc = row.ldd = row.n;
   return row;
 }
+
+CpuMath ConfiguredMath(const TileConfig& config) { return static_cast<CpuMath>(config[kMath]); }
 
 void Bind(const GemmArgs& args, std::byte* bytes) {
   CpuGemmParams& p = *reinterpret_cast<CpuGemmParams*>(bytes);
@@ -125,19 +160,22 @@ std::string CpuFamily::WhyNot(const GemmProblem& p, const CodeTarget& target) co
 /// Ways to run `problem`, the best first.
 std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const CodeTarget& target,
                                           const DeviceSpec& spec) const {
-  const bool small = IsSmall(problem, spec);
+  const CpuMath math = MathOf(problem.a_type, problem.b_type, target);
+  const bool small = IsSmall(problem, spec), reads_a = ReadsA(problem, math);
   const bool few = problem.m <= kFewTiles * Tiles(target)[0].rows;
+  const CpuPath in_place = reads_a ? CpuPath::kDirect : CpuPath::kStream;
+  if (!ReadsB(problem, math)) return {CpuPath::kPacked};
   switch (problem.b_layout) {
     case Layout::kPacked:
-      if (small || few) return {CpuPath::kDirect, CpuPath::kPacked};
-      return {CpuPath::kPacked, CpuPath::kDirect};
+      if (small || few) return {in_place, CpuPath::kPacked};
+      return {CpuPath::kPacked, in_place};
     case Layout::kColMajor:
-      if (DotRows(target) == 0) return {CpuPath::kPacked};
+      if (DotRows(target) == 0 || !reads_a) return {CpuPath::kPacked};
       if (problem.m <= kDotRows && problem.k >= kDotK) return {CpuPath::kDots, CpuPath::kPacked};
       return {CpuPath::kPacked, CpuPath::kDots};
     default:
-      if (small) return {CpuPath::kDirect, CpuPath::kPacked};
-      if (problem.m <= kDirectRows) return {CpuPath::kDirect, CpuPath::kPacked};
+      if (small) return {in_place, CpuPath::kPacked};
+      if (problem.m <= kDirectRows) return {in_place, CpuPath::kPacked};
       if (problem.m <= kCopyRows) return {CpuPath::kStream, CpuPath::kPacked};
       return {CpuPath::kPacked, CpuPath::kStream};
   }
@@ -150,7 +188,8 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
     const std::int64_t tiles = std::max<std::int64_t>(1, DivideUp(problem.m, DotRows(target)));
     return {{static_cast<int>(std::max<std::int64_t>(1, DivideUp(problem.m, tiles))), kDotColumns}};
   }
-  const std::int64_t lanes = VectorBytes(target) / static_cast<std::int64_t>(SizeOf(problem.a_type));
+  const CpuMathInfo& math = Info(MathOf(problem.a_type, problem.b_type, target));
+  const std::int64_t lanes = VectorBytes(target) / math.unit_bytes, steps = DivideUp(problem.k, math.group);
   std::vector<std::pair<double, Tile>> ranked;
   for (Tile tile : Tiles(target)) {
     const double bonus = ranked.empty() ? 0.97 : 1;
@@ -158,7 +197,7 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
       const std::int64_t tiles = DivideUp(problem.m, tile.rows);
       if (tiles <= 8) tile.rows = static_cast<int>(DivideUp(problem.m, tiles));
     }
-    ranked.emplace_back(bonus * Cycles(problem, tile.rows, tile.vectors * lanes, lanes), tile);
+    ranked.emplace_back(bonus * Cycles(problem, steps, tile.rows, tile.vectors * lanes, lanes), tile);
     if (problem.b_layout == Layout::kPacked) break;
   }
   std::stable_sort(ranked.begin(), ranked.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
@@ -169,26 +208,32 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
 
 TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
                                  Tile tile, int threads, CpuPath path) const {
-  const auto size = static_cast<std::int64_t>(SizeOf(problem.a_type));
+  const CpuMath math = MathOf(problem.a_type, problem.b_type, target);
+  const std::int64_t unit = Info(math).unit_bytes, group = Info(math).group;
+  const DType sum = Info(math).sum;
   const bool dots = path == CpuPath::kDots;
-  const std::int64_t lanes = VectorBytes(target) / size, nr = dots ? tile.vectors : tile.vectors * lanes;
+  const std::int64_t lanes = VectorBytes(target) / unit, nr = dots ? tile.vectors : tile.vectors * lanes;
+  const std::int64_t steps = DivideUp(problem.k, group);
   // A block of A takes three eighths of L2, two panels of B a quarter; a block of B has a share of L3. A longer kc
   // saves passes over D, which cost more than panels of B that L1 does not hold.
-  std::int64_t kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 8 / (nr * size), 8), 128, 512);
-  const std::int64_t mc = RoundDown(spec.l2_bytes * 3 / 8 / (kc * size), tile.rows);
-  std::int64_t nc = RoundDown(std::clamp<std::int64_t>(spec.l3_bytes / 4, 2 << 20, 8 << 20) / (kc * size), nr);
+  std::int64_t kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 8 / (nr * unit), 8), 128, 512);
+  const std::int64_t mc = RoundDown(spec.l2_bytes * 3 / 8 / (kc * unit), tile.rows);
+  std::int64_t nc = RoundDown(std::clamp<std::int64_t>(spec.l3_bytes / 4, 2 << 20, 8 << 20) / (kc * unit), nr);
   // In place, whatever is kept of D between blocks of k stays in L2.
-  const std::int64_t rows = std::max<std::int64_t>(1, problem.m), d_columns = spec.l2_bytes / 2 / (rows * size);
+  const std::int64_t rows = std::max<std::int64_t>(1, problem.m);
+  const std::int64_t d_columns = spec.l2_bytes / 2 / (rows * static_cast<std::int64_t>(SizeOf(sum)));
   if (path == CpuPath::kStream) {
     kc = 256;
     nc = RoundDown(d_columns, nr);
   } else if (dots) {
-    kc = RoundUp(std::clamp<std::int64_t>(problem.k, 1, kDotBlock), 16);
+    kc = RoundUp(std::clamp<std::int64_t>(steps, 1, kDotBlock), 16);
     nc = RoundDown(d_columns, nr);
   } else if (path == CpuPath::kDirect) {
     const bool streams = problem.b_layout != Layout::kPacked && !IsSmall(problem, spec);
     if (streams) kc = kStreamRows;
     nc = streams ? RoundDown(d_columns, nr) : RoundUp(std::max<std::int64_t>(1, problem.n), nr);
+  } else if (KeepsSumsApart(problem, math) && steps > kc) {
+    nc = std::clamp(RoundDown(kSumsBytes / (rows * static_cast<std::int64_t>(SizeOf(sum))), nr), nr, nc);
   }
 
   TileConfig config;
@@ -199,9 +244,10 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   set(kNr, nr);
   set(kMTail, problem.m % tile.rows);
   set(kNTail, dots && problem.n % nr != 0 ? nr : DivideUp(problem.n % nr, lanes) * lanes);
+  set(kMath, static_cast<int>(math));
   set(kMc, mc);
   set(kNc, nc);
-  set(kKc, kc);
+  set(kKc, kc * group);
   set(kThreads, threads);
   set(kPath, static_cast<int>(path));
   return config;
@@ -242,21 +288,33 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   shape.block_m = by_rows ? DivideUp(DivideUp(problem.m, mr), workers) * mr : problem.m;
   shape.block_n = by_rows ? problem.n : DivideUp(DivideUp(problem.n, nr), workers) * nr;
   const bool dots = static_cast<CpuPath>(config[kPath]) == CpuPath::kDots;
-  const std::int64_t vectors =
-      dots ? nr : std::max<std::int64_t>(1, nr * static_cast<std::int64_t>(SizeOf(problem.a_type)) / 64);
+  const std::int64_t vectors = dots ? nr : std::max<std::int64_t>(1, nr * Info(ConfiguredMath(config)).unit_bytes / 64);
   shape.issue_efficiency = mr * vectors / 2.0 / StepCycles(mr, vectors);
   if (static_cast<CpuPath>(config[kPath]) == CpuPath::kPacked) {
     const double b = problem.b_layout == Layout::kPacked ? 0 : static_cast<double>(problem.k) * problem.n;
-    const auto size = static_cast<double>(SizeOf(problem.a_type));
-    shape.packed_bytes = 2 * size * problem.batch * (static_cast<double>(problem.m) * problem.k + b);
+    const double part =
+        Info(ConfiguredMath(config)).unit_bytes / static_cast<double>(Info(ConfiguredMath(config)).group);
+    shape.packed_bytes = 2 * part * problem.batch * (static_cast<double>(problem.m) * problem.k + b);
   }
   return shape;
 }
 
-KernelSource CpuFamily::Render(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target,
+KernelSource CpuFamily::Render(const GemmProblem& asked, const TileConfig& config, const CodeTarget& target,
                                const CompileOptions&) const {
+  const GemmProblem problem = Oriented(asked);
   const bool dots = static_cast<CpuPath>(config[kPath]) == CpuPath::kDots;
-  const MicroKernelRecipe recipe{problem.a_type, config[kMr], config[kNr], config[kMTail], config[kNTail], dots};
+  MicroKernelRecipe recipe;
+  recipe.math = ConfiguredMath(config);
+  recipe.d_type = problem.d_type;
+  recipe.bias_type = problem.bias_type;
+  recipe.residual_type = problem.residual_type;
+  recipe.mr = config[kMr];
+  recipe.nr = config[kNr];
+  recipe.m_tail = config[kMTail];
+  recipe.n_tail = config[kNTail];
+  recipe.dots = dots ? 1 : 0;
+  recipe.starts = FlipsA(problem, recipe.math) ? 1 : 0;
+  recipe.epilogue_id = problem.epilogue_id;
   KernelSource source;  // With default options: none of them changes this code.
   source.name = fmt::format("{}_gemm_{}_{}x{}", name(), ToString(problem.a_type), recipe.mr, recipe.nr);
   source.target = target;
@@ -291,9 +349,15 @@ LaunchStep CpuFamily::MakeLaunch(const GemmProblem& asked, const TileConfig& con
   p.nc = config[kNc];
   p.kc = config[kKc];
   p.threads = config[kThreads];
-  p.dtype = problem.a_type;
+  p.math = ConfiguredMath(config);
   p.path = static_cast<CpuPath>(config[kPath]);
+  p.a_type = problem.a_type;
+  p.b_type = problem.b_type;
+  p.d_type = problem.d_type;
   p.packed_b = problem.b_layout == Layout::kPacked;
+  p.flips_a = FlipsA(problem, p.math);
+  p.sums_apart = KeepsSumsApart(problem, p.math);
+  p.columns_per_d = 1;
 
   LaunchStep step;
   step.SetParams(p);
@@ -301,9 +365,10 @@ LaunchStep CpuFamily::MakeLaunch(const GemmProblem& asked, const TileConfig& con
   return step;
 }
 
-std::int64_t CpuFamily::PackedPanel(DType dtype, const CodeTarget& target) const {
-  if (!Targets(target) || (dtype != DType::kF32 && dtype != DType::kF64)) return 0;
-  return Tiles(target)[0].vectors * VectorBytes(target) / static_cast<std::int64_t>(SizeOf(dtype));
+PackedForm CpuFamily::Packed(DType dtype, const CodeTarget& target) const {
+  if (!Targets(target) || (dtype != DType::kF32 && dtype != DType::kF64)) return {};
+  const CpuMath math = MathOf(dtype, dtype, target);
+  return {Tiles(target)[0].vectors * VectorBytes(target) / Info(math).unit_bytes, math};
 }
 
 }  // namespace gemmsmith

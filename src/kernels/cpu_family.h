@@ -16,7 +16,7 @@ class CpuFamily : public KernelFamily {
   KernelSource Render(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target,
                       const CompileOptions& options) const override;
   LaunchStep MakeLaunch(const GemmProblem& problem, const TileConfig& config) const override;
-  std::int64_t PackedPanel(DType dtype, const CodeTarget& target) const override;
+  PackedForm Packed(DType dtype, const CodeTarget& target) const override;
 
  protected:
   /// A register tile: rows by vectors of columns, or by columns for dot products.
@@ -30,6 +30,8 @@ class CpuFamily : public KernelFamily {
   virtual bool FitsRows() const = 0;
   /// Rows of the largest tile for dot products; 0: there is none.
   virtual int DotRows(const CodeTarget& target) const = 0;
+  /// The fastest math for such operands, which are stored as WhyNot allows.
+  virtual CpuMath MathOf(DType a_type, DType b_type, const CodeTarget& target) const = 0;
 
  private:
   std::vector<CpuPath> RankPaths(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const;

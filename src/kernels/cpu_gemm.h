@@ -9,21 +9,54 @@
 
 namespace gemmsmith {
 
-/// Arguments of one micro-kernel call: D tile (mr, nr) = alpha * A (mr, k) * B (k, nr) + beta * C. Strides in bytes.
-/// Columns of B are contiguous within the tile, or, for dot products, k is contiguous in A and B.
+/// How products are made and summed. A and B are multiplied in units: what one lane of B's vectors holds, `group`
+/// neighbours along k.
+enum class CpuMath : std::int32_t {
+  kF32,
+  kF64,
+  kBf16,  ///< Pairs of bf16, summed in f32 (AVX512-BF16). Denormals count as 0.
+  kS16,   ///< Pairs of s16, summed in s32: 8-bit integers where there is no VNNI.
+  kU8S8,  ///< Fours, u8 of A and s8 of B, summed in s32 (VNNI).
+  kS8U8,  ///< Fours, s8 of A and u8 of B.
+};
+struct CpuMathInfo {
+  std::string_view name;
+  int unit_bytes, group;
+  DType sum;
+};
+const CpuMathInfo& Info(CpuMath math);
+
+/// What an epilogue reads and writes: whole matrices and vectors, of one batch entry.
+struct CpuEpilogue {
+  const void *bias, *bias_m, *residual;
+  const float *scale_row, *scale_column, *scale_block, *d_scale_row, *d_scale_column, *d_scale_block, *scalar, *d_scale;
+  std::int64_t residual_row;            ///< Bytes.
+  std::int64_t block_row, d_block_row;  ///< Scales of one row of blocks.
+  /// Maxima so far, of this thread, of non-negative floats: as unsigned integers they are in the same order.
+  float *amax_row, *amax_column, *amax_block;
+  std::int64_t amax_block_row;
+};
+
+/// Arguments of one micro-kernel call: D tile (mr, nr) = epilogue(alpha * A (mr, k) * B (k, nr) + beta * C). Strides in
+/// bytes. Columns of B are contiguous within the tile, or, for dot products, k is contiguous in A and B.
 struct MicroKernelArgs {
   const void* a;
   const void* b;
   const void* c;  ///< Read only where beta is not 0.
   void* d;
-  std::int64_t a_row, a_col;  ///< Packed A: a_row = sizeof(T), a_col = mr * sizeof(T). Dot products: no a_col.
-  std::int64_t b_step;        ///< From one row of B to the next; dot products: from one column to the next.
+  std::int64_t a_row, a_col;  ///< From one unit to the next. Dot products: no a_col.
+  std::int64_t b_step;        ///< From one row of units of B to the next; dot products: from one column to the next.
   const void* ahead;          ///< What comes nearer meanwhile: a tile of B like `b`.
   std::int64_t c_row, d_row;  ///< Columns are contiguous.
-  std::int64_t k;
-  const void* alpha;     ///< One value of the dtype.
-  const void* beta;      ///< Likewise. Exactly 0: C is not read.
-  std::int64_t columns;  ///< Valid columns of the tile, 1..nr; the rest is neither read from B or C nor written.
+  std::int64_t k;             ///< Units; dot products: elements.
+  const void* alpha;          ///< One value of the sums' type.
+  const void* beta;           ///< Likewise. Exactly 0: C is not read.
+  std::int64_t columns;       ///< Valid columns of the tile, 1..nr; the rest is neither read from B or C nor written.
+  const std::int32_t* start;  ///< Recipes with `starts`: what each column's sums begin with, in -128ths; null: 0.
+  std::int32_t c_is_sum;      ///< C holds the sums of earlier blocks of k, in the sums' type.
+  std::int32_t d_is_sum;      ///< D is a buffer of sums: more blocks of k follow, and the epilogue with the last.
+  const CpuEpilogue* epilogue;
+  std::int64_t row, column;  ///< Of the tile's first element in the product.
 };
 using MicroKernel = void (*)(const MicroKernelArgs*);
 
@@ -35,16 +68,23 @@ struct MicroKernelSet {
   MicroKernel last_last = nullptr;
 };
 
-/// What to make a MicroKernelSet of; written as text into KernelSource::text by the families ("f32 mr=14 nr=32
-/// m_tail=2 n_tail=32 dots=0") and read back by the x86 compiler. Tails of 0 need no entry; n_tail is rounded up to
-/// whole vectors, and to nr for dot products.
+/// What to make a MicroKernelSet of; written as text into KernelSource::text by the families ("f32 d=f32 mr=14 nr=32
+/// m_tail=2 n_tail=32 ...", and on further lines the epilogue) and read back by the x86 compiler. Tails of 0 need no
+/// entry; n_tail is rounded up to whole vectors, and to nr for dot products.
 struct MicroKernelRecipe {
-  DType dtype = DType::kF32;
+  CpuMath math = CpuMath::kF32;
   int mr = 0, nr = 0, m_tail = 0, n_tail = 0;
-  int dots = 0;  ///< 1: vectors lie along k, each element of D is a dot product; 0: along n.
+  int dots = 0;    ///< 1: vectors lie along k, each element of D is a dot product; 0: along n.
+  int starts = 0;  ///< 1: MicroKernelArgs::start is read. Signed A counted as unsigned is 128 too large, or reversed.
+  int columns_per_d = 1;       ///< Of the product: 2 where the epilogue pairs columns.
+  DType d_type = DType::kF32;  ///< C's too.
+  DType bias_type = DType::kF32, residual_type = DType::kF32;
+  std::uint64_t epilogue_id = 0;
+
+  bool plain() const { return epilogue_id == 0 && d_type == Info(math).sum; }  ///< D can hold the sums so far.
 };
 std::string ToString(const MicroKernelRecipe& recipe);
-/// Throws kInternal.
+/// Throws kInternal, also for an epilogue that this process has not made.
 MicroKernelRecipe ParseRecipe(std::string_view text);
 
 /// The artifact part "x86" begins with this; position-independent code follows. The part "builtin" is the text of the
@@ -74,20 +114,42 @@ struct CpuGemmParams {
   const void* c;
   void* d;
   double alpha, beta;
-  const void* alpha_pointer;  ///< If set, read instead of alpha when the kernel runs.
+  const void* alpha_pointer;  ///< If set, read instead of alpha when the kernel runs: one value of the sums' type.
   const void* beta_pointer;
   std::int64_t m, n, k, batch;
   std::int64_t a_row, a_col, b_row, b_col, c_row, d_row;  ///< Elements. c and d columns are contiguous.
   std::int64_t batch_a, batch_b, batch_c, batch_d;        ///< Elements.
   std::int32_t mr, nr, mc, nc, kc, threads;
-  DType dtype;
-  CpuPath path;   ///< kDirect, kStream: b_col is 1, or B is packed; kDots: b_row is 1.
-  bool packed_b;  ///< b is made of column panels (see PackedBBytes): b_row and b_col are not used.
+  CpuMath math;
+  CpuPath path;  ///< kDirect, kStream: b_col is 1, or B is packed; kDots: b_row is 1.
+  DType a_type, b_type, d_type;
+  bool packed_b;      ///< b is made of column panels (see PackedForm): b_row and b_col are not used.
+  bool flips_a;       ///< A is unsigned where the math has it signed, or reversed: copies have the top bit flipped.
+  bool has_epilogue;  ///< This is the first member of a CpuFusedParams.
+  bool sums_apart;    ///< D cannot hold the sums of blocks of k.
+  std::int8_t columns_per_d;
+};
+/// With an epilogue. Its pointers are those of the first batch entry.
+struct CpuFusedParams {
+  CpuGemmParams gemm;
+  CpuEpilogue epilogue;
+  float scalar, d_scale;         ///< Where the epilogue's own pointers are null.
+  std::int64_t batch_residual;   ///< Bytes.
+  std::int64_t amax_block_rows;  ///< Rows of one block.
 };
 
-/// A packed B: ceil(n / nr) panels, panel j holding columns [j*nr, (j+1)*nr) as (k, nr) contiguous, zero-filled.
-inline std::int64_t PackedBElements(std::int64_t k, std::int64_t n, std::int64_t nr) {
-  return (n + nr - 1) / nr * nr * k;
-}
+/// How B is packed: ceil(n / panel) panels, panel j holding columns [j*panel, (j+1)*panel) as (ceil(k / group), panel)
+/// units, zero-filled. VNNI: before these, one row of s32: the sums of the panel's columns.
+struct PackedForm {
+  std::int64_t panel = 0;  ///< Columns; 0: B is read as it comes.
+  CpuMath math = CpuMath::kF32;
+
+  bool has_sums() const { return Info(math).group == 4; }
+  std::int64_t rows(std::int64_t k) const {
+    return (k + Info(math).group - 1) / Info(math).group + (has_sums() ? 1 : 0);
+  }
+  std::int64_t panel_bytes(std::int64_t k) const { return rows(k) * panel * Info(math).unit_bytes; }
+  std::int64_t bytes(std::int64_t k, std::int64_t n) const { return (n + panel - 1) / panel * panel_bytes(k); }
+};
 
 }  // namespace gemmsmith

@@ -14,6 +14,7 @@
 #include "gemmsmith/kernel.h"
 #include "gemmsmith/problem.h"
 #include "gemmsmith/target.h"
+#include "kernels/cpu_gemm.h"
 
 namespace gemmsmith {
 
@@ -30,7 +31,7 @@ struct TileShape {
 
 /// One launch of a plan: geometry and parameters, prepared once; `bind` puts a call's pointers into a copy of them.
 struct LaunchStep {
-  static constexpr std::size_t kMaxParamBytes = 320;
+  static constexpr std::size_t kMaxParamBytes = 448;
 
   Dim3 grid, block, cluster;
   std::uint32_t shared_bytes = 0;
@@ -64,8 +65,8 @@ class KernelFamily {
   virtual KernelSource Render(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target,
                               const CompileOptions& options) const = 0;
   virtual LaunchStep MakeLaunch(const GemmProblem& problem, const TileConfig& config) const = 0;
-  /// The width of the column panels of a packed B (see PackedB in cpu_gemm.h); 0: B is read as it comes.
-  virtual std::int64_t PackedPanel(DType, const CodeTarget&) const { return 0; }
+  /// How a B of `dtype` is packed for `target`; no panels: it is read as it comes.
+  virtual PackedForm Packed(DType, const CodeTarget&) const { return {}; }
 };
 
 /// All families, best first.

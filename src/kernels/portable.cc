@@ -17,6 +17,9 @@ class Portable final : public CpuFamily {
   int VectorBytes(const CodeTarget&) const override { return 16; }
   bool FitsRows() const override { return false; }
   int DotRows(const CodeTarget&) const override { return 0; }
+  CpuMath MathOf(DType a_type, DType, const CodeTarget&) const override {
+    return a_type == DType::kF64 ? CpuMath::kF64 : CpuMath::kF32;
+  }
 };
 
 }  // namespace

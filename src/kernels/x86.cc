@@ -19,6 +19,9 @@ class X86 final : public CpuFamily {
   int VectorBytes(const CodeTarget& target) const override { return target.version == 512 ? 64 : 32; }
   bool FitsRows() const override { return true; }
   int DotRows(const CodeTarget& target) const override { return target.version == 512 ? 6 : 2; }
+  CpuMath MathOf(DType a_type, DType, const CodeTarget&) const override {
+    return a_type == DType::kF64 ? CpuMath::kF64 : CpuMath::kF32;
+  }
 };
 
 }  // namespace

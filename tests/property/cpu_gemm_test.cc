@@ -35,14 +35,14 @@ class Fixture {
  public:
   using Wide = std::conditional_t<std::is_same_v<T, float>, double, long double>;
 
-  Fixture(const Case& c, std::int64_t panel)
+  Fixture(const Case& c, const PackedForm& form)
       : case_(c),
-        panel_(panel),
+        form_(form),
         a_(c.batch, c.m, c.k, c.a_columns, c.gap),
         b_(c.batch, c.k, c.n, c.b_columns, c.gap),
         c_(c.batch, c.m, c.n, false, c.gap + 3),
         d_(c.batch, c.m, c.n, false, c.gap),
-        packed_(c.packed_b ? c.batch * PackedBElements(c.k, c.n, panel) : 0) {
+        packed_(c.packed_b ? c.batch * Elements() : 0) {
     std::mt19937_64 random(std::random_device{}());
     a_.FillRandom(random);
     b_.FillRandom(random);
@@ -50,7 +50,7 @@ class Fixture {
     if (c.packed_b) {
       Tensor b(b_.memory.begin(), {c.batch, c.k, c.n});
       b.strides = {b_.stride, b_.row, b_.column};
-      PackB(b, panel, packed_.begin());
+      PackB(b, form, packed_.begin());
     }
     Reset();
   }
@@ -74,7 +74,7 @@ class Fixture {
     p.ldc = case_.c_is_d ? d_.ld : c_.ld;
     p.ldd = d_.ld;
     p.batch_stride_a = a_.stride;
-    p.batch_stride_b = case_.packed_b ? PackedBElements(case_.k, case_.n, panel_) : b_.stride;
+    p.batch_stride_b = case_.packed_b ? Elements() : b_.stride;
     p.batch_stride_c = case_.c_is_d ? d_.stride : c_.stride;
     p.batch_stride_d = d_.stride;
     p.a_layout = case_.a_columns ? Layout::kColMajor : Layout::kRowMajor;
@@ -126,6 +126,8 @@ class Fixture {
   Operand<T>& d() { return d_; }
 
  private:
+  /// Of one packed matrix.
+  std::int64_t Elements() const { return form_.bytes(case_.k, case_.n) / static_cast<std::int64_t>(sizeof(T)); }
   template <class Function>
   void ForEach(Function function) const {
     for (std::int64_t b = 0; b < case_.batch; ++b)
@@ -134,7 +136,7 @@ class Fixture {
   }
 
   const Case case_;
-  const std::int64_t panel_;
+  const PackedForm form_;
   Operand<T> a_, b_, c_, d_;
   GuardedMemory<T> packed_;
   std::vector<T> before_;
@@ -160,7 +162,7 @@ void Shrink(TileConfig& config) {
 template <class T>
 void CheckAllConfigs(const Case& c, const CodeTarget& target) {
   const KernelFamily& family = FamilyFor(target);
-  Fixture<T> fixture(c, family.PackedPanel(DTypeOf<T>::value, target));
+  Fixture<T> fixture(c, family.Packed(DTypeOf<T>::value, target));
   const GemmProblem problem = fixture.Problem();
   ASSERT_EQ(family.WhyNot(problem, target), "");
   std::vector<TileConfig> configs = family.Candidates(problem, target, SpecFor(target));
@@ -285,7 +287,7 @@ TEST_P(CpuGemm, NothingIsWrittenWhereMOrNIsZero) {
 }
 
 TEST_P(CpuGemm, NanAndInfinityOfAnOperandReachTheirRowOrColumnOnly) {
-  Fixture<float> fixture({.m = 30, .n = 40, .k = 50}, 1);
+  Fixture<float> fixture({.m = 30, .n = 40, .k = 50}, {});
   fixture.a().At(0, 3, 7) = std::numeric_limits<float>::quiet_NaN();
   fixture.b().At(0, 9, 35) = std::numeric_limits<float>::infinity();
   const GemmProblem problem = fixture.Problem();
@@ -304,7 +306,7 @@ TEST_P(CpuGemm, NanAndInfinityOfAnOperandReachTheirRowOrColumnOnly) {
 
 TEST_P(CpuGemm, BitsDoNotDependOnThreads) {
   const Case c{.m = 203, .n = 211, .k = 190, .b_columns = true, .alpha = 0.7};
-  Fixture<float> fixture(c, 1);
+  Fixture<float> fixture(c, {});
   const GemmProblem problem = fixture.Problem();
   const KernelFamily& family = FamilyFor(GetParam());
   TileConfig config = family.Candidates(problem, GetParam(), SpecFor(GetParam()))[0];

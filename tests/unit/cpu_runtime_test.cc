@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../support/cpu_gemm.h"
+#include "gemmsmith/epilogue.h"
 #include "gemmsmith/error.h"
 #include "jit/x86/micro_kernel_emitter.h"
 #include "runtime/cpu/thread_pool.h"
@@ -158,7 +159,7 @@ TEST(CpuKernel, RefusesALaunchItWasNotMadeFor) {
   auto& params = *reinterpret_cast<CpuGemmParams*>(step.params.data());
   const CpuGemmParams original = params;
   for (const auto change : {+[](CpuGemmParams& p) { p.nr *= 2; }, +[](CpuGemmParams& p) { p.mr += 1; },
-                            +[](CpuGemmParams& p) { p.dtype = DType::kF64; },
+                            +[](CpuGemmParams& p) { p.math = CpuMath::kF64; },
                             +[](CpuGemmParams& p) { p.path = CpuPath::kDots; }, +[](CpuGemmParams& p) { p.m += 1; }}) {
     params = original;
     change(params);
@@ -184,13 +185,30 @@ TEST(CpuKernel, IsNotLoadedFromWhatThisCpuCannotRun) {
 }
 
 TEST(MicroKernelRecipe, IsReadBackFromItsText) {
-  const MicroKernelRecipe recipe{DType::kF64, 14, 16, 3, 8};
-  EXPECT_EQ(ToString(recipe), "f64 mr=14 nr=16 m_tail=3 n_tail=8 dots=0");
-  EXPECT_EQ(ToString(ParseRecipe(ToString(recipe))), ToString(recipe));
-  for (const char* bad : {"", "f32", "f32 mr=1 nr=2 m_tail=3", "f32 mr=x nr=2 m_tail=0 n_tail=0 dots=0",
-                          "f32 nr=2 mr=1 m_tail=0 n_tail=0 dots=0", "f32 mr=1 nr=2 m_tail=0 n_tail=0 dots=0 more=1",
-                          "f32 mr=-1 nr=2 m_tail=0 n_tail=0 dots=0", "f32 mr=1 nr=2 m_tail=0 n_tail=0"})
-    EXPECT_THROW(ParseRecipe(bad), Error) << bad;
+  const std::string whole = ToString(MicroKernelRecipe{CpuMath::kF64, 14, 16, 3, 8});
+  EXPECT_EQ(whole,
+            "math=f64 d=f32 bias=f32 residual=f32 mr=14 nr=16 m_tail=3 n_tail=8 dots=0 starts=0 columns_per_d=1 "
+            "epilogue=0");
+  EXPECT_EQ(ToString(ParseRecipe(whole)), whole);
+  for (std::size_t end = whole.find(' '); end != whole.npos; end = whole.find(' ', end + 1))
+    EXPECT_THROW(ParseRecipe(whole.substr(0, end)), Error) << end;
+  for (const auto& [good, bad] : {std::pair{"math=f64", "math=f65"},
+                                  {"mr=14", "mr=x"},
+                                  {"mr=14 nr=16", "nr=16 mr=14"},
+                                  {"mr=14", "mr=-1"},
+                                  {"epilogue=0", "epilogue=0 more=1"},
+                                  {"epilogue=0", "epilogue=123456789"}}) {
+    std::string text = whole;
+    EXPECT_THROW(ParseRecipe(text.replace(text.find(good), std::strlen(good), bad)), Error) << bad;
+  }
+}
+
+TEST(MicroKernelRecipe, HoldsTheTextOfItsEpilogue) {
+  MicroKernelRecipe recipe{CpuMath::kF32, 6, 64, 0, 0};
+  const Epilogue epilogue = Epilogue::Parse("bias+relu");
+  recipe.epilogue_id = epilogue.id();
+  EXPECT_THAT(ToString(recipe), HasSubstr(epilogue.text()));
+  EXPECT_EQ(ParseRecipe(ToString(recipe)).epilogue_id, epilogue.id());
 }
 
 TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheRegisters) {
@@ -200,17 +218,17 @@ TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheReg
     bool fits;
   };
   for (const auto& [emitter, recipe, fits] : {
-           Row{&Avx512Emitter(), {DType::kF32, 14, 32, 2, 16}, true},
-           Row{&Avx512Emitter(), {DType::kF64, 6, 32, 0, 0}, true},
-           Row{&Avx512Emitter(), {DType::kF32, 15, 32, 0, 0}, false},
-           Row{&Avx2Emitter(), {DType::kF32, 6, 16, 1, 8}, true},
-           Row{&Avx2Emitter(), {DType::kF64, 6, 8, 0, 4}, true},
-           Row{&Avx2Emitter(), {DType::kF32, 7, 16, 0, 0}, false},
-           Row{&Avx512Emitter(), {DType::kF32, 6, 4, 1, 4, 1}, true},
-           Row{&Avx512Emitter(), {DType::kF32, 7, 4, 0, 0, 1}, false},
-           Row{&Avx512Emitter(), {DType::kF32, 1, 5, 0, 0, 1}, false},
-           Row{&Avx2Emitter(), {DType::kF64, 2, 4, 1, 4, 1}, true},
-           Row{&Avx2Emitter(), {DType::kF64, 3, 4, 0, 0, 1}, false},
+           Row{&Avx512Emitter(), {CpuMath::kF32, 14, 32, 2, 16}, true},
+           Row{&Avx512Emitter(), {CpuMath::kF64, 6, 32, 0, 0}, true},
+           Row{&Avx512Emitter(), {CpuMath::kF32, 15, 32, 0, 0}, false},
+           Row{&Avx2Emitter(), {CpuMath::kF32, 6, 16, 1, 8}, true},
+           Row{&Avx2Emitter(), {CpuMath::kF64, 6, 8, 0, 4}, true},
+           Row{&Avx2Emitter(), {CpuMath::kF32, 7, 16, 0, 0}, false},
+           Row{&Avx512Emitter(), {CpuMath::kF32, 6, 4, 1, 4, 1}, true},
+           Row{&Avx512Emitter(), {CpuMath::kF32, 7, 4, 0, 0, 1}, false},
+           Row{&Avx512Emitter(), {CpuMath::kF32, 1, 5, 0, 0, 1}, false},
+           Row{&Avx2Emitter(), {CpuMath::kF64, 2, 4, 1, 4, 1}, true},
+           Row{&Avx2Emitter(), {CpuMath::kF64, 3, 4, 0, 0, 1}, false},
        }) {
     if (!fits) {
       EXPECT_THROW(emitter->Emit(recipe), Error) << ToString(recipe);
@@ -291,14 +309,14 @@ TEST(PackB, WritesColumnPanelsPaddedWithZeros) {
   b.FillRandom(random);
   Tensor tensor(b.memory.begin(), {2, k, n});
   tensor.strides = {b.stride, b.row, b.column};
-  GuardedMemory<float> packed(2 * PackedBElements(k, n, nr));
-  PackB(tensor, nr, packed.begin());
+  const PackedForm form{nr, CpuMath::kF32};
+  GuardedMemory<float> packed(2 * form.bytes(k, n) / std::int64_t{sizeof(float)});
+  PackB(tensor, form, packed.begin());
   for (std::int64_t matrix = 0; matrix < 2; ++matrix)
     for (std::int64_t j = 0; j < 24; ++j)
       for (std::int64_t p = 0; p < k; ++p)
         EXPECT_EQ(packed.begin()[matrix * 24 * k + j / nr * nr * k + p * nr + j % nr], j < n ? b.At(matrix, p, j) : 0);
-  tensor.dtype = DType::kBf16;
-  EXPECT_THROW(PackB(tensor, nr, packed.begin()), Error);
+  EXPECT_THROW(PackB(tensor, {}, packed.begin()), Error);
 }
 
 TEST(CpuSpec, IsPlausible) {

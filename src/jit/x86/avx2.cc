@@ -9,69 +9,38 @@ namespace {
 using namespace asmjit::x86;
 
 constexpr int kVectorBytes = 32;
-// The last two registers are never accumulators: a broadcast of A (or a vector of C), and the mask of the tail.
-constexpr int kBroadcast = 14, kMask = 15;
+// The last two registers are never accumulators: a broadcast of A, and the mask of the tail. Integers take one more.
+constexpr int kProduct = 13, kBroadcast = 14, kMask = 15;
 
 /// Registers: the accumulators, then the vectors of B, then the two above. A 6 x 2 tile fills all sixteen.
 class Avx2Tile final : public TileEmitter {
  public:
   Avx2Tile(Assembler& assembler, const RegisterTile& tile) : TileEmitter(assembler, tile, kVectorBytes) {
-    if ((tile.rows + 1) * tile.vectors > kBroadcast)
+    if (math_ != CpuMath::kF32 && math_ != CpuMath::kF64 && math_ != CpuMath::kS16)
+      throw Fail(Code::kUnsupported, "", "avx2: has no instruction for {}", Info(math_).name);
+    if ((tile.rows + 1) * tile.vectors > (math_ == CpuMath::kS16 ? kProduct : kBroadcast))
       throw Fail(Code::kUnsupported, "", "avx2: a tile of {} rows by {} vectors needs more than {} registers",
                  tile.rows, tile.vectors, kMask + 1);
   }
 
  private:
-  /// A window of ones, then zeros, that slides over one vector: as many ones as there are columns.
-  void MakeMask() override {
-    const asmjit::Label window = as_.newLabel(), after = as_.newLabel();
-    as_.lea(rax, ptr(window, kVectorBytes));
-    as_.imul(rcx, rcx, element_bytes());
-    as_.sub(rax, rcx);
-    as_.vmovdqu(ymm(kMask), ptr(rax));
-    as_.jmp(after);
-    as_.bind(window);
-    for (int byte = 0; byte < kVectorBytes; byte += 8) as_.embedUInt64(~0ull);
-    for (int byte = 0; byte < kVectorBytes; byte += 8) as_.embedUInt64(0);
-    as_.bind(after);
-  }
-  void ClearRow(int row) override {
-    for (int vector = 0; vector < tile_.vectors; ++vector)
-      as_.vpxor(Acc(row, vector), Acc(row, vector), Acc(row, vector));
-  }
-  void LoadB(int vector, const Mem& b) override { Load(B(vector), vector, b); }
+  void MakeMask() override { Sums().MakeMask(kMask); }
+  Vectors Sums() const override { return {as_, Info(math_).sum, kVectorBytes, false}; }
+  void LoadB(int vector, const Mem& b) override { Sums().Load(B(vector), b, IsMasked(vector) ? kMask : -1); }
   void MultiplyRow(int row, const Mem& a) override {
-    as_.emit(Broadcast(), ymm(kBroadcast), a);
-    for (int vector = 0; vector < tile_.vectors; ++vector)
-      as_.emit(Fma(), Acc(row, vector), B(vector), ymm(kBroadcast));
-  }
-  void LoadScalar(const Mem& scalar) override { as_.emit(Broadcast(), B(0), scalar); }
-  void ScaleRow(int row) override {
-    for (int vector = 0; vector < tile_.vectors; ++vector)
-      as_.emit(Pick(Inst::kIdVmulps, Inst::kIdVmulpd), Acc(row, vector), Acc(row, vector), B(0));
-  }
-  void AddC(int row, int vector, const Mem& c) override {
-    Load(ymm(kBroadcast), vector, c);
-    as_.emit(Fma(), Acc(row, vector), B(0), ymm(kBroadcast));
-  }
-  void Store(int row, int vector, const Mem& d) override {
-    if (IsMasked(vector))
-      as_.emit(MaskedMove(), d, ymm(kMask), Acc(row, vector));
-    else
-      as_.emit(Pick(Inst::kIdVmovups, Inst::kIdVmovupd), d, Acc(row, vector));
+    as_.emit(Pick(Inst::kIdVbroadcastss, Inst::kIdVbroadcastsd), ymm(kBroadcast), a);
+    for (int vector = 0; vector < tile_.vectors; ++vector) {
+      if (math_ == CpuMath::kS16) {
+        as_.vpmaddwd(ymm(kProduct), B(vector), ymm(kBroadcast));
+        as_.vpaddd(Acc(row, vector), Acc(row, vector), ymm(kProduct));
+      } else {
+        as_.emit(Pick(Inst::kIdVfmadd231ps, Inst::kIdVfmadd231pd), Acc(row, vector), B(vector), ymm(kBroadcast));
+      }
+    }
   }
 
-  void Load(const Ymm& to, int vector, const Mem& from) {
-    if (IsMasked(vector))
-      as_.emit(MaskedMove(), to, ymm(kMask), from);
-    else
-      as_.emit(Pick(Inst::kIdVmovups, Inst::kIdVmovupd), to, from);
-  }
   Ymm Acc(int row, int vector) const { return ymm(row * tile_.vectors + vector); }
   Ymm B(int vector) const { return ymm(tile_.rows * tile_.vectors + vector); }
-  Id Fma() const { return Pick(Inst::kIdVfmadd231ps, Inst::kIdVfmadd231pd); }
-  Id Broadcast() const { return Pick(Inst::kIdVbroadcastss, Inst::kIdVbroadcastsd); }
-  Id MaskedMove() const { return Pick(Inst::kIdVmaskmovps, Inst::kIdVmaskmovpd); }
 };
 
 class Emitter final : public MicroKernelEmitter {

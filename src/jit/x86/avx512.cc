@@ -15,42 +15,38 @@ constexpr int kVectorBytes = 64, kRegisters = 32;
 class Avx512Tile final : public TileEmitter {
  public:
   Avx512Tile(Assembler& assembler, const RegisterTile& tile) : TileEmitter(assembler, tile, kVectorBytes) {
-    if ((tile.rows + 1) * tile.vectors + (tile.vectors > 1 ? 1 : 0) > kRegisters)
+    if ((tile.rows + 1) * tile.vectors + (tile.vectors > 1 || !EmbedsA() ? 1 : 0) + (math_ == CpuMath::kS16 ? 1 : 0) >
+        kRegisters)
       throw Fail(Code::kUnsupported, "", "avx512: a tile of {} rows by {} vectors needs more than {} registers",
                  tile.rows, tile.vectors, kRegisters);
   }
 
  private:
-  void MakeMask() override {
-    as_.mov(eax, 1);
-    as_.shl(eax, cl);
-    as_.dec(eax);
-    as_.kmovw(k1, eax);
-  }
-  void ClearRow(int row) override {
-    for (int vector = 0; vector < tile_.vectors; ++vector)
-      as_.vpxord(Acc(row, vector), Acc(row, vector), Acc(row, vector));
-  }
+  void MakeMask() override { Sums().MakeMask(0); }
+  Vectors Sums() const override { return {as_, Info(math_).sum, kVectorBytes, true}; }
   void LoadB(int vector, const Mem& b) override { Masked(vector, true).emit(Move(), B(vector), b); }
   void MultiplyRow(int row, const Mem& a) override {
-    if (tile_.vectors == 1) {
-      as_.emit(Fma(), Acc(row, 0), B(0), tile_.dtype == DType::kF64 ? a._1to8() : a._1to16());
+    if (tile_.vectors == 1 && EmbedsA()) {
+      as_.emit(Product(), Acc(row, 0), B(0), math_ == CpuMath::kF64 ? a._1to8() : a._1to16());
       return;
     }
     as_.emit(Pick(Inst::kIdVbroadcastss, Inst::kIdVbroadcastsd), Broadcast(), a);
-    for (int vector = 0; vector < tile_.vectors; ++vector) as_.emit(Fma(), Acc(row, vector), B(vector), Broadcast());
+    for (int vector = 0; vector < tile_.vectors; ++vector) Multiply(Acc(row, vector), B(vector));
   }
-  void LoadScalar(const Mem& scalar) override {
-    as_.emit(Pick(Inst::kIdVbroadcastss, Inst::kIdVbroadcastsd), B(0), scalar);
+  /// sum += b * the broadcast element of A.
+  void Multiply(const Zmm& sum, const Zmm& b) {
+    switch (math_) {
+      case CpuMath::kS16:
+        as_.vpmaddwd(Temporary(), b, Broadcast());
+        as_.vpaddd(sum, sum, Temporary());
+        return;
+      case CpuMath::kU8S8:  // The first factor is the unsigned one.
+        as_.vpdpbusd(sum, Broadcast(), b);
+        return;
+      default:
+        as_.emit(Product(), sum, b, Broadcast());
+    }
   }
-  void ScaleRow(int row) override {
-    for (int vector = 0; vector < tile_.vectors; ++vector)
-      as_.emit(Pick(Inst::kIdVmulps, Inst::kIdVmulpd), Acc(row, vector), Acc(row, vector), B(0));
-  }
-  void AddC(int row, int vector, const Mem& c) override {
-    Masked(vector, false).emit(Fma(), Acc(row, vector), B(0), c);
-  }
-  void Store(int row, int vector, const Mem& d) override { Masked(vector, false).emit(Move(), d, Acc(row, vector)); }
 
   /// The next instruction leaves the columns beyond the tail alone; memory there is not touched.
   Assembler& Masked(int vector, bool zero) {
@@ -61,7 +57,14 @@ class Avx512Tile final : public TileEmitter {
   Zmm Acc(int row, int vector) const { return zmm(row * tile_.vectors + vector); }
   Zmm B(int vector) const { return zmm(tile_.rows * tile_.vectors + vector); }
   Zmm Broadcast() const { return zmm((tile_.rows + 1) * tile_.vectors); }
-  Id Fma() const { return Pick(Inst::kIdVfmadd231ps, Inst::kIdVfmadd231pd); }
+  Zmm Temporary() const { return zmm((tile_.rows + 1) * tile_.vectors + 1); }
+  /// A is the second factor, which may come from memory.
+  bool EmbedsA() const { return math_ != CpuMath::kS16 && math_ != CpuMath::kU8S8; }
+  Id Product() const {
+    if (math_ == CpuMath::kBf16) return Inst::kIdVdpbf16ps;
+    if (math_ == CpuMath::kS8U8) return Inst::kIdVpdpbusd;
+    return Pick(Inst::kIdVfmadd231ps, Inst::kIdVfmadd231pd);
+  }
   Id Move() const { return Pick(Inst::kIdVmovups, Inst::kIdVmovupd); }
 };
 

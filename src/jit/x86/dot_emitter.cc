@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "jit/x86/finish_emitter.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -11,9 +12,9 @@ using namespace asmjit::x86;
 using Id = Inst::Id;
 
 // Offsets of the columns after the first are kept apart, so that those beyond the last are those of the first again.
-const Gp kArgs = rdi, kA = rax, kA5 = r11, kB = rsi, kBNext = rbp, kK = rcx, kARow = r8, kARow3 = r9;
+const Gp kArgs = rdi, kA = rbp, kA5 = r11, kB = rsi, kBNext = rax, kK = rcx, kARow = r8, kARow3 = r9;
 const Gp kOffsets[] = {rdx, r10, rbx};
-constexpr int kUnroll = 4;
+constexpr int kUnroll = 4, kMask = 15;
 // The vectors of B, then that of A: numbers below 16, because horizontal additions exist for those only.
 constexpr int kVectorOfA = kDotColumns, kFirstSum = kDotColumns + 1;
 
@@ -25,11 +26,11 @@ class DotEmitter {
       : as_(assembler),
         tile_(tile),
         vector_bytes_(vector_bytes),
-        size_(static_cast<int>(SizeOf(tile.dtype))),
+        size_(Info(tile.recipe.math).unit_bytes),
         lanes_(vector_bytes / size_),
-        wide_(vector_bytes == 64) {
-    // Alpha, beta and (AVX2) a mask besides.
-    const int needed = kFirstSum + tile.rows * kDotColumns + (wide_ ? 2 : 3), registers = wide_ ? 32 : 16;
+        wide_(vector_bytes == 64),
+        vectors_{assembler, Info(tile.recipe.math).sum, vector_bytes, wide_} {
+    const int needed = kFirstSum + tile.rows * kDotColumns + (wide_ ? 0 : 1), registers = wide_ ? 32 : 16;
     if (tile.vectors > kDotColumns || needed > registers)
       throw Fail(Code::kUnsupported, "", "dot products: a tile of {} rows by {} columns needs more than {} registers",
                  tile.rows, tile.vectors, registers);
@@ -39,10 +40,9 @@ class DotEmitter {
     as_.push(rbx);
     as_.push(rbp);
     LoadArguments();
-    for (int i = 0; i < tile_.rows * kDotColumns; ++i)
-      as_.emit(wide_ ? Inst::kIdVpxord : Inst::kIdVpxor, V(kFirstSum + i), V(kFirstSum + i), V(kFirstSum + i));
+    for (int i = 0; i < tile_.rows * kDotColumns; ++i) vectors_.Clear(V(kFirstSum + i));
     EmitLoop();
-    EmitEpilogue();
+    EmitResults();
     as_.vzeroupper();
     as_.pop(rbp);
     as_.pop(rbx);
@@ -93,7 +93,7 @@ class DotEmitter {
     as_.bind(tail);
     as_.add(kK, lanes_);
     as_.jz(end);
-    MakeMask(vector_bytes_);
+    vectors_.MakeMask(kMask);  // Ends kBNext.
     EmitTail();
     as_.bind(end);
   }
@@ -116,9 +116,9 @@ class DotEmitter {
 
   /// What does not fill a vector: neither A nor B is read beyond k.
   void EmitTail() {
-    for (int column = 0; column < kDotColumns; ++column) LoadMasked(V(column), AddressOfB(kB, column, 0));
+    for (int column = 0; column < kDotColumns; ++column) vectors_.Load(V(column), AddressOfB(kB, column, 0), kMask);
     for (int row = 0; row < tile_.rows; ++row) {
-      LoadMasked(V(kVectorOfA), AddressOfA(row, 0));
+      vectors_.Load(V(kVectorOfA), AddressOfA(row, 0), kMask);
       for (int column = 0; column < kDotColumns; ++column) as_.emit(Fma(), Sum(row, column), V(kVectorOfA), V(column));
     }
   }
@@ -128,41 +128,17 @@ class DotEmitter {
     if (tile_.rows > 5) as_.add(kA5, bytes);
   }
 
-  /// D = alpha * sum, + beta * C unless beta is 0 (of either sign).
-  void EmitEpilogue() {
-    const Gp c = rsi, c_row = rdx, d = rax, d_row = r8, alpha = r9, beta = r10;
-    as_.mov(alpha, Argument(offsetof(MicroKernelArgs, alpha)));
-    as_.mov(beta, Argument(offsetof(MicroKernelArgs, beta)));
-    as_.mov(d, Argument(offsetof(MicroKernelArgs, d)));
-    as_.mov(d_row, Argument(offsetof(MicroKernelArgs, d_row)));
-    as_.mov(c, Argument(offsetof(MicroKernelArgs, c)));
-    as_.mov(c_row, Argument(offsetof(MicroKernelArgs, c_row)));
-    const auto size = static_cast<std::uint32_t>(size_);
-    as_.emit(Broadcast(), Result(Alpha()), Mem(alpha, 0, size));
-    as_.emit(Broadcast(), Result(Beta()), Mem(beta, 0, size));
-    if (tile_.masked) {
-      as_.mov(rcx, Argument(offsetof(MicroKernelArgs, columns)));
-      MakeMask(kDotColumns * size_);
-    }
-    const Gp bits = size == 8 ? Gp(r11) : Gp(r11d);
-    as_.mov(bits, Mem(beta, 0, size));
-    as_.add(bits, bits);  // Drops the sign.
+  /// The results of row r into register r, which EmitFinish takes from there.
+  void EmitResults() {
+    const int bytes = kDotColumns * size_;
     for (int row = 0; row < tile_.rows; ++row) {
-      const asmjit::Label store = as_.newLabel();
       AddUp(row);
-      as_.emit(Pick(Inst::kIdVmulps, Inst::kIdVmulpd), Result(0), Result(0), Result(Alpha()));
-      as_.test(bits, bits);
-      as_.jz(store);
-      LoadC(Result(1), ptr(c));
-      as_.emit(Fma(), Result(0), Result(1), Result(Beta()));
-      as_.bind(store);
-      StoreD(ptr(d), Result(0));
-      as_.add(c, c_row);
-      as_.add(d, d_row);
+      as_.emit(Move(), OfBytes(kFirstSum + row, bytes), OfBytes(0, bytes));
     }
+    EmitFinish(as_, tile_.recipe, {kFirstSum, tile_.rows, 1, tile_.masked, bytes, wide_});
   }
 
-  /// The sums of a row's vectors into the lanes of Result(0).
+  /// The sums of a row's vectors into the first lanes of register 0.
   void AddUp(int row) {
     Vec sums[kDotColumns];
     for (int column = 0; column < kDotColumns; ++column) {
@@ -174,7 +150,7 @@ class DotEmitter {
     }
     as_.emit(Pick(Inst::kIdVhaddps, Inst::kIdVhaddpd), ymm(0), sums[0], sums[1]);
     as_.emit(Pick(Inst::kIdVhaddps, Inst::kIdVhaddpd), ymm(2), sums[2], sums[3]);
-    if (tile_.dtype == DType::kF64) {
+    if (tile_.recipe.math == CpuMath::kF64) {
       as_.vperm2f128(ymm(1), ymm(0), ymm(2), 0x21);
       as_.vblendpd(ymm(0), ymm(0), ymm(2), 0xc);
       as_.vaddpd(ymm(0), ymm(0), ymm(1));
@@ -183,47 +159,6 @@ class DotEmitter {
       as_.vextractf128(xmm(1), ymm(0), 1);
       as_.vaddps(xmm(0), xmm(0), xmm(1));
     }
-  }
-
-  /// As many ones as rcx says, from the first lane: k1, or for AVX2 a register of `bytes` bytes. Ends kBNext.
-  void MakeMask(int bytes) {
-    if (wide_) {
-      as_.mov(ebp, 1);
-      as_.shl(ebp, cl);
-      as_.dec(ebp);
-      as_.kmovw(k1, ebp);
-      return;
-    }
-    const asmjit::Label window = as_.newLabel(), after = as_.newLabel();
-    as_.lea(rbp, ptr(window, bytes));
-    as_.imul(rcx, rcx, size_);
-    as_.sub(rbp, rcx);
-    as_.emit(Inst::kIdVmovdqu, OfBytes(Mask(), bytes), ptr(rbp));
-    as_.jmp(after);
-    as_.bind(window);
-    for (int byte = 0; byte < bytes; byte += 8) as_.embedUInt64(~0ull);
-    for (int byte = 0; byte < bytes; byte += 8) as_.embedUInt64(0);
-    as_.bind(after);
-  }
-  void LoadMasked(const Vec& to, const Mem& from) {
-    if (wide_)
-      as_.k(k1).z().emit(Move(), to, from);
-    else
-      as_.emit(MaskedMove(), to, OfBytes(Mask(), static_cast<int>(to.size())), from);
-  }
-  void LoadC(const Vec& to, const Mem& c) {
-    if (tile_.masked)
-      LoadMasked(to, c);
-    else
-      as_.emit(Move(), to, c);
-  }
-  void StoreD(const Mem& d, const Vec& from) {
-    if (!tile_.masked)
-      as_.emit(Move(), d, from);
-    else if (wide_)
-      as_.k(k1).emit(Move(), d, from);
-    else
-      as_.emit(MaskedMove(), d, OfBytes(Mask(), static_cast<int>(from.size())), from);
   }
 
   Mem AddressOfA(int row, int byte) const {
@@ -251,22 +186,16 @@ class DotEmitter {
   }
   Vec V(int index) const { return OfBytes(index, vector_bytes_); }
   Vec Sum(int row, int column) const { return V(kFirstSum + row * kDotColumns + column); }
-  Vec Result(int index) const { return OfBytes(index, kDotColumns * size_); }  ///< One row of D.
-  int Alpha() const { return wide_ ? 30 : 13; }
-  int Beta() const { return wide_ ? 31 : 14; }
-  static int Mask() { return 15; }
-
-  Id Pick(Id f32, Id f64) const { return tile_.dtype == DType::kF64 ? f64 : f32; }
+  Id Pick(Id f32, Id f64) const { return tile_.recipe.math == CpuMath::kF64 ? f64 : f32; }
   Id Move() const { return Pick(Inst::kIdVmovups, Inst::kIdVmovupd); }
   Id Fma() const { return Pick(Inst::kIdVfmadd231ps, Inst::kIdVfmadd231pd); }
   Id Add() const { return Pick(Inst::kIdVaddps, Inst::kIdVaddpd); }
-  Id Broadcast() const { return Pick(Inst::kIdVbroadcastss, Inst::kIdVbroadcastsd); }
-  Id MaskedMove() const { return Pick(Inst::kIdVmaskmovps, Inst::kIdVmaskmovpd); }
 
   Assembler& as_;
   const RegisterTile tile_;
   const int vector_bytes_, size_, lanes_;
   const bool wide_;
+  const Vectors vectors_;
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "jit/x86/finish_emitter.h"
 #include "util/log.h"
 
 extern "C" FILE* gemmsmith_asmjit_stderr;
@@ -44,18 +45,19 @@ void TileEmitter::Emit() {
     MakeMask();
   }
   LoadArguments();
-  for (int row = 0; row < tile_.rows; ++row) ClearRow(row);
+  StartSums();
 
   const asmjit::Label strided = as_.newLabel(), done = as_.newLabel();
   SplitK();
-  as_.cmp(kARow, element_bytes());
+  as_.cmp(kARow, unit_bytes());
   as_.jne(strided);
   EmitLoop(Rows::kAdjacent);
   as_.jmp(done);
   as_.bind(strided);
   EmitLoop(Rows::kStrided);
   as_.bind(done);
-  EmitEpilogue();
+  const Vectors sums = Sums();
+  EmitFinish(as_, tile_.recipe, {0, tile_.rows, tile_.vectors, tile_.masked, vector_bytes_, sums.avx512});
 
   as_.vzeroupper();
   as_.pop(kLast);
@@ -76,6 +78,29 @@ void TileEmitter::LoadArguments() {
   as_.mov(kAhead, Argument(offsetof(MicroKernelArgs, ahead)));
 }
 
+/// 0, or what each column's sums begin with.
+void TileEmitter::StartSums() {
+  const Vectors sums = Sums();
+  const asmjit::Label zero = as_.newLabel(), done = as_.newLabel();
+  if (tile_.recipe.starts != 0) {
+    constexpr int kLog2Of128 = 7;
+    as_.mov(kLast, Argument(offsetof(MicroKernelArgs, start)));
+    as_.test(kLast, kLast);
+    as_.jz(zero);
+    // Whole vectors: a panel's first row has them all.
+    for (int vector = 0; vector < tile_.vectors; ++vector) {
+      sums.Load(sums.Register(vector), ptr(kLast, vector * vector_bytes_), -1);
+      as_.vpslld(sums.Register(vector), sums.Register(vector), kLog2Of128);
+    }
+    for (int i = tile_.vectors; i < tile_.rows * tile_.vectors; ++i)
+      as_.vmovaps(sums.Register(i), sums.Register(i % tile_.vectors));
+    as_.jmp(done);
+    as_.bind(zero);
+  }
+  for (int i = 0; i < tile_.rows * tile_.vectors; ++i) sums.Clear(sums.Register(i));
+  as_.bind(done);
+}
+
 /// kLast: the last steps of k, at whose begin D is fetched; earlier, B would drive it out of L1 again. kK: those
 /// before.
 void TileEmitter::SplitK() {
@@ -93,8 +118,10 @@ void TileEmitter::SplitK() {
 
 void TileEmitter::PrefetchD() {
   as_.mov(kK, Argument(offsetof(MicroKernelArgs, d)));
+  const int bytes =
+      tile_.vectors * lanes() / tile_.recipe.columns_per_d * static_cast<int>(SizeOf(tile_.recipe.d_type));
   for (int row = 0; row < tile_.rows; ++row) {
-    for (int byte = 0; byte < tile_.vectors * vector_bytes_; byte += kLine) as_.prefetchw(ptr(kK, byte));
+    for (int byte = 0; byte < bytes; byte += kLine) as_.prefetchw(ptr(kK, byte));
     if (row + 1 < tile_.rows) as_.add(kK, Argument(offsetof(MicroKernelArgs, d_row)));
   }
 }
@@ -145,8 +172,8 @@ void TileEmitter::EmitStep(Rows rows) {
 }
 
 Mem TileEmitter::AddressOfA(Rows rows, int row) const {
-  const auto size = static_cast<std::uint32_t>(element_bytes());
-  if (rows == Rows::kAdjacent) return Mem(kBases[0], row * element_bytes(), size);
+  const auto size = static_cast<std::uint32_t>(unit_bytes());
+  if (rows == Rows::kAdjacent) return Mem(kBases[0], row * unit_bytes(), size);
   const Gp base = kBases[row / kRowsPerBase];
   switch (row % kRowsPerBase) {
     case 0:
@@ -160,32 +187,6 @@ Mem TileEmitter::AddressOfA(Rows rows, int row) const {
     default:
       return Mem(base, kARow, 2, 0, size);
   }
-}
-
-/// D = alpha * sum, + beta * C unless beta is 0 (of either sign). All of C is read before D is written.
-void TileEmitter::EmitEpilogue() {
-  const Gp c = rsi, c_row = rdx, d = rax, d_row = r8, alpha = r9, beta = r10;
-  const asmjit::Label store = as_.newLabel();
-  as_.mov(alpha, Argument(offsetof(MicroKernelArgs, alpha)));
-  as_.mov(beta, Argument(offsetof(MicroKernelArgs, beta)));
-  as_.mov(d, Argument(offsetof(MicroKernelArgs, d)));
-  as_.mov(d_row, Argument(offsetof(MicroKernelArgs, d_row)));
-  const auto size = static_cast<std::uint32_t>(element_bytes());
-  LoadScalar(Mem(alpha, 0, size));
-  for (int row = 0; row < tile_.rows; ++row) ScaleRow(row);
-
-  const Gp bits = size == 8 ? Gp(rcx) : Gp(ecx);
-  as_.mov(bits, Mem(beta, 0, size));
-  as_.add(bits, bits);  // Drops the sign.
-  as_.jz(store);
-  as_.mov(c, Argument(offsetof(MicroKernelArgs, c)));
-  as_.mov(c_row, Argument(offsetof(MicroKernelArgs, c_row)));
-  LoadScalar(Mem(beta, 0, size));
-  for (int row = 0; row < tile_.rows; ++row, as_.add(c, c_row))
-    for (int vector = 0; vector < tile_.vectors; ++vector) AddC(row, vector, ptr(c, vector * vector_bytes_));
-  as_.bind(store);
-  for (int row = 0; row < tile_.rows; ++row, as_.add(d, d_row))
-    for (int vector = 0; vector < tile_.vectors; ++vector) Store(row, vector, ptr(d, vector * vector_bytes_));
 }
 
 namespace {
@@ -207,7 +208,7 @@ std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes,
   holder.setErrorHandler(&handler);
   Assembler as(&holder);
 
-  const int lanes = recipe.dots != 0 ? 1 : vector_bytes / static_cast<int>(SizeOf(recipe.dtype));
+  const int lanes = recipe.dots != 0 ? 1 : vector_bytes / Info(recipe.math).unit_bytes;
   const int rows[] = {recipe.mr, recipe.m_tail}, columns[] = {recipe.nr, recipe.n_tail};
   MicroKernelHeader header;
   header.recipe = recipe;
@@ -216,7 +217,7 @@ std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes,
     if (m == 0 || n == 0) continue;
     as.align(asmjit::AlignMode::kCode, kLine);
     header.entries[i] = static_cast<std::uint32_t>(sizeof(header) + as.offset());
-    emit(as, {recipe.dtype, m, (n + lanes - 1) / lanes, i % 2 == 1});
+    emit(as, {recipe, m, (n + lanes - 1) / lanes, i % 2 == 1});
   }
   std::string part(sizeof(header) + holder.codeSize(), '\0');
   std::memcpy(part.data(), &header, sizeof(header));

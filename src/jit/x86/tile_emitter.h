@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "jit/x86/vectors.h"
 #include "kernels/cpu_gemm.h"
 
 namespace gemmsmith {
@@ -11,7 +12,7 @@ namespace gemmsmith {
 /// What one entry computes: `rows` rows by `vectors` vectors of columns, the last of them masked or not. Dot products:
 /// `vectors` columns, and masked: at most so many.
 struct RegisterTile {
-  DType dtype;
+  const MicroKernelRecipe& recipe;
   int rows, vectors;
   bool masked;
 };
@@ -21,7 +22,7 @@ struct RegisterTile {
 class TileEmitter {
  public:
   TileEmitter(asmjit::x86::Assembler& assembler, const RegisterTile& tile, int vector_bytes)
-      : as_(assembler), tile_(tile), vector_bytes_(vector_bytes) {}
+      : as_(assembler), tile_(tile), math_(tile.recipe.math), vector_bytes_(vector_bytes) {}
   virtual ~TileEmitter() = default;
   void Emit();
 
@@ -31,22 +32,19 @@ class TileEmitter {
 
   /// Makes the mask of the last vector from rcx, the number of its valid columns. rax and rcx are free.
   virtual void MakeMask() = 0;
-  virtual void ClearRow(int row) = 0;
+  virtual Vectors Sums() const = 0;  ///< Sums lie in the first registers, row by row.
   virtual void LoadB(int vector, const Mem& b) = 0;
   /// Accumulators of `row` += the element at `a` * the vectors of B.
   virtual void MultiplyRow(int row, const Mem& a) = 0;
-  virtual void LoadScalar(const Mem& scalar) = 0;            ///< alpha or beta, into every lane of a register.
-  virtual void ScaleRow(int row) = 0;                        ///< Accumulators *= the scalar.
-  virtual void AddC(int row, int vector, const Mem& c) = 0;  ///< Accumulator += the scalar * C.
-  virtual void Store(int row, int vector, const Mem& d) = 0;
 
   bool IsMasked(int vector) const { return tile_.masked && vector + 1 == tile_.vectors; }
-  Id Pick(Id f32, Id f64) const { return tile_.dtype == DType::kF64 ? f64 : f32; }
-  int element_bytes() const { return static_cast<int>(SizeOf(tile_.dtype)); }
-  int lanes() const { return vector_bytes_ / element_bytes(); }
+  Id Pick(Id f32, Id f64) const { return math_ == CpuMath::kF64 ? f64 : f32; }
+  int unit_bytes() const { return Info(math_).unit_bytes; }
+  int lanes() const { return vector_bytes_ / unit_bytes(); }
 
   asmjit::x86::Assembler& as_;
   const RegisterTile tile_;
+  const CpuMath math_;
   const int vector_bytes_;
 
  private:
@@ -54,10 +52,10 @@ class TileEmitter {
   enum class Rows { kAdjacent, kStrided };
   void LoadArguments();
   void SplitK();
+  void StartSums();
   void PrefetchD();
   void EmitLoop(Rows rows);
   void EmitStep(Rows rows);
-  void EmitEpilogue();
   Mem AddressOfA(Rows rows, int row) const;
   int bases() const;
 };

@@ -5,13 +5,13 @@
 
 #include "gemmsmith/device.h"
 #include "gemmsmith/tensor.h"
+#include "kernels/cpu_gemm.h"
 
 namespace gemmsmith {
 
 std::unique_ptr<Device> MakeCpuDevice();
 
-/// Writes B (k, n), or (batch, k, n), into column panels of width `nr`: PackedBElements(k, n, nr) elements per matrix.
-/// Throws kUnsupported for dtypes without CPU kernels.
-void PackB(const Tensor& b, std::int64_t nr, void* packed);
+/// Writes B (k, n), or (batch, k, n), in the form that micro-kernels read: form.bytes(k, n) per matrix.
+void PackB(const Tensor& b, const PackedForm& form, void* packed);
 
 }  // namespace gemmsmith

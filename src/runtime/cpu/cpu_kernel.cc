@@ -42,8 +42,9 @@ class LoadedKernel final : public CpuKernel {
   /// Code for another tile would write outside D.
   bool Fits(const CpuGemmParams& p) const {
     const bool dots = recipe_.dots != 0;
-    if (p.dtype != recipe_.dtype || p.mr != recipe_.mr || p.nr != recipe_.nr) return false;
-    if (dots != (p.path == CpuPath::kDots)) return false;
+    if (p.math != recipe_.math || p.d_type != recipe_.d_type || p.mr != recipe_.mr || p.nr != recipe_.nr) return false;
+    if (dots != (p.path == CpuPath::kDots) || p.has_epilogue != (recipe_.epilogue_id != 0)) return false;
+    if (p.sums_apart == recipe_.plain() || p.columns_per_d != recipe_.columns_per_d) return false;
     const std::int64_t rows = p.m % p.mr, columns = p.n % p.nr;
     return (rows == 0 || rows == recipe_.m_tail) && columns <= recipe_.n_tail;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 
 #include "runtime/cpu/pack.h"
 #include "runtime/cpu/scratch.h"
@@ -75,6 +76,7 @@ struct TileSource {
   std::int64_t step;
   bool is_panel;                    ///< Packed: a tile is contiguous.
   const std::byte* next = nullptr;  ///< Of B, not packed: the tile to be read after the last.
+  bool starts = false;              ///< Of B, packed: before each panel is what its columns' sums start with.
 };
 
 /// Into L2. Returns the line after the last.
@@ -83,46 +85,88 @@ inline const std::byte* PrefetchLines(const std::byte* from, std::int64_t lines)
   return from;
 }
 
-template <class T>
+const std::byte* Bytes(const void* p) { return static_cast<const std::byte*>(p); }
+
+/// One value of a sums' type: f32, f64 or s32.
+class SumValue {
+ public:
+  SumValue(DType type, double value) {
+    if (type == DType::kF64)
+      Set(value);
+    else if (type == DType::kS32)
+      Set(static_cast<std::int32_t>(value));
+    else
+      Set(static_cast<float>(value));
+  }
+  SumValue(DType type, double value, const void* pointer) : SumValue(type, value) {
+    if (pointer != nullptr) std::memcpy(bytes_, pointer, SizeOf(type));
+  }
+  const void* data() const { return bytes_; }
+  bool is_zero() const {
+    std::uint64_t bits = 0;
+    std::memcpy(&bits, bytes_, sizeof(bits));
+    return (bits & ~sign_) == 0;
+  }
+
+ private:
+  template <class T>
+  void Set(T value) {
+    std::memcpy(bytes_, &value, sizeof(value));
+    const T minus_zero = static_cast<T>(-0.0);
+    std::memcpy(&sign_, &minus_zero, sizeof(minus_zero));
+  }
+  alignas(8) std::byte bytes_[8] = {};
+  std::uint64_t sign_ = 0;
+};
+
 class Call {
  public:
   Call(const MicroKernelSet& kernels, const CpuGemmParams& params)
       : kernels_(kernels),
         p_(params),
-        alpha_(params.alpha_pointer != nullptr ? *static_cast<const T*>(params.alpha_pointer)
-                                               : static_cast<T>(params.alpha)),
-        beta_(params.beta_pointer != nullptr ? *static_cast<const T*>(params.beta_pointer)
-                                             : static_cast<T>(params.beta)) {}
+        math_(Info(params.math)),
+        a_size_(static_cast<std::int64_t>(SizeOf(params.a_type))),
+        b_size_(static_cast<std::int64_t>(SizeOf(params.b_type))),
+        d_size_(static_cast<std::int64_t>(SizeOf(params.d_type))),
+        sum_size_(static_cast<std::int64_t>(SizeOf(math_.sum))),
+        unit_(math_.unit_bytes),
+        form_{params.nr, params.math},
+        alpha_(math_.sum, params.alpha, params.alpha_pointer),
+        beta_(math_.sum, params.beta, params.beta_pointer),
+        one_(math_.sum, 1) {
+    // A sum of nothing is 0 whatever alpha is, and of the sign that leaves the sign of beta * C alone.
+    if (p_.k == 0) alpha_ = SumValue(math_.sum, beta_.is_zero() ? 0.0 : -0.0);
+    keeps_sums_ = p_.sums_apart && p_.k > p_.kc;
+    if (p_.has_epilogue) TakeEpilogue(reinterpret_cast<const CpuFusedParams&>(p_));
+  }
 
   void Run() {
-    if (p_.k == 0) return ScaleC();
-    if (p_.threads <= 1 && p_.path == CpuPath::kDirect) return RunInPlace(nullptr, {0, p_.batch}, {0, p_.m}, {0, p_.n});
+    if (p_.threads <= 1 && p_.path == CpuPath::kDirect && !keeps_sums_ && maxima_ == 0)
+      return RunInPlace({}, {0, p_.batch}, {0, p_.m}, {0, p_.n});
     RunThreads();
   }
 
  private:
-  static constexpr std::int64_t kSize = sizeof(T);
-
-  /// One thread's view of the packed path.
+  /// One thread's memory, and its view of the packed path.
   struct Workplace {
-    T* a;     ///< (mc / mr, kc, mr)
-    T* b[2];  ///< (nc / nr, kc, nr); two where a group shares them.
-    Barrier* barrier;
-    int m_index;
+    std::byte* a = nullptr;     ///< (mc / mr, kc, mr) units.
+    std::byte* sums = nullptr;  ///< (rows, nc).
+    float* maxima = nullptr;    ///< As many as there are in all.
+    std::byte* b[2] = {};       ///< Panels; two where a group shares them.
+    Barrier* barrier = nullptr;
+    int m_index = 0;
   };
 
-  /// A sum of nothing: D = beta * C.
-  void ScaleC() const {
-    for (std::int64_t batch = 0; batch < p_.batch; ++batch) {
-      for (std::int64_t i = 0; i < p_.m; ++i) {
-        T* const d = D(batch) + i * p_.d_row;
-        const T* const c = C(batch) + i * p_.c_row;
-        if (beta_ == 0)
-          std::fill_n(d, p_.n, T(0));
-        else
-          for (std::int64_t j = 0; j < p_.n; ++j) d[j] = beta_ * c[j];
-      }
-    }
+  void TakeEpilogue(const CpuFusedParams& fused) {
+    epilogue_ = fused.epilogue;
+    if (epilogue_.scalar == nullptr) epilogue_.scalar = &fused.scalar;
+    if (epilogue_.d_scale == nullptr) epilogue_.d_scale = &fused.d_scale;
+    batch_residual_ = fused.batch_residual;
+    const std::int64_t block_rows = std::max<std::int64_t>(1, fused.amax_block_rows);
+    if (epilogue_.amax_row != nullptr) maxima_ += maxima_of_[0] = p_.m;
+    if (epilogue_.amax_column != nullptr) maxima_ += maxima_of_[1] = p_.n / p_.columns_per_d;
+    if (epilogue_.amax_block != nullptr)
+      maxima_ += maxima_of_[2] = DivideUp(p_.m, block_rows) * epilogue_.amax_block_row;
   }
 
   void RunThreads() {
@@ -130,36 +174,43 @@ class Call {
     const auto asleep = work < kWorthWaking * p_.threads ? ThreadPool::Asleep::kPass : ThreadPool::Asleep::kWake;
     ThreadPool::Lease lease = ThreadPool::Instance().Acquire(p_.threads, asleep);
     grid_ = ChooseGrid(p_, lease.threads());
-    Scratch& scratch = Scratch::OfThisThread();
-    if (p_.path == CpuPath::kPacked)
-      Reserve(scratch);
-    else if (CopiesA())
-      ReserveA(scratch);
-    barriers_ = grid_.m_parts > 1 ? scratch.Barriers(grid_.groups()) : nullptr;
+    Reserve(Scratch::OfThisThread());
     auto task = [this](int index) { RunPart(index); };
     lease.Run(grid_.threads(), task, p_.path != CpuPath::kPacked);
+    if (maxima_ > 0) MergeMaxima();
   }
 
-  /// Sets the block sizes and the memory of the packed path.
+  /// Sets the block sizes and the memory.
   void Reserve(Scratch& scratch) {
-    kc_ = BalancedBlock(p_.k, p_.kc, 4);
-    mc_ = BalancedBlock(DivideUp(DivideUp(p_.m, p_.mr), grid_.m_parts) * p_.mr, p_.mc, p_.mr);
-    nc_ = BalancedBlock(DivideUp(DivideUp(p_.n, p_.nr), grid_.n_parts) * p_.nr, p_.nc, p_.nr);
-    copies_ = grid_.m_parts > 1 ? 2 : 1;
-    constexpr std::int64_t kPage = 4096;
-    a_bytes_ = RoundUp(mc_ * kc_ * kSize, kPage);
-    b_bytes_ = p_.packed_b ? 0 : RoundUp(nc_ * kc_ * kSize, kPage);
-    memory_ =
-        scratch.Memory(static_cast<std::size_t>(grid_.threads() * a_bytes_ + grid_.groups() * copies_ * b_bytes_));
+    const std::int64_t rows = DivideUp(DivideUp(p_.m, p_.mr), grid_.m_parts) * p_.mr;
+    const std::int64_t columns = DivideUp(DivideUp(p_.n, p_.nr), grid_.n_parts) * p_.nr;
+    pack_a_ = FindPackPanel(p_.a_type, p_.math, p_.flips_a ? PackSide::kAFlipped : PackSide::kA);
+    pack_b_ = FindPackPanel(p_.b_type, p_.math, PackSide::kB);
+    kc_ = p_.kc, nc_ = std::min<std::int64_t>(p_.nc, columns);
+    if (p_.path == CpuPath::kPacked) {
+      kc_ = BalancedBlock(p_.k, p_.kc, kKGranule);
+      mc_ = BalancedBlock(rows, p_.mc, p_.mr);
+      nc_ = BalancedBlock(columns, p_.nc, p_.nr);
+      copies_ = grid_.m_parts > 1 ? 2 : 1;
+      a_bytes_ = RoundUp(mc_ * Units(kc_) * unit_, kPage);
+      b_bytes_ = p_.packed_b ? 0 : RoundUp(nc_ / p_.nr * form_.panel_bytes(kc_), kPage);
+    } else if (CopiesA()) {
+      a_bytes_ = RoundUp(rows * Units(RoundUp(p_.k, p_.kc)) * unit_, kLine);
+    }
+    if (keeps_sums_) sums_bytes_ = RoundUp(rows * std::min(nc_, columns) * sum_size_, kPage);
+    const std::int64_t own = a_bytes_ + sums_bytes_ + RoundUp(maxima_ * std::int64_t{sizeof(float)}, kPage);
+    own_bytes_ = own;
+    memory_ = scratch.Memory(static_cast<std::size_t>(grid_.threads() * own + grid_.groups() * copies_ * b_bytes_));
+    barriers_ = grid_.m_parts > 1 ? scratch.Barriers(grid_.groups()) : nullptr;
   }
 
   /// Whether the whole of A is copied before B is read in place.
   bool CopiesA() const {
     return p_.path == CpuPath::kStream || (p_.path == CpuPath::kDots && (p_.a_col != 1 || p_.m > p_.mr));
   }
-  void ReserveA(Scratch& scratch) {
-    a_bytes_ = RoundUp(RoundUp(p_.m, p_.mr) * p_.k * kSize, kLine);
-    memory_ = scratch.Memory(static_cast<std::size_t>(grid_.threads() * a_bytes_));
+
+  float* MaximaOf(int thread) const {
+    return reinterpret_cast<float*>(memory_ + thread * own_bytes_ + a_bytes_ + sums_bytes_);
   }
 
   void RunPart(int index) const {
@@ -167,130 +218,172 @@ class Call {
     const int n_index = group % grid_.n_parts, batch_index = group / grid_.n_parts;
     const Range batches = Part(p_.batch, 1, grid_.batch_parts, batch_index);
     const Range rows = Part(p_.m, p_.mr, grid_.m_parts, m_index), columns = Part(p_.n, p_.nr, grid_.n_parts, n_index);
-    if (p_.path != CpuPath::kPacked)
-      return RunInPlace(reinterpret_cast<T*>(memory_ + index * a_bytes_), batches, rows, columns);
-    std::byte* const b = memory_ + grid_.threads() * a_bytes_ + group * copies_ * b_bytes_;
-    const Workplace place{reinterpret_cast<T*>(memory_ + index * a_bytes_),
-                          {reinterpret_cast<T*>(b), reinterpret_cast<T*>(b + (copies_ - 1) * b_bytes_)},
-                          barriers_ + group,
+    std::byte* const own = memory_ + index * own_bytes_;
+    std::byte* const b = memory_ + grid_.threads() * own_bytes_ + group * copies_ * b_bytes_;
+    const Workplace place{own,    own + a_bytes_, MaximaOf(index), {b, b + (copies_ - 1) * b_bytes_}, barriers_ + group,
                           m_index};
-    RunPacked(place, batches, rows, columns);
+    if (maxima_ > 0) std::fill_n(place.maxima, maxima_, 0.0f);
+    if (p_.path == CpuPath::kPacked)
+      RunPacked(place, batches, rows, columns);
+    else
+      RunInPlace(place, batches, rows, columns);
   }
 
-  /// Reads B where it is, and A too or a copy of it in `copy`.
-  void RunInPlace(T* copy, Range batches, Range rows, Range columns) const {
+  /// Those of all threads into the first one's, and on to the caller's.
+  void MergeMaxima() const {
+    float* const first = MaximaOf(0);
+    for (int thread = 1; thread < grid_.threads(); ++thread) {
+      const float* const other = MaximaOf(thread);
+      for (std::int64_t i = 0; i < maxima_; ++i)
+        if (other[i] > first[i] || other[i] != other[i]) first[i] = other[i];
+    }
+    const float* from = first;
+    float* const to[] = {epilogue_.amax_row, epilogue_.amax_column, epilogue_.amax_block};
+    for (int i = 0; i < 3; from += maxima_of_[i], ++i) std::copy_n(from, maxima_of_[i], to[i]);
+  }
+
+  /// Reads B where it is, and A too or a copy of it.
+  void RunInPlace(const Workplace& place, Range batches, Range rows, Range columns) const {
     if (rows.size() == 0 || columns.size() == 0) return;  // More threads than tiles.
     const bool dots = p_.path == CpuPath::kDots, copies = CopiesA();
     MicroKernelArgs args = CommonArgs();
-    args.a_row = p_.a_row * kSize;
-    args.a_col = p_.a_col * kSize;
-    args.b_step = (p_.packed_b ? p_.nr : dots ? p_.b_col : p_.b_row) * kSize;
+    args.a_row = p_.a_row * a_size_;
+    args.a_col = p_.a_col * a_size_ * math_.group;
+    args.b_step = p_.packed_b ? p_.nr * unit_ : (dots ? p_.b_col : p_.b_row) * b_size_;
     if (copies && !dots) {
-      args.a_row = kSize;
-      args.a_col = p_.mr * kSize;
+      args.a_row = unit_;
+      args.a_col = p_.mr * unit_;
     }
     for (std::int64_t batch = batches.begin; batch < batches.end; ++batch) {
-      if (copies) CopyA(copy, batch, rows);
+      if (copies) CopyA(place.a, batch, rows);
       for (std::int64_t jc = columns.begin; jc < columns.end; jc += p_.nc) {
         const Range block{jc, std::min<std::int64_t>(jc + p_.nc, columns.end)};
-        for (std::int64_t pc = 0; pc < p_.k; pc += p_.kc) {
-          args.k = std::min<std::int64_t>(p_.kc, p_.k - pc);
-          if (copies && dots) args.a_row = args.k * kSize;
-          const T* const a =
-              copies ? copy + pc * RoundUp(rows.size(), p_.mr) : A(batch) + rows.begin * p_.a_row + pc * p_.a_col;
-          const std::int64_t a_tile = p_.mr * (copies ? args.k : p_.a_row) * kSize;
+        std::int64_t pc = 0;
+        do {  // Once for k = 0.
+          const std::int64_t k = std::min<std::int64_t>(p_.kc, p_.k - pc);
+          args.k = dots ? k : Units(k);
+          if (copies && dots) args.a_row = k * a_size_;
+          const std::byte* const a =
+              copies ? CopyOfA(place.a, rows, pc) : A(batch) + (rows.begin * p_.a_row + pc * p_.a_col) * a_size_;
+          const std::int64_t a_tile = p_.mr * (copies ? (dots ? k * a_size_ : args.k * unit_) : p_.a_row * a_size_);
           TileSource b = p_.packed_b ? PackedB(batch, jc, pc) : UnpackedB(batch, jc, pc);
           b.next = pc + p_.kc < p_.k ? UnpackedB(batch, jc, pc + p_.kc).first
                                      : UnpackedB(batch, std::min(block.end, columns.end - 1), 0).first;
-          RunTiles(args, batch, pc, rows, block, {Bytes(a), a_tile, false}, b);
-        }
+          RunTiles(args, place, batch, pc, pc + k == p_.k, rows, block, {a, a_tile, false}, b);
+          pc += p_.kc;
+        } while (pc < p_.k);
       }
     }
   }
 
+  /// The copy of A from k = `pc` on.
+  std::byte* CopyOfA(std::byte* copy, Range rows, std::int64_t pc) const {
+    return copy + Units(pc) * RoundUp(rows.size(), p_.mr) * unit_;
+  }
   /// Block after block of k: tiles (mr, k), k contiguous, for dot products; (k, mr) else.
-  void CopyA(T* to, std::int64_t batch, Range rows) const {
+  void CopyA(std::byte* to, std::int64_t batch, Range rows) const {
     for (std::int64_t pc = 0; pc < p_.k; pc += p_.kc) {
       const Range k{pc, std::min<std::int64_t>(pc + p_.kc, p_.k)};
-      T* const block = to + pc * RoundUp(rows.size(), p_.mr);
       if (p_.path == CpuPath::kDots)
-        pack_(A(batch) + rows.begin * p_.a_row + pc * p_.a_col, p_.a_col, p_.a_row, k.size(), k.size(), rows.size(),
-              block);
+        pack_a_(A(batch) + (rows.begin * p_.a_row + pc * p_.a_col) * a_size_, p_.a_col, p_.a_row, k.size(), k.size(),
+                rows.size(), CopyOfA(to, rows, pc));
       else
-        PackA(block, batch, rows, k);
+        PackA(CopyOfA(to, rows, pc), batch, rows, k);
     }
   }
 
   void RunPacked(const Workplace& place, Range batches, Range rows, Range columns) const {
     MicroKernelArgs args = CommonArgs();
-    args.a_row = kSize;
-    args.a_col = p_.mr * kSize;
-    args.b_step = p_.nr * kSize;
+    args.a_row = unit_;
+    args.a_col = p_.mr * unit_;
+    args.b_step = p_.nr * unit_;
     const bool a_stays = rows.size() <= mc_ && p_.k <= kc_;  // One block of A serves all columns.
     int step = 0;
     for (std::int64_t batch = batches.begin; batch < batches.end; ++batch) {
       for (std::int64_t jc = columns.begin; jc < columns.end; jc += nc_) {
         const Range block{jc, std::min(jc + nc_, columns.end)};
-        for (std::int64_t pc = 0; pc < p_.k; pc += kc_, ++step) {
-          args.k = std::min(kc_, p_.k - pc);
+        std::int64_t pc = 0;
+        do {  // Once for k = 0.
+          const Range k{pc, std::min(pc + kc_, p_.k)};
+          args.k = Units(k.size());
           // Whoever passes the barrier of a step has left the step before: its copy of B may be written again.
-          T* const packed_b = place.b[step % 2];
-          const TileSource b =
-              p_.packed_b ? PackedB(batch, jc, pc) : TileSource{Bytes(packed_b), p_.nr * args.k * kSize, true};
+          std::byte* const packed_b = place.b[step++ % 2];
           if (!p_.packed_b) {
-            PackB(packed_b, batch, block, {pc, pc + args.k}, place.m_index);
+            PackB(packed_b, batch, block, k, place.m_index);
             if (grid_.m_parts > 1) place.barrier->Wait(static_cast<std::uint32_t>(grid_.m_parts));
           }
+          const TileSource b =
+              p_.packed_b ? PackedB(batch, jc, pc) : Panels(packed_b, form_.panel_bytes(k.size()), true);
           for (std::int64_t ic = rows.begin; ic < rows.end; ic += mc_) {
             const Range strip{ic, std::min(ic + mc_, rows.end)};
-            if (!a_stays || jc == columns.begin) PackA(place.a, batch, strip, {pc, pc + args.k});
-            RunTiles(args, batch, pc, strip, block, {Bytes(place.a), p_.mr * args.k * kSize, true}, b);
+            if (!a_stays || jc == columns.begin) PackA(place.a, batch, strip, k);
+            Workplace strip_place = place;
+            strip_place.sums += (ic - rows.begin) * nc_ * sum_size_;
+            RunTiles(args, strip_place, batch, pc, k.end == p_.k, strip, block, {place.a, p_.mr * args.k * unit_, true},
+                     b);
           }
-        }
+          pc += kc_;
+        } while (pc < p_.k);
       }
     }
   }
 
-  void PackA(T* to, std::int64_t batch, Range rows, Range k) const {
-    const T* const from = A(batch) + k.begin * p_.a_col;
-    for (std::int64_t i = rows.begin; i < rows.end; i += p_.mr, to += p_.mr * k.size())
-      pack_(from + i * p_.a_row, p_.a_row, p_.a_col, std::min<std::int64_t>(p_.mr, rows.end - i), p_.mr, k.size(), to);
+  void PackA(std::byte* to, std::int64_t batch, Range rows, Range k) const {
+    const std::byte* const from = A(batch) + k.begin * p_.a_col * a_size_;
+    for (std::int64_t i = rows.begin; i < rows.end; i += p_.mr, to += p_.mr * Units(k.size()) * unit_)
+      pack_a_(from + i * p_.a_row * a_size_, p_.a_row, p_.a_col, std::min<std::int64_t>(p_.mr, rows.end - i), p_.mr,
+              k.size(), to);
   }
 
   /// This thread's share of the panels.
-  void PackB(T* to, std::int64_t batch, Range columns, Range k, int m_index) const {
+  void PackB(std::byte* to, std::int64_t batch, Range columns, Range k, int m_index) const {
     const Range share = Part(columns.size(), p_.nr, grid_.m_parts, m_index);
-    const T* const from = B(batch) + k.begin * p_.b_row + columns.begin * p_.b_col;
+    const std::byte* const from = B(batch) + (k.begin * p_.b_row + columns.begin * p_.b_col) * b_size_;
     for (std::int64_t j = share.begin; j < share.end; j += p_.nr)
-      pack_(from + j * p_.b_col, p_.b_col, p_.b_row, std::min<std::int64_t>(p_.nr, columns.size() - j), p_.nr, k.size(),
-            to + j * k.size());
+      pack_b_(from + j * p_.b_col * b_size_, p_.b_col, p_.b_row, std::min<std::int64_t>(p_.nr, columns.size() - j),
+              p_.nr, k.size(), to + j / p_.nr * form_.panel_bytes(k.size()));
   }
 
-  /// All tiles of D in rows x columns, for the slices of A and B that `args` and the sources name.
-  void RunTiles(MicroKernelArgs args, std::int64_t batch, std::int64_t pc, Range rows, Range columns, TileSource a,
-                TileSource b) const {
+  /// All tiles of D in rows x columns, for the slices of A and B from k = `pc` on that `args` and the sources name;
+  /// `last`: no more slices follow.
+  void RunTiles(MicroKernelArgs args, const Workplace& place, std::int64_t batch, std::int64_t pc, bool last,
+                Range rows, Range columns, TileSource a, TileSource b) const {
     if (rows.size() == 0) return;  // More threads than tiles.
     const bool first = pc == 0;
-    args.beta = first ? &beta_ : &kOne;
-    const T* const c = first ? C(batch) : D(batch);
-    const std::int64_t c_row = first ? p_.c_row : p_.d_row;
-    args.c_row = c_row * kSize;
+    args.beta = first ? beta_.data() : one_.data();
+    args.c_is_sum = first ? 0 : 1;
+    args.d_is_sum = last || !p_.sums_apart ? 0 : 1;
+    const Place sums{place.sums, nc_ * sum_size_, sum_size_, rows.begin, columns.begin};
+    const Place whole_d{D(batch), p_.d_row * d_size_, d_size_, 0, 0, p_.columns_per_d};
+    const Place d = args.d_is_sum != 0 ? sums : whole_d;
+    const Place c = !first ? (keeps_sums_ ? sums : whole_d) : Place{C(batch), p_.c_row * d_size_, d_size_, 0, 0};
+    args.c_row = c.row_bytes;
+    args.d_row = d.row_bytes;
     args.b = b.first;
+    CpuEpilogue epilogue;
+    if (p_.has_epilogue) {
+      epilogue = EpilogueOf(batch, place);
+      args.epilogue = &epilogue;
+    }
     // While one panel is worked on, the next comes nearer, some lines per tile.
     const std::int64_t lines = b.is_panel ? DivideUp(args.b_step * args.k, kLine * DivideUp(rows.size(), p_.mr)) : 0;
     for (std::int64_t j = columns.begin; j < columns.end; j += p_.nr) {
+      args.column = j;
       args.columns = std::min<std::int64_t>(p_.nr, p_.n - j);
       const bool whole = args.columns == p_.nr;
       const MicroKernel full = whole ? kernels_.full_full : kernels_.full_last;
-      const MicroKernel last = whole ? kernels_.last_full : kernels_.last_last;
+      const MicroKernel tail = whole ? kernels_.last_full : kernels_.last_last;
       args.a = a.first;
+      args.start =
+          b.starts && p_.flips_a ? reinterpret_cast<const std::int32_t*>(Bytes(args.b) - p_.nr * unit_) : nullptr;
       const std::byte* next_panel = Bytes(args.b) + b.step;
       args.ahead = b.is_panel ? Bytes(args.b) + kPanelAhead : TileAhead(b, Bytes(args.b), j, columns, args.k);
       for (std::int64_t i = rows.begin; i < rows.end; i += p_.mr) {
-        args.c = c + i * c_row + j;
-        args.d = D(batch) + i * p_.d_row + j;
+        args.row = i;
+        args.c = c.At(i, j);
+        args.d = d.At(i, j);
         next_panel = PrefetchLines(next_panel, lines);
-        (p_.m - i >= p_.mr ? full : last)(&args);
+        (p_.m - i >= p_.mr ? full : tail)(&args);
         args.a = Bytes(args.a) + a.step;
         if (!b.is_panel) args.ahead = args.b;  // Once is enough.
       }
@@ -302,52 +395,86 @@ class Call {
   const std::byte* TileAhead(const TileSource& b, const std::byte* now, std::int64_t j, Range columns,
                              std::int64_t k) const {
     const std::int64_t tiles =
-        p_.path == CpuPath::kDots ? 1 : std::clamp<std::int64_t>(kBytesAhead / (p_.nr * k * kSize), 3, 8);
+        p_.path == CpuPath::kDots
+            ? 1
+            : std::clamp<std::int64_t>(kBytesAhead / (p_.nr * std::max<std::int64_t>(k, 1) * unit_), 3, 8);
     const std::int64_t left = DivideUp(columns.end - j, p_.nr);
     return tiles < left || b.next == nullptr ? now + tiles * b.step : b.next + (tiles - left) * b.step;
   }
 
+  /// A matrix that tiles are read from or written to. Its first element is (row, column) of the product.
+  struct Place {
+    const std::byte* first;
+    std::int64_t row_bytes, size, row, column;
+    std::int64_t columns_per_element = 1;
+    std::byte* At(std::int64_t i, std::int64_t j) const {
+      return const_cast<std::byte*>(first) + (i - row) * row_bytes + (j - column) / columns_per_element * size;
+    }
+  };
+
   MicroKernelArgs CommonArgs() const {
     MicroKernelArgs args{};
-    args.alpha = &alpha_;
-    args.d_row = p_.d_row * kSize;
+    args.alpha = alpha_.data();
     return args;
   }
+  CpuEpilogue EpilogueOf(std::int64_t batch, const Workplace& place) const {
+    CpuEpilogue e = epilogue_;
+    e.residual = Bytes(e.residual) + batch * batch_residual_;
+    float* maxima = place.maxima;
+    float** const parts[] = {&e.amax_row, &e.amax_column, &e.amax_block};
+    for (int i = 0; i < 3; maxima += maxima_of_[i], ++i)
+      if (maxima_of_[i] > 0) *parts[i] = maxima;
+    return e;
+  }
+  std::int64_t Units(std::int64_t k) const { return DivideUp(k, math_.group); }
   TileSource UnpackedB(std::int64_t batch, std::int64_t j, std::int64_t pc) const {
-    return {Bytes(B(batch) + pc * p_.b_row + j * p_.b_col), p_.nr * p_.b_col * kSize, false};
+    return {B(batch) + (pc * p_.b_row + j * p_.b_col) * b_size_, p_.nr * p_.b_col * b_size_, false};
+  }
+  /// Panels whose first row, where the form has it, says what sums start with.
+  TileSource Panels(const std::byte* first, std::int64_t step, bool starts) const {
+    return {first + (form_.has_sums() ? p_.nr * unit_ : 0), step, true, nullptr, starts};
   }
   /// `j` is a multiple of nr, or the parts of a packed B would start inside a panel.
   TileSource PackedB(std::int64_t batch, std::int64_t j, std::int64_t pc) const {
-    return {Bytes(B(batch) + j * p_.k + pc * p_.nr), p_.nr * p_.k * kSize, true};
+    const std::int64_t panel = form_.panel_bytes(p_.k);
+    TileSource b = Panels(B(batch) + j / p_.nr * panel, panel, pc == 0);
+    b.first += Units(pc) * p_.nr * unit_;
+    return b;
   }
-  static const std::byte* Bytes(const void* p) { return static_cast<const std::byte*>(p); }
-  const T* A(std::int64_t batch) const { return static_cast<const T*>(p_.a) + batch * p_.batch_a; }
-  const T* B(std::int64_t batch) const { return static_cast<const T*>(p_.b) + batch * p_.batch_b; }
-  const T* C(std::int64_t batch) const { return static_cast<const T*>(p_.c) + batch * p_.batch_c; }
-  T* D(std::int64_t batch) const { return static_cast<T*>(p_.d) + batch * p_.batch_d; }
+  const std::byte* A(std::int64_t batch) const { return Bytes(p_.a) + batch * p_.batch_a * a_size_; }
+  const std::byte* B(std::int64_t batch) const { return Bytes(p_.b) + batch * p_.batch_b * b_size_; }
+  const std::byte* C(std::int64_t batch) const { return Bytes(p_.c) + batch * p_.batch_c * d_size_; }
+  const std::byte* D(std::int64_t batch) const { return Bytes(p_.d) + batch * p_.batch_d * d_size_; }
 
-  static constexpr T kOne = 1;
+  static constexpr std::int64_t kPage = 4096;
+  static constexpr std::int64_t kKGranule = 4;  // A multiple of every group.
   const MicroKernelSet& kernels_;
   const CpuGemmParams& p_;
-  const T alpha_, beta_;
+  const CpuMathInfo& math_;
+  const std::int64_t a_size_, b_size_, d_size_, sum_size_, unit_;  // Bytes.
+  const PackedForm form_;
+  SumValue alpha_, beta_;
+  const SumValue one_;
 
-  // The packed path, the same for all threads.
+  // Of the epilogue. Maxima per row, column and block, and in all.
+  CpuEpilogue epilogue_{};
+  std::int64_t batch_residual_ = 0, maxima_ = 0, maxima_of_[3] = {};
+
+  // The same for all threads.
+  bool keeps_sums_ = false;
   Grid grid_;
+  PackPanel pack_a_ = nullptr, pack_b_ = nullptr;
   std::int64_t kc_ = 0, mc_ = 0, nc_ = 0;
-  std::int64_t a_bytes_ = 0, b_bytes_ = 0, copies_ = 1;
+  std::int64_t a_bytes_ = 0, b_bytes_ = 0, sums_bytes_ = 0, own_bytes_ = 0, copies_ = 1;
   std::byte* memory_ = nullptr;
   Barrier* barriers_ = nullptr;
-  PackPanel<T> pack_ = FindPackPanel<T>();
 };
 
 }  // namespace
 
 void RunGemm(const MicroKernelSet& kernels, const CpuGemmParams& params) {
   if (params.m <= 0 || params.n <= 0 || params.batch <= 0) return;
-  if (params.dtype == DType::kF64)
-    Call<double>(kernels, params).Run();
-  else
-    Call<float>(kernels, params).Run();
+  Call(kernels, params).Run();
 }
 
 }  // namespace gemmsmith

@@ -1,8 +1,7 @@
 #include "runtime/cpu/pack.h"
 
 #include <algorithm>
-#include <array>
-#include <utility>
+#include <type_traits>
 
 #include "runtime/cpu/cpu_info.h"
 
@@ -12,13 +11,67 @@
 
 namespace gemmsmith {
 
-template <class T>
-void PackPanelPortable(const T* source, std::int64_t width_stride, std::int64_t k_stride, std::int64_t width,
-                       std::int64_t panel, std::int64_t k, T* packed) {
-  for (std::int64_t p = 0; p < k; ++p, source += k_stride, packed += panel) {
-    for (std::int64_t i = 0; i < width; ++i) packed[i] = source[i * width_stride];
-    std::fill(packed + width, packed + panel, T(0));
+namespace {
+
+/// How an element is converted on its way into a unit: part `group` of it has `Part`'s type.
+template <class Part>
+Part Converted(DType stored, const void* source, std::int64_t index, bool flipped) {
+  if constexpr (std::is_same_v<Part, float> || std::is_same_v<Part, double>) {
+    return static_cast<Part>(Decode(stored, source, index));
+  } else if constexpr (sizeof(Part) == 2) {
+    if (SizeOf(stored) == 2) return static_cast<const Part*>(source)[index];  // bf16, as it is
+    return static_cast<Part>(Decode(stored, source, index));
+  } else {
+    return static_cast<Part>(static_cast<const Part*>(source)[index] ^ (flipped ? 0x80 : 0));
   }
+}
+
+template <class Part, DType kStored, int kGroup, PackSide kSide>
+void PackPortable(const void* source, std::int64_t width_stride, std::int64_t k_stride, std::int64_t width,
+                  std::int64_t panel, std::int64_t k, void* packed) {
+  constexpr bool kHasSums = kGroup == 4 && kSide == PackSide::kB;
+  auto* const sums = static_cast<std::int32_t*>(packed);
+  auto* to = reinterpret_cast<Part*>(sums + (kHasSums ? panel : 0));
+  if (kHasSums) std::fill_n(sums, panel, 0);
+  for (std::int64_t p = 0; p < k; p += kGroup) {
+    for (std::int64_t i = 0; i < panel; ++i) {
+      for (std::int64_t g = p; g < p + kGroup; ++g, ++to) {
+        const bool valid = i < width && g < k;
+        *to = valid ? Converted<Part>(kStored, source, i * width_stride + g * k_stride, kSide == PackSide::kAFlipped)
+                    : Part(0);
+        if (kHasSums && valid) sums[i] += static_cast<std::int32_t>(Decode(kStored, to, 0));
+      }
+    }
+  }
+}
+
+template <class Part, DType kStored, int kGroup>
+PackPanel ForSide(PackSide side) {
+  if (side == PackSide::kA) return PackPortable<Part, kStored, kGroup, PackSide::kA>;
+  if (side == PackSide::kB) return PackPortable<Part, kStored, kGroup, PackSide::kB>;
+  return PackPortable<Part, kStored, kGroup, PackSide::kAFlipped>;
+}
+
+}  // namespace
+
+PackPanel FindPortablePackPanel(DType stored, CpuMath math, PackSide side) {
+  switch (math) {
+    case CpuMath::kF64:
+      return ForSide<double, DType::kF64, 1>(side);
+    case CpuMath::kBf16:
+      return ForSide<std::uint16_t, DType::kBf16, 2>(side);
+    case CpuMath::kS16:
+      return stored == DType::kS8 ? ForSide<std::int16_t, DType::kS8, 2>(side)
+                                  : ForSide<std::int16_t, DType::kU8, 2>(side);
+    case CpuMath::kU8S8:
+    case CpuMath::kS8U8:
+      return stored == DType::kS8 ? ForSide<std::uint8_t, DType::kS8, 4>(side)
+                                  : ForSide<std::uint8_t, DType::kU8, 4>(side);
+    default:
+      break;
+  }
+  if (stored == DType::kF32) return ForSide<float, DType::kF32, 1>(side);
+  return stored == DType::kF16 ? ForSide<float, DType::kF16, 1>(side) : ForSide<float, DType::kBf16, 1>(side);
 }
 
 #if defined(__x86_64__)
@@ -130,37 +183,33 @@ GEMMSMITH_AVX2 void TransposeSlices(const T* source, std::int64_t width_stride, 
       }
     }
   }
-  PackPanelPortable(source + whole, width_stride, std::int64_t{1}, width, panel, k - whole, packed + whole * panel);
+  for (T* to = packed + whole * panel; k > whole; --k, ++source, to += panel) {
+    for (std::int64_t i = 0; i < width; ++i) to[i] = source[i * width_stride + whole];
+    std::fill(to + width, to + panel, T(0));
+  }
 }
 
 template <class T>
-GEMMSMITH_AVX2 void PackPanelAvx2(const T* source, std::int64_t width_stride, std::int64_t k_stride, std::int64_t width,
-                                  std::int64_t panel, std::int64_t k, T* packed) {
+GEMMSMITH_AVX2 void PackPanelAvx2(const void* source, std::int64_t width_stride, std::int64_t k_stride,
+                                  std::int64_t width, std::int64_t panel, std::int64_t k, void* packed) {
   if (width_stride == 1)
-    CopySlices(source, k_stride, width, panel, k, packed);
+    CopySlices(static_cast<const T*>(source), k_stride, width, panel, k, static_cast<T*>(packed));
   else if (k_stride == 1)
-    TransposeSlices(source, width_stride, width, panel, k, packed);
-  else
-    PackPanelPortable(source, width_stride, k_stride, width, panel, k, packed);
+    TransposeSlices(static_cast<const T*>(source), width_stride, width, panel, k, static_cast<T*>(packed));
+  else  // A single element wide.
+    PackPortable<T, DTypeOf<T>::value, 1, PackSide::kA>(source, width_stride, k_stride, width, panel, k, packed);
 }
 
 }  // namespace
 #endif
 
-template <class T>
-PackPanel<T> FindPackPanel() {
+PackPanel FindPackPanel(DType stored, CpuMath math, PackSide side) {
 #if defined(__x86_64__)
   static const bool avx2 = CpuTargets().front().isa == Isa::kX86;
-  if (avx2) return PackPanelAvx2<T>;
+  if (avx2 && math == CpuMath::kF64) return PackPanelAvx2<double>;
+  if (avx2 && math == CpuMath::kF32 && stored == DType::kF32) return PackPanelAvx2<float>;
 #endif
-  return PackPanelPortable<T>;
+  return FindPortablePackPanel(stored, math, side);
 }
-
-template void PackPanelPortable(const float*, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
-                                float*);
-template void PackPanelPortable(const double*, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
-                                double*);
-template PackPanel<float> FindPackPanel();
-template PackPanel<double> FindPackPanel();
 
 }  // namespace gemmsmith

@@ -2,20 +2,22 @@
 
 #include <cstdint>
 
+#include "kernels/cpu_gemm.h"
+
 namespace gemmsmith {
 
-/// Copies `k` slices of `width` elements into a panel (k, panel), contiguous and zero beyond `width`. Element `i` of
-/// slice `p` comes from source[i * width_stride + p * k_stride]; one of the strides must be 1 (or its extent is 1).
-template <class T>
-using PackPanel = void (*)(const T* source, std::int64_t width_stride, std::int64_t k_stride, std::int64_t width,
-                           std::int64_t panel, std::int64_t k, T* packed);
+/// Copies `k` slices of `width` elements into a panel (ceil(k / group), panel) of units, contiguous and zero beyond
+/// `width` and `k`. Element `i` of slice `p` comes from source + (i * width_stride + p * k_stride) elements; one of the
+/// strides must be 1 (or its extent is 1). VNNI's B: first goes a row of s32, the sums of the panel's columns.
+using PackPanel = void (*)(const void* source, std::int64_t width_stride, std::int64_t k_stride, std::int64_t width,
+                           std::int64_t panel, std::int64_t k, void* packed);
 
-template <class T>
-void PackPanelPortable(const T* source, std::int64_t width_stride, std::int64_t k_stride, std::int64_t width,
-                       std::int64_t panel, std::int64_t k, T* packed);
+/// What is packed. kAFlipped: 8-bit integers with the top bit flipped, which makes s8 + 128 of s8, u8 - 128 of u8.
+enum class PackSide : std::uint8_t { kA, kAFlipped, kB };
 
-/// The fastest for this CPU.
-template <class T>
-PackPanel<T> FindPackPanel();
+/// The fastest for this CPU, of elements stored as `stored`.
+PackPanel FindPackPanel(DType stored, CpuMath math, PackSide side);
+/// For any CPU.
+PackPanel FindPortablePackPanel(DType stored, CpuMath math, PackSide side);
 
 }  // namespace gemmsmith

@@ -80,7 +80,7 @@ MicroKernelSet Find(const MicroKernelRecipe& recipe) {
 }  // namespace
 
 MicroKernelSet FindPortableKernels(const MicroKernelRecipe& recipe) {
-  return recipe.dtype == DType::kF64 ? Find<double>(recipe) : Find<float>(recipe);
+  return recipe.math == CpuMath::kF64 ? Find<double>(recipe) : Find<float>(recipe);
 }
 
 }  // namespace gemmsmith

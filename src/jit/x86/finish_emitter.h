@@ -1,0 +1,22 @@
+#pragma once
+
+#include <asmjit/x86.h>
+
+#include "kernels/cpu_gemm.h"
+
+namespace gemmsmith {
+
+/// Where the sums of a tile are when its loop over k has ended: register first + row * vectors + vector, each of
+/// vector_bytes (64, 32 or 16) bytes. All other vector registers are free, and k1 to k7.
+struct TileSums {
+  int first, rows, vectors;
+  bool masked;  ///< The last vector has fewer valid columns than lanes.
+  int vector_bytes;
+  bool avx512;
+};
+
+/// Writes what is done to the sums: D = epilogue(alpha * sums + beta * C), or the sums so far (MicroKernelArgs). rdi
+/// holds the MicroKernelArgs; the registers that a function need not keep are free.
+void EmitFinish(asmjit::x86::Assembler& assembler, const MicroKernelRecipe& recipe, const TileSums& sums);
+
+}  // namespace gemmsmith
