@@ -161,9 +161,10 @@ void TileEmitter::EmitLoop(Rows rows) {
 }
 
 void TileEmitter::EmitStep(Rows rows) {
+  const int fetched = std::min(tile_.recipe.fetch, tile_.vectors * vector_bytes_ / kLine);
   for (int vector = 0; vector < tile_.vectors; ++vector) LoadB(vector, ptr(kB, vector * vector_bytes_));
   // The hardware does not follow the rows of an unpacked B by itself, each on a page of its own.
-  for (int byte = 0; byte < tile_.vectors * vector_bytes_; byte += kLine) as_.prefetcht0(ptr(kAhead, byte));
+  for (int line = 0; line < fetched; ++line) as_.prefetcht1(ptr(kAhead, line * kLine));
   for (int row = 0; row < tile_.rows; ++row) MultiplyRow(row, AddressOfA(rows, row));
   as_.add(kB, kBStep);
   as_.add(kAhead, kBStep);
