@@ -320,6 +320,23 @@ TEST(PackB, WritesColumnPanelsPaddedWithZeros) {
   EXPECT_THROW(PackB(tensor, {}, packed.begin()), Error);
 }
 
+TEST(PackB, WritesNothingBehindThePanel) {
+  std::mt19937_64 random(std::random_device{}());
+  for (const bool column_major : {false, true})
+    for (const std::int64_t panel : {1, 2, 3, 5, 8, 9, 14, 31})
+      for (const std::int64_t k : {1, 7, 8, 16, 17, 64}) {
+        Operand<float> b(1, k, panel, column_major, 0);
+        b.FillRandom(random);
+        GuardedMemory<float> packed(k * panel);
+        Tensor tensor = b.AsTensor(k, panel);
+        tensor.strides = {b.row, b.column};
+        PackB(tensor, {panel, CpuMath::kF32}, packed.begin());
+        for (std::int64_t p = 0; p < k; ++p)
+          for (std::int64_t j = 0; j < panel; ++j)
+            ASSERT_EQ(packed.begin()[p * panel + j], b.At(0, p, j)) << panel << " " << k;
+      }
+}
+
 TEST(CpuSpec, IsPlausible) {
   const DeviceSpec& spec = CpuSpec();
   EXPECT_FALSE(spec.name.empty());
