@@ -363,7 +363,7 @@ class Call {
 
   /// All tiles of D in rows x columns, for the slices of A and B from k = `pc` on that `args` and the sources name;
   /// `last`: no more slices follow.
-  void RunTiles(MicroKernelArgs args, const Workplace& place, std::int64_t batch, std::int64_t pc, bool last,
+  void RunTiles(MicroKernelArgs& args, const Workplace& place, std::int64_t batch, std::int64_t pc, bool last,
                 Range rows, Range columns, TileSource a, TileSource b) const {
     if (rows.size() == 0) return;  // More threads than tiles.
     const bool first = pc == 0;
@@ -383,7 +383,9 @@ class Call {
       args.epilogue = &epilogue;
     }
     const std::int64_t share_bytes = p_.path == CpuPath::kDots ? 0 : p_.fetch * kLine;
-    for (std::int64_t j = columns.begin; j < columns.end; j += p_.nr) {
+    const std::int64_t ahead = TilesAhead(args.k);
+    std::int64_t left = DivideUp(columns.size(), p_.nr);
+    for (std::int64_t j = columns.begin; j < columns.end; j += p_.nr, --left) {
       args.column = j;
       args.columns = std::min<std::int64_t>(p_.nr, p_.n - j);
       const bool whole = args.columns == p_.nr;
@@ -394,7 +396,8 @@ class Call {
           b.starts && p_.flips_a ? reinterpret_cast<const std::int32_t*>(Bytes(args.b) - p_.nr * unit_) : nullptr;
       // Each tile of a column brings its share of the next column's B.
       std::int64_t share = 0;
-      const std::byte* const tile_ahead = TileAhead(b, Bytes(args.b), j, columns, args.k);
+      const std::byte* const tile_ahead =
+          ahead < left || b.next == nullptr ? Bytes(args.b) + ahead * b.step : b.next + (ahead - left) * b.step;
       for (std::int64_t i = rows.begin; i < rows.end; i += p_.mr) {
         args.row = i;
         args.c = c.At(i, j);
@@ -408,15 +411,10 @@ class Call {
     }
   }
 
-  /// Where the tile of B is that memory should bring while the one at `now`, of column j, is worked on.
-  const std::byte* TileAhead(const TileSource& b, const std::byte* now, std::int64_t j, Range columns,
-                             std::int64_t k) const {
-    const std::int64_t tiles =
-        p_.path == CpuPath::kDots
-            ? 1
-            : std::clamp<std::int64_t>(kBytesAhead / (p_.nr * std::max<std::int64_t>(k, 1) * unit_), 1, 8);
-    const std::int64_t left = DivideUp(columns.end - j, p_.nr);
-    return tiles < left || b.next == nullptr ? now + tiles * b.step : b.next + (tiles - left) * b.step;
+  /// How many tiles of B memory should be ahead, for tiles of `k` units.
+  std::int64_t TilesAhead(std::int64_t k) const {
+    if (p_.path == CpuPath::kDots) return 1;
+    return std::clamp<std::int64_t>(kBytesAhead / (p_.nr * std::max<std::int64_t>(k, 1) * unit_), 1, 8);
   }
 
   /// A matrix that tiles are read from or written to. Its first element is (row, column) of the product.
@@ -443,7 +441,9 @@ class Call {
       if (maxima_of_[i] > 0) *parts[i] = maxima;
     return e;
   }
-  std::int64_t Units(std::int64_t k) const { return DivideUp(k, math_.group); }
+  std::int64_t Units(std::int64_t k) const {
+    return math_.group == 1 ? k : math_.group == 2 ? (k + 1) >> 1 : (k + 3) >> 2;  // Divisions take long.
+  }
   TileSource UnpackedB(std::int64_t batch, std::int64_t j, std::int64_t pc) const {
     return {B(batch) + (pc * p_.b_row + j * p_.b_col) * b_size_, p_.nr * p_.b_col * b_size_};
   }
@@ -474,7 +474,7 @@ class Call {
   const SumValue one_;
 
   // Of the epilogue. Maxima per row, column and block, and in all.
-  CpuEpilogue epilogue_{};
+  CpuEpilogue epilogue_;  // Only set where there is one.
   std::int64_t batch_residual_ = 0, maxima_ = 0, maxima_of_[3] = {};
 
   // The same for all threads.
@@ -487,10 +487,38 @@ class Call {
   Barrier* barriers_ = nullptr;
 };
 
+bool IsSingleTile(const CpuGemmParams& p) {
+  return p.m <= p.mr && p.n <= p.nr && p.k <= p.kc && p.k > 0 && p.batch == 1 && p.path == CpuPath::kDirect &&
+         p.math == CpuMath::kF32 && !p.has_epilogue && !p.sums_apart;
+}
+/// What Call would do, in a few nanoseconds: such a product takes not many more.
+void RunSingleTile(const MicroKernelSet& kernels, const CpuGemmParams& p) {
+  constexpr std::int64_t kSize = sizeof(float);
+  const float alpha =
+      p.alpha_pointer != nullptr ? *static_cast<const float*>(p.alpha_pointer) : static_cast<float>(p.alpha);
+  const float beta =
+      p.beta_pointer != nullptr ? *static_cast<const float*>(p.beta_pointer) : static_cast<float>(p.beta);
+  MicroKernelArgs args;
+  args.a = p.a, args.b = p.b, args.c = p.c, args.d = p.d;
+  args.a_row = p.a_row * kSize, args.a_col = p.a_col * kSize;
+  args.b_step = (p.packed_b ? p.nr : p.b_row) * kSize;
+  args.ahead = p.b;
+  args.c_row = p.c_row * kSize, args.d_row = p.d_row * kSize;
+  args.k = p.k;
+  args.alpha = &alpha, args.beta = &beta;
+  args.columns = p.n;
+  args.c_is_sum = args.d_is_sum = 0;
+  const bool whole_rows = p.m == p.mr, whole_columns = p.n == p.nr;
+  const MicroKernel rows = whole_columns ? kernels.full_full : kernels.full_last;
+  const MicroKernel tail = whole_columns ? kernels.last_full : kernels.last_last;
+  (whole_rows ? rows : tail)(&args);
+}
+
 }  // namespace
 
 void RunGemm(const MicroKernelSet& kernels, const CpuGemmParams& params) {
   if (params.m <= 0 || params.n <= 0 || params.batch <= 0) return;
+  if (IsSingleTile(params)) return RunSingleTile(kernels, params);
   Call(kernels, params).Run();
 }
 
