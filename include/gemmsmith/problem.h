@@ -63,8 +63,9 @@ GEMMSMITH_API GemmProblem MakeProblem(std::int64_t m, std::int64_t n, std::int64
 GEMMSMITH_API void SetDTypes(GemmProblem& problem, std::string_view dtypes);
 /// Makes it `batch` problems of this size, whose dense operands follow each other in memory.
 GEMMSMITH_API void SetBatch(GemmProblem& problem, std::int64_t batch);
-/// With this epilogue, whose residual is of D's type and dense, and whose biases are of `bias_type`. D is dense if the
-/// epilogue gives it another number of columns. Throws kInvalidArgument or kUnsupported as Validate.
+/// With this epilogue, whose residual is of D's type (f32, if that is none of f32, f16 and bf16) and dense, and whose
+/// biases are of `bias_type`. D is dense if the epilogue gives it another number of columns. Throws kInvalidArgument or
+/// kUnsupported as Validate.
 GEMMSMITH_API void SetEpilogue(GemmProblem& problem, const Epilogue& epilogue, DType bias_type = DType::kF32);
 
 /// Throws kInvalidArgument or kUnsupported if no kernel could ever run the problem: negative sizes, short leading

@@ -98,6 +98,9 @@ std::uint8_t TightAlignment(const GemmProblem& p) {
   return static_cast<std::uint8_t>(std::countr_zero(bits));
 }
 
+/// The types that epilogues read.
+bool IsFloat(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16; }
+
 /// A dense D of so many columns less.
 void SetColumnsPerD(GemmProblem& p, std::int64_t columns) {
   if (p.columns_per_d == columns) return;
@@ -203,7 +206,7 @@ void SetEpilogue(GemmProblem& p, const Epilogue& epilogue, DType bias_type) {
   p.epilogue_id = epilogue.id();
   SetColumnsPerD(p, epilogue.pairs_columns() ? 2 : 1);
   p.bias_type = biased ? bias_type : DType::kF32;
-  p.residual_type = has_residual ? p.d_type : DType::kF32;
+  p.residual_type = has_residual && IsFloat(p.d_type) ? p.d_type : DType::kF32;
   p.ld_residual = has_residual ? std::max<std::int64_t>(p.d_columns(), 1) : 0;
   p.batch_stride_residual = p.ld_residual * p.m;
   Validate(p);

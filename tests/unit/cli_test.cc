@@ -35,6 +35,8 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
       {"cache prune --max-count -1", "--max-count"},
       {"run", "--shapes"},
       {"run --m 3", "--n"},
+      {"run --m 1 --n 1 --k 1 --epilogue bias+gloss", "unknown name \"gloss\": there are bias, bias_m, relu"},
+      {"run --m 1 --n 1 --k 1 --epilogue quantise_s8+relu", "quantise_s8 must be the last"},
       {"run --m 3 --n 4", "--k"},
       {"run --m 3 --n 4 --k -1", "--k"},
       {"run --m 3 --n 4 --k five", "--k"},
@@ -269,6 +271,37 @@ TEST_F(Cli, AnEpilogueMakesAnotherKernel) {
   EXPECT_THAT(List("cache list --json", "kernels")[0].dump() + List("cache list --json", "kernels")[1].dump(),
               HasSubstr("epilogue="));
   EXPECT_EQ(Run("explain --m 64 --n 64 --k 64 --epilogue relu --gpu h200").exit_code, 0);
+}
+
+TEST_F(Cli, RunRefusesAnEpilogueThatDoesNotFitTheProblemAndSaysWhy) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"run --m 8 --n 8 --k 8 --dtype f64 --epilogue relu", "epilogues compute in f32"},
+      {"run --m 8 --n 7 --k 8 --epilogue swiglu", "n=7 must be even"},
+      {"run --m 8 --n 8 --k 8 --beta 1 --epilogue swiglu", "takes no c"},
+  };
+  for (const auto& [line, message] : cases) {
+    const Result result = Run(line);
+    EXPECT_EQ(result.exit_code, 1) << line;
+    EXPECT_THAT(result.err, HasSubstr(message)) << line;
+  }
+}
+
+/// Where a kernel fuses it, that is; else the refusal comes after the tensors were found to fit the epilogue.
+TEST_F(Cli, RunMakesTensorsForEveryEpilogueAndChecksTheResult) {
+  for (const std::string size : {"--m 5 --n 262 --k 40", "--batch 3 --m 7 --n 6 --k 9"})
+    for (const char* chain :
+         {"bias+gelu", "bias_m+residual+silu", "scale+scale_row+scale_column+scale_block", "bias+scale_column+swiglu",
+          "swiglu+residual+d_scale_column", "amax_row+amax_column+amax_block", "swiglu+amax_block+d_scale_block",
+          "relu+d_scale+quantise_u8", "gelu+d_scale_row+quantise_s8", "swiglu+d_scale_row+quantise_e4m3"}) {
+      const Result result = Run("run --device cpu --check --json " + size + " --epilogue " + chain);
+      const json document = result.Json();
+      if (result.exit_code == 0) {
+        EXPECT_EQ(document["epilogue"], chain);
+        EXPECT_EQ(document["ok"], true) << chain;
+      } else {
+        EXPECT_THAT(document["error"]["message"].get<std::string>(), StartsWith("gemm: no kernel for")) << chain;
+      }
+    }
 }
 
 TEST_F(Cli, CacheCommandsAnswerForAnEmptyCacheAndMakeNone) {

@@ -79,6 +79,15 @@ TEST(DescribeEpilogue, IsWhatSetEpilogueMakes) {
   EXPECT_EQ(p, made);
 }
 
+TEST(DescribeEpilogue, SetEpilogueMakesTheResidualOfATypeThatIsRead) {
+  for (const auto& [d_type, residual_type] : {std::pair{"bf16", DType::kBf16}, {"e4m3", DType::kF32}}) {
+    GemmProblem p = MakeProblem(kM, kN, kK);
+    SetDTypes(p, std::string("f32,f32,") + d_type);
+    SetEpilogue(p, Epilogue::Parse("residual"));
+    EXPECT_EQ(p.residual_type, residual_type);
+  }
+}
+
 TEST(DescribeEpilogue, TheResidualMayBeDItself) {
   Call call{Epilogue::Parse("residual")};
   call.inputs.residual = call.args.d;
