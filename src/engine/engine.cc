@@ -127,6 +127,7 @@ KernelSource Engine::Render(const GemmProblem& problem, const CodeTarget& target
 
 std::string Engine::Emit(const KernelSource& source, std::string_view part, const CancellationToken& cancel) {
   if (part == "source") return source.text;
+  if (part == "listing" && source.target.isa == Isa::kX86) return ListCode(source);
   const ArtifactPtr artifact = state_->maker.Obtain(source, cancel).artifact;
   const auto it = artifact->parts.find(part);
   if (it != artifact->parts.end()) return it->second;

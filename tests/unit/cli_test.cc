@@ -16,7 +16,8 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
   const std::pair<const char*, const char*> cases[] = {
       {"", "subcommand"},
       {"frobnicate",
-       "unknown command \"frobnicate\": there are run, compile, explain, demo, devices, doctor, warm, cache, bundle"},
+       "unknown command \"frobnicate\": there are run, compile, explain, show-code, demo, devices, doctor, warm, "
+       "cache, bundle"},
       {"compile --arch sm_80 --m 1 --n 1 --k 1 --epilogue bias+gloss", "gloss"},
       {"cache", "subcommand"},
       {"cache list --sort colour", "--sort"},
@@ -54,6 +55,8 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
       {"compile --m 1 --n 1 --k 1 --arch sm_80 --out somewhere", "--emit"},
       {"compile --m 1 --n 1 --k 1 --arch sm_80 --emit sass", "--emit"},
       {"explain --m 1 --n 1 --k 1 --arch sm_80 --device cpu", "--device"},
+      {"show-code --m 1 --n 1 --k 1 --arch sm_80 --device cpu", "--device"},
+      {"show-code --arch sm_80", "a problem"},
       {"cache export", "FILE"},
       {"cache import", "FILE"},
       {"cache export file --level 20", "--level"},
@@ -271,6 +274,25 @@ TEST_F(Cli, AnEpilogueMakesAnotherKernel) {
   EXPECT_THAT(List("cache list --json", "kernels")[0].dump() + List("cache list --json", "kernels")[1].dump(),
               HasSubstr("epilogue="));
   EXPECT_EQ(Run("explain --m 64 --n 64 --k 64 --epilogue relu --gpu h200").exit_code, 0);
+}
+
+TEST_F(Cli, ShowCodePrintsTheSourceForAGpuAndTheMachineCodeForACpu) {
+  const std::string problem = "show-code --m 64 --n 60 --k 64";
+  const Result cuda = Run(problem + " --dtype bf16 --epilogue bias+gelu --arch sm_90a");
+  EXPECT_EQ(cuda.exit_code, 0) << cuda.err;
+  EXPECT_THAT(cuda.out, StartsWith("// m=64 n=60 k=64 bf16 nn epilogue="));
+  EXPECT_THAT(cuda.out, HasSubstr("struct Epilogue {"));
+  const json gpu = Run(problem + " --gpu a100 --json").Json();
+  EXPECT_EQ(gpu["target"], "sm_80");
+  EXPECT_EQ(gpu["problem"]["n"], 60);
+  EXPECT_THAT(gpu["config"].get<std::string>(), StartsWith("simt "));
+  EXPECT_THAT(gpu["code"].get<std::string>(), HasSubstr("__global__"));
+  const Result avx2 = Run(problem + " --arch x86-64-avx2");
+  EXPECT_THAT(avx2.out, HasSubstr("; full tile: "));
+  EXPECT_THAT(avx2.out, HasSubstr("vfmadd231ps ymm"));
+  const json cpu = Run(problem + " --device cpu --json").Json();
+  EXPECT_EQ(cpu["config"], Run("explain --m 64 --n 60 --k 64 --device cpu --json").Json()["ranked"][0]["config"]);
+  EXPECT_EQ(Run("show-code --shapes llama-3-8b --gpu h200 --json").Json()["results"][0]["problem"]["acc_type"], "f32");
 }
 
 TEST_F(Cli, RunRefusesAnEpilogueThatDoesNotFitTheProblemAndSaysWhy) {
