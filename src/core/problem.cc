@@ -101,7 +101,7 @@ std::uint8_t TightAlignment(const GemmProblem& p) {
 /// The types that epilogues read.
 bool IsFloat(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16; }
 
-/// A dense D of so many columns less.
+/// D is dense where that gives it another number of columns.
 void SetColumnsPerD(GemmProblem& p, std::int64_t columns) {
   if (p.columns_per_d == columns) return;
   p.columns_per_d = columns;
