@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "jit/x86/finish_emitter.h"
+#include "jit/x86/listing.h"
 #include "util/log.h"
 
 extern "C" FILE* gemmsmith_asmjit_stderr;
@@ -192,6 +193,9 @@ Mem TileEmitter::AddressOfA(Rows rows, int row) const {
 
 namespace {
 
+/// In the order of MicroKernelHeader::entries.
+constexpr const char* kEntryNames[] = {"full tile", "column tail", "row tail", "row and column tail"};
+
 class ThrowingHandler : public asmjit::ErrorHandler {
  public:
   void handleError(asmjit::Error, const char* message, asmjit::BaseEmitter*) override {
@@ -201,13 +205,15 @@ class ThrowingHandler : public asmjit::ErrorHandler {
 
 }  // namespace
 
-std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes,
+std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes, std::string* listing,
                     void (*emit)(asmjit::x86::Assembler& assembler, const RegisterTile& tile)) {
   ThrowingHandler handler;
+  Listing logger(listing);
   asmjit::CodeHolder holder;
   holder.init(asmjit::Environment(asmjit::Arch::kX64));
   holder.setErrorHandler(&handler);
   Assembler as(&holder);
+  logger.Attach(as);
 
   const int lanes = recipe.dots != 0 ? 1 : vector_bytes / Info(recipe.math).unit_bytes;
   const int rows[] = {recipe.mr, recipe.m_tail}, columns[] = {recipe.nr, recipe.n_tail};
@@ -217,6 +223,7 @@ std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes,
     const int m = rows[i / 2], n = columns[i % 2];
     if (m == 0 || n == 0) continue;
     as.align(asmjit::AlignMode::kCode, kLine);
+    as.commentf("; %s: %d rows, %s%d columns", kEntryNames[i], m, i % 2 == 1 ? "at most " : "", n);
     header.entries[i] = static_cast<std::uint32_t>(sizeof(header) + as.offset());
     emit(as, {recipe, m, (n + lanes - 1) / lanes, i % 2 == 1});
   }
