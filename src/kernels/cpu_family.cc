@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
+#include "gemmsmith/epilogue.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -118,6 +120,25 @@ GemmProblem Oriented(const GemmProblem& problem) {
 
 CpuMath ConfiguredMath(const TileConfig& config) { return static_cast<CpuMath>(config[kMath]); }
 
+/// What is known of the epilogue before the call.
+CpuFusedParams Fused(const GemmProblem& problem, const CpuGemmParams& gemm) {
+  const Epilogue epilogue = *Epilogue::Find(problem.epilogue_id);
+  const auto blocks_in_row = [&](EpilogueBlock block) {
+    return block.columns > 0 ? DivideUp(problem.d_columns(), block.columns) : 0;
+  };
+  CpuFusedParams p{};
+  p.gemm = gemm;
+  const auto residual = static_cast<std::int64_t>(SizeOf(problem.residual_type));
+  p.epilogue.residual_row = problem.ld_residual * residual;
+  p.batch_residual = problem.batch_stride_residual * residual;
+  p.epilogue.block_row = blocks_in_row(epilogue.block(EpilogueInput::kScaleBlock));
+  p.epilogue.d_block_row = blocks_in_row(epilogue.block(EpilogueInput::kDScaleBlock));
+  const EpilogueBlock amax = epilogue.block(EpilogueOutput::kAmaxBlock);
+  p.epilogue.amax_block_row = blocks_in_row(amax);
+  p.amax_block_rows = amax.rows;
+  return p;
+}
+
 void Bind(const GemmArgs& args, std::byte* bytes) {
   CpuGemmParams& p = *reinterpret_cast<CpuGemmParams*>(bytes);
   p.a = args.a.data;
@@ -133,6 +154,26 @@ void Bind(const GemmArgs& args, std::byte* bytes) {
   p.beta = args.beta.value;
   p.alpha_pointer = args.alpha.device_pointer;
   p.beta_pointer = args.beta.device_pointer;
+}
+void BindFused(const GemmArgs& args, std::byte* bytes) {
+  Bind(args, bytes);
+  CpuFusedParams& p = *reinterpret_cast<CpuFusedParams*>(bytes);
+  const EpilogueArgs& e = *args.epilogue;
+  const auto floats = [](const Tensor& tensor) { return static_cast<float*>(tensor.data); };
+  CpuEpilogue& to = p.epilogue;
+  to.bias = e.bias.data, to.bias_m = e.bias_m.data, to.residual = e.residual.data;
+  to.scale_row = floats(e.scale_row), to.d_scale_row = floats(e.d_scale_row);
+  to.scale_column = floats(e.scale_column), to.d_scale_column = floats(e.d_scale_column);
+  to.scale_block = floats(e.scale_block), to.d_scale_block = floats(e.d_scale_block);
+  to.scalar = static_cast<const float*>(e.scalar.device_pointer);
+  to.d_scale = static_cast<const float*>(e.d_scale.device_pointer);
+  p.scalar = static_cast<float>(e.scalar.value), p.d_scale = static_cast<float>(e.d_scale.value);
+  const auto made = [&](EpilogueOutput output, const Tensor& tensor) {
+    return e.epilogue.Makes(output) ? floats(tensor) : nullptr;
+  };
+  to.amax_row = made(EpilogueOutput::kAmaxRow, e.amax_row);
+  to.amax_column = made(EpilogueOutput::kAmaxColumn, e.amax_column);
+  to.amax_block = made(EpilogueOutput::kAmaxBlock, e.amax_block);
 }
 void BindColumn(const GemmArgs& args, std::byte* bytes) {
   Bind(args, bytes);
@@ -336,6 +377,7 @@ KernelSource CpuFamily::Render(const GemmProblem& asked, const TileConfig& confi
   recipe.dots = dots ? 1 : 0;
   recipe.fetch = config[kFetch];
   recipe.starts = FlipsA(problem, recipe.math) ? 1 : 0;
+  recipe.columns_per_d = static_cast<int>(problem.columns_per_d);
   recipe.epilogue_id = problem.epilogue_id;
   KernelSource source;  // With default options: none of them changes this code.
   source.name = fmt::format("{}_gemm_{}_{}x{}", name(), ToString(problem.a_type), recipe.mr, recipe.nr);
@@ -380,11 +422,15 @@ LaunchStep CpuFamily::MakeLaunch(const GemmProblem& asked, const TileConfig& con
   p.packed_b = problem.b_layout == Layout::kPacked;
   p.flips_a = FlipsA(problem, p.math);
   p.sums_apart = KeepsSumsApart(problem, p.math);
-  p.columns_per_d = 1;
+  p.columns_per_d = static_cast<std::int8_t>(problem.columns_per_d);
+  p.has_epilogue = problem.epilogue_id != 0;
 
   LaunchStep step;
-  step.SetParams(p);
-  step.bind = IsColumn(asked) ? BindColumn : Bind;
+  if (p.has_epilogue)
+    step.SetParams(Fused(problem, p));
+  else
+    step.SetParams(p);
+  step.bind = p.has_epilogue ? BindFused : IsColumn(asked) ? BindColumn : Bind;
   return step;
 }
 

@@ -156,10 +156,10 @@ class Call {
     if (epilogue_.d_scale == nullptr) epilogue_.d_scale = &fused.d_scale;
     batch_residual_ = fused.batch_residual;
     const std::int64_t block_rows = std::max<std::int64_t>(1, fused.amax_block_rows);
-    if (epilogue_.amax_row != nullptr) maxima_ += maxima_of_[0] = p_.m;
-    if (epilogue_.amax_column != nullptr) maxima_ += maxima_of_[1] = p_.n / p_.columns_per_d;
-    if (epilogue_.amax_block != nullptr)
-      maxima_ += maxima_of_[2] = DivideUp(p_.m, block_rows) * epilogue_.amax_block_row;
+    if (epilogue_.amax_row != nullptr) maxima_of_[0] = p_.m;
+    if (epilogue_.amax_column != nullptr) maxima_of_[1] = p_.n / p_.columns_per_d;
+    if (epilogue_.amax_block != nullptr) maxima_of_[2] = DivideUp(p_.m, block_rows) * epilogue_.amax_block_row;
+    maxima_ = (maxima_of_[0] + maxima_of_[1] + maxima_of_[2]) * p_.batch;
   }
 
   void RunThreads() {
@@ -244,7 +244,7 @@ class Call {
     }
     const float* from = first;
     float* const to[] = {epilogue_.amax_row, epilogue_.amax_column, epilogue_.amax_block};
-    for (int i = 0; i < 3; from += maxima_of_[i], ++i) std::copy_n(from, maxima_of_[i], to[i]);
+    for (int i = 0; i < 3; from += maxima_of_[i] * p_.batch, ++i) std::copy_n(from, maxima_of_[i] * p_.batch, to[i]);
   }
 
   /// Reads B where it is, and A too or a copy of it.
@@ -437,8 +437,8 @@ class Call {
     e.residual = Bytes(e.residual) + batch * batch_residual_;
     float* maxima = place.maxima;
     float** const parts[] = {&e.amax_row, &e.amax_column, &e.amax_block};
-    for (int i = 0; i < 3; maxima += maxima_of_[i], ++i)
-      if (maxima_of_[i] > 0) *parts[i] = maxima;
+    for (int i = 0; i < 3; maxima += maxima_of_[i] * p_.batch, ++i)
+      if (maxima_of_[i] > 0) *parts[i] = maxima + batch * maxima_of_[i];
     return e;
   }
   std::int64_t Units(std::int64_t k) const {
@@ -473,7 +473,7 @@ class Call {
   SumValue alpha_, beta_;
   const SumValue one_;
 
-  // Of the epilogue. Maxima per row, column and block, and in all.
+  // Of the epilogue. Maxima of rows, columns and blocks of one batch entry, and in all.
   CpuEpilogue epilogue_;  // Only set where there is one.
   std::int64_t batch_residual_ = 0, maxima_ = 0, maxima_of_[3] = {};
 
