@@ -1,78 +1,346 @@
 #include "jit/x86/finish_emitter.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <numeric>
+#include <utility>
+#include <vector>
 
-#include "jit/x86/vectors.h"
+#include "jit/x86/epilogue_operands.h"
+#include "jit/x86/trace_program.h"
+#include "util/log.h"
 
 namespace gemmsmith {
 namespace {
 
 using namespace asmjit::x86;
 
-const Gp kArgs = rdi;
+const Gp kArgs = rdi, kC = rsi, kCRow = rdx, kD = r8, kDRow = r9, kRowsLeft = r10;
+// Longer code is a loop over rows: what is written once need not be assembled and fetched again.
+constexpr int kMostUnrolled = 300;
+constexpr int kVectorsAtOnce = 4;  // Of a loop: enough to hide how long each takes.
 
 Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
+Mem Flag(std::size_t offset) { return dword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
 
-/// D = alpha * sum, + beta * C unless beta is 0 (of either sign). All of a row of C is read before D is written.
-class PlainFinish {
+/// The registers of a tile, and what is done to sums as they are: D = alpha * sum, + beta * C unless beta is 0 (of either
+/// sign). All of a row of C is read before D is written.
+class Sums {
  public:
-  PlainFinish(Assembler& assembler, const MicroKernelRecipe& recipe, const TileSums& sums)
+  Sums(Assembler& assembler, const MicroKernelRecipe& recipe, const TileSums& sums)
       : as_(assembler), sums_(sums), vectors_{assembler, Info(recipe.math).sum, sums.vector_bytes, sums.avx512} {}
 
-  void Emit() {
-    const Gp c = rsi, c_row = rdx, d = rax, d_row = r8, alpha = r9, beta = r10;
-    const asmjit::Label store = as_.newLabel();
-    if (sums_.masked) {
-      as_.mov(rcx, Argument(offsetof(MicroKernelArgs, columns)));
-      if (sums_.vectors > 1) as_.sub(rcx, (sums_.vectors - 1) * vectors_.lanes());
-      vectors_.MakeMask(kMask);
-    }
-    as_.mov(alpha, Argument(offsetof(MicroKernelArgs, alpha)));
-    as_.mov(beta, Argument(offsetof(MicroKernelArgs, beta)));
-    as_.mov(d, Argument(offsetof(MicroKernelArgs, d)));
-    as_.mov(d_row, Argument(offsetof(MicroKernelArgs, d_row)));
-    const auto size = static_cast<std::uint32_t>(vectors_.element_bytes());
-    const Vec scalar = vectors_.Register(Free(0)), loaded = vectors_.Register(Free(1));
-    vectors_.Broadcast(scalar, Mem(alpha, 0, size));
-    for (int i = 0; i < sums_.rows * sums_.vectors; ++i) vectors_.Multiply(Sum(i), Sum(i), scalar);
+  const Vectors& vectors() const { return vectors_; }
+  int count() const { return sums_.rows * sums_.vectors; }
+  int Register(int index) const { return sums_.first + index; }
+  Vec Sum(int index) const { return vectors_.Register(Register(index)); }
+  bool IsMasked(int vector) const { return sums_.masked && vector + 1 == sums_.vectors; }
+  /// All others but `mask`.
+  std::vector<int> Free(bool without_mask) const {
+    std::vector<int> free;
+    for (int reg = 0; reg < (sums_.avx512 ? 32 : 16); ++reg)
+      if ((reg < sums_.first || reg >= sums_.first + count()) && (!without_mask || reg != TypedMemory::kMask))
+        free.push_back(reg);
+    return free;
+  }
 
-    const Gp bits = size == 8 ? Gp(rcx) : Gp(ecx);
-    as_.mov(bits, Mem(beta, 0, size));
-    as_.add(bits, bits);  // Drops the sign.
-    as_.jz(store);
-    as_.mov(c, Argument(offsetof(MicroKernelArgs, c)));
-    as_.mov(c_row, Argument(offsetof(MicroKernelArgs, c_row)));
-    vectors_.Broadcast(scalar, Mem(beta, 0, size));
-    for (int row = 0; row < sums_.rows; ++row, as_.add(c, c_row)) {
+  /// k1, or for AVX2 the last register, which is never a sum.
+  void MakeMask() const {
+    if (!sums_.masked) return;
+    as_.mov(rcx, Argument(offsetof(MicroKernelArgs, columns)));
+    if (sums_.vectors > 1) as_.sub(rcx, (sums_.vectors - 1) * vectors_.lanes());
+    vectors_.MakeMask(TypedMemory::kMask);
+  }
+  void Scale() const {
+    const Vec scalar = vectors_.Register(Free(true)[0]);
+    Broadcast(scalar, offsetof(MicroKernelArgs, alpha));
+    for (int i = 0; i < count(); ++i) vectors_.Multiply(Sum(i), Sum(i), scalar);
+  }
+  void JumpIfBetaIsZero(const asmjit::Label& label) const {
+    const bool is_double = vectors_.element_bytes() == 8;
+    as_.mov(rax, Argument(offsetof(MicroKernelArgs, beta)));
+    const Gp bits = is_double ? Gp(rcx) : Gp(ecx);
+    as_.mov(bits, Mem(rax, 0, is_double ? 8 : 4));
+    if (vectors_.type == DType::kS32)
+      as_.test(bits, bits);
+    else
+      as_.add(bits, bits);  // Drops the sign.
+    as_.jz(label);
+  }
+  void Broadcast(const Vec& to, std::size_t argument) const {
+    as_.mov(rax, Argument(argument));
+    vectors_.Broadcast(to, Mem(rax, 0, static_cast<std::uint32_t>(vectors_.element_bytes())));
+  }
+  void LoadC() const {
+    as_.mov(kC, Argument(offsetof(MicroKernelArgs, c)));
+    as_.mov(kCRow, Argument(offsetof(MicroKernelArgs, c_row)));
+  }
+  void LoadD() const {
+    as_.mov(kD, Argument(offsetof(MicroKernelArgs, d)));
+    as_.mov(kDRow, Argument(offsetof(MicroKernelArgs, d_row)));
+  }
+  /// C is of the sums' type.
+  void AddC() const {
+    const std::vector<int> free = Free(true);
+    const Vec beta = vectors_.Register(free[0]), loaded = vectors_.Register(free[1]);
+    LoadC();
+    Broadcast(beta, offsetof(MicroKernelArgs, beta));
+    for (int row = 0; row < sums_.rows; ++row, as_.add(kC, kCRow)) {
       for (int vector = 0; vector < sums_.vectors; ++vector) {
-        vectors_.Load(loaded, ptr(c, vector * sums_.vector_bytes), IsMasked(vector) ? kMask : -1);
-        vectors_.MultiplyAdd(Sum(row * sums_.vectors + vector), loaded, scalar);
+        vectors_.Load(loaded, ptr(kC, vector * sums_.vector_bytes), IsMasked(vector) ? TypedMemory::kMask : -1);
+        vectors_.MultiplyAdd(Sum(row * sums_.vectors + vector), loaded, beta);
       }
     }
-    as_.bind(store);
-    for (int row = 0; row < sums_.rows; ++row, as_.add(d, d_row))
+  }
+  void Store() const {
+    LoadD();
+    for (int row = 0; row < sums_.rows; ++row, as_.add(kD, kDRow))
       for (int vector = 0; vector < sums_.vectors; ++vector)
-        vectors_.Store(ptr(d, vector * sums_.vector_bytes), Sum(row * sums_.vectors + vector),
-                       IsMasked(vector) ? kMask : -1);
+        vectors_.Store(ptr(kD, vector * sums_.vector_bytes), Sum(row * sums_.vectors + vector),
+                       IsMasked(vector) ? TypedMemory::kMask : -1);
   }
 
  private:
-  // The register of masks: k1, or for AVX2 a vector that is never a sum.
-  static constexpr int kMask = 15;
-  bool IsMasked(int vector) const { return sums_.masked && vector + 1 == sums_.vectors; }
-  Vec Sum(int index) const { return vectors_.Register(sums_.first + index); }
-  /// Registers that are no sums.
-  int Free(int index) const { return index < sums_.first ? index : sums_.rows * sums_.vectors + index; }
-
   Assembler& as_;
   const TileSums sums_;
   const Vectors vectors_;
 };
 
+void EmitPlain(const Sums& sums, Assembler& as) {
+  const asmjit::Label store = as.newLabel();
+  sums.MakeMask();
+  sums.Scale();
+  sums.JumpIfBetaIsZero(store);
+  sums.AddC();
+  as.bind(store);
+  sums.Store();
+}
+
+/// sum + beta * C, for a C that must be converted.
+class OtherC final : public ProgramHost {
+ public:
+  OtherC(const TypedMemory& memory, const Mem& beta, DType type) : memory_(memory), beta_(beta), type_(type) {}
+  void Set(int sum, const Mem& c, bool masked) { sum_ = sum, c_ = c, masked_ = masked; }
+
+  Place Find(int source) const override {
+    return source == kSourceBeta ? Place::kMemory : source == kSourceC ? Place::kElsewhere : Place::kRegister;
+  }
+  int Register(int) const override { return sum_; }
+  Mem Address(int) override { return beta_; }
+  void Load(int, const Vec& to) override { memory_.Load(type_, to, c_, masked_); }
+  void Sink(int, const Vec& value, const Vec&) override { result_ = static_cast<int>(value.id()); }
+  int result() const { return result_; }
+
+ private:
+  const TypedMemory& memory_;
+  const Mem beta_;
+  const DType type_;
+  int sum_ = 0, result_ = 0;
+  Mem c_;
+  bool masked_ = false;
+};
+
+/// All that is not plain: an epilogue, or a D of another type than the sums.
+class FusedFinish {
+ public:
+  FusedFinish(Assembler& assembler, const MicroKernelRecipe& recipe, const TileSums& sums)
+      : as_(assembler),
+        recipe_(recipe),
+        tile_(sums),
+        sums_(assembler, recipe, sums),
+        d_{(sums.vectors + recipe.columns_per_d - 1) / recipe.columns_per_d,
+           sums.masked || sums.vectors % recipe.columns_per_d != 0},
+        pool_(assembler, sums.avx512),
+        converts_(Info(recipe.math).sum == DType::kS32 && !Info(recipe.d_type).is_integer()),
+        vectors_{assembler, DType::kF32, sums.vector_bytes, sums.avx512},
+        frame_(),
+        tail_(frame_.Take(kMostVectorBytes)),
+        beta_(frame_.Take(kMostVectorBytes)),
+        count_(frame_.Take(kMostVectorBytes)),
+        memory_(vectors_, tail_, count_),
+        operands_(vectors_, recipe, sums, d_, memory_, pool_, Aligned()),
+        other_c_(memory_, beta_, recipe.d_type),
+        add_c_(AddCProgram(recipe, AccumulatorType(), sums.avx512)),
+        finish_(FinishProgram(recipe, AccumulatorType(), sums.avx512)),
+        add_c_writer_(vectors_, add_c_, pool_, other_c_),
+        writer_(vectors_, finish_, pool_, operands_),
+        stack_(Aligned().Take(kMostVectorBytes * std::max(add_c_writer_.stack_vectors(), writer_.stack_vectors()))),
+        free_(sums_.Free(sums.masked || d_.masked)) {}
+
+  void Emit() {
+    const asmjit::Label no_c = as_.newLabel(), finish = as_.newLabel(), end = as_.newLabel();
+    as_.push(rbp);
+    as_.mov(rbp, rsp);
+    as_.and_(rsp, -kMostVectorBytes);
+    as_.sub(rsp, frame_.bytes());
+    sums_.MakeMask();
+    sums_.Scale();
+    sums_.JumpIfBetaIsZero(no_c);
+    AddC();
+    as_.bind(no_c);
+    as_.cmp(Flag(offsetof(MicroKernelArgs, d_is_sum)), 0);
+    as_.je(finish);
+    sums_.Store();
+    as_.jmp(end);
+    as_.bind(finish);
+    if (converts_) Convert();
+    EmitRows();
+    as_.bind(end);
+    as_.mov(rsp, rbp);
+    as_.pop(rbp);
+    pool_.Emit();
+  }
+
+ private:
+  static constexpr int kMostVectorBytes = 64;
+
+  StackFrame& Aligned() {
+    frame_.Take(frame_.bytes() - frame_.used());
+    return frame_;
+  }
+  /// What the programs see.
+  DType AccumulatorType() const { return converts_ ? DType::kF32 : Info(recipe_.math).sum; }
+
+  /// C as it is where it holds sums; all else is converted. To integer sums, a C that has fractions is added when they
+  /// have become f32.
+  void AddC() {
+    const asmjit::Label from_c = as_.newLabel(), done = as_.newLabel();
+    const bool differs = recipe_.d_type != Info(recipe_.math).sum;
+    if (differs) {
+      as_.cmp(Flag(offsetof(MicroKernelArgs, c_is_sum)), 0);
+      as_.je(from_c);
+    }
+    sums_.AddC();
+    if (differs) {
+      as_.jmp(done);
+      as_.bind(from_c);
+      if (!converts_) AddOtherC();
+    }
+    as_.bind(done);
+  }
+
+  void AddOtherC() {
+    const Vec beta = vectors_.Register(free_[0]);
+    sums_.LoadC();
+    sums_.Broadcast(beta, offsetof(MicroKernelArgs, beta));
+    if (converts_) as_.vcvtdq2ps(beta, beta);
+    as_.vmovups(beta_, beta);
+    KeepCount(tile_.masked, tile_.vectors, 1);
+    const int size = static_cast<int>(SizeOf(recipe_.d_type));
+    for (int i = 0; i < sums_.count(); ++i) {
+      const int vector = i % tile_.vectors;
+      other_c_.Set(sums_.Register(i), ptr(kC, vector * vectors_.lanes() * size), sums_.IsMasked(vector));
+      std::vector<int> registers = free_;
+      registers.push_back(sums_.Register(i));
+      add_c_writer_.Write(registers, stack_);
+      if (other_c_.result() != sums_.Register(i)) as_.vmovaps(sums_.Sum(i), vectors_.Register(other_c_.result()));
+      if (vector + 1 == tile_.vectors) as_.add(kC, kCRow);
+    }
+  }
+
+  /// Where AVX2 has masks for longer elements only, lanes are counted.
+  void KeepCount(bool masked, int vectors, int columns_per_vector) {
+    if (!masked) return;
+    as_.mov(rcx, Argument(offsetof(MicroKernelArgs, columns)));
+    if (columns_per_vector == 2) as_.shr(rcx, 1);
+    if (vectors > 1) as_.sub(rcx, (vectors - 1) * vectors_.lanes());
+    as_.mov(count_, rcx);
+  }
+
+  void Convert() {
+    const asmjit::Label done = as_.newLabel();
+    for (int i = 0; i < sums_.count(); ++i) as_.vcvtdq2ps(sums_.Sum(i), sums_.Sum(i));
+    as_.cmp(Flag(offsetof(MicroKernelArgs, c_is_sum)), 0);
+    as_.jne(done);
+    sums_.JumpIfBetaIsZero(done);
+    AddOtherC();
+    as_.bind(done);
+  }
+
+  void EmitRows() {
+    KeepCount(tile_.masked, tile_.vectors, 1);
+    if (recipe_.epilogue_id != 0) operands_.PrepareProduct(free_);
+    if (recipe_.columns_per_d == 2 && d_.masked) {
+      KeepCount(true, d_.groups, 2);
+      vectors_.MakeMask(TypedMemory::kMask);
+    }
+    if (recipe_.epilogue_id != 0) operands_.PrepareD(free_);
+    sums_.LoadD();
+    const int rows = RowsAtOnce();
+    if (rows == tile_.rows) {
+      EmitRowsAtOnce(rows);
+    } else {
+      const asmjit::Label again = as_.newLabel();
+      as_.mov(kRowsLeft.r32(), tile_.rows / rows);
+      as_.align(asmjit::AlignMode::kCode, 32);
+      as_.bind(again);
+      EmitRowsAtOnce(rows);
+      // The rows that wait move to where the first ones were. Renaming registers takes next to no time.
+      for (int i = 0; i + rows * tile_.vectors < sums_.count(); ++i)
+        as_.vmovaps(sums_.Sum(i), sums_.Sum(i + rows * tile_.vectors));
+      as_.dec(kRowsLeft.r32());
+      as_.jnz(again);
+    }
+    operands_.EndTile(free_);
+  }
+
+  /// All, or a divisor.
+  int RowsAtOnce() const {
+    if (writer_.size() * d_.groups * tile_.rows <= kMostUnrolled) return tile_.rows;
+    for (int rows = 1; rows < tile_.rows; ++rows)
+      if (tile_.rows % rows == 0 && rows * d_.groups >= kVectorsAtOnce) return rows;
+    return tile_.rows % 2 != 0 || tile_.rows == 2 ? 1 : tile_.rows / 2;
+  }
+
+  void EmitRowsAtOnce(int rows) {
+    std::vector<int> registers = free_;
+    for (int row = 0; row < rows; ++row, as_.add(kD, kDRow)) {
+      operands_.StartRow();
+      for (int group = 0; group < d_.groups; ++group) {
+        const int low = row * tile_.vectors + recipe_.columns_per_d * group;
+        const int high = std::min(low + recipe_.columns_per_d, (row + 1) * tile_.vectors) - 1;
+        for (int i = low; i <= high; ++i) registers.push_back(sums_.Register(i));
+        if (recipe_.columns_per_d == 1) {
+          operands_.SetVector(group, sums_.Register(low), -1);
+        } else {
+          operands_.PickColumns(sums_.Register(low), sums_.Register(high), registers[0], 0);
+          operands_.PickColumns(sums_.Register(low), sums_.Register(high), registers[1], 1);
+          operands_.SetVector(group, registers[0], registers[1]);
+        }
+        writer_.Write(registers, stack_);
+      }
+      operands_.EndRow(free_);
+    }
+  }
+
+  Assembler& as_;
+  const MicroKernelRecipe& recipe_;
+  const TileSums tile_;
+  const Sums sums_;
+  const TileOfD d_;
+  ConstantPool pool_;
+  const bool converts_;  ///< Integer sums, which become f32 because D has fractions.
+  const Vectors vectors_;
+  StackFrame frame_;
+  const Mem tail_, beta_, count_;
+  const TypedMemory memory_;
+  EpilogueOperands operands_;
+  OtherC other_c_;
+  const VectorProgram add_c_, finish_;
+  ProgramWriter add_c_writer_, writer_;
+  const Mem stack_;
+  const std::vector<int> free_;
+};
+
 }  // namespace
 
 void EmitFinish(Assembler& assembler, const MicroKernelRecipe& recipe, const TileSums& sums) {
-  PlainFinish(assembler, recipe, sums).Emit();
+  const DType sum = Info(recipe.math).sum;
+  if (recipe.plain()) return EmitPlain(Sums(assembler, recipe, sums), assembler);
+  if (sum == DType::kF64 || recipe.d_type == DType::kF64)
+    throw Fail(Code::kUnsupported, "", "x86: sums in {} with an epilogue, or stored as {}", ToString(sum),
+               ToString(recipe.d_type));
+  FusedFinish(assembler, recipe, sums).Emit();
 }
 
 }  // namespace gemmsmith

@@ -1,0 +1,165 @@
+// What micro-kernels do after their loop over k, against the interpreter of epilogues.
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "../support/cpu_tile.h"
+
+namespace gemmsmith {
+namespace {
+
+using namespace testing_support;
+
+/// Rows and vectors of a tile; no vectors: dot products.
+struct Shape {
+  int rows, vectors;
+};
+
+class CpuEpilogue_ : public ::testing::TestWithParam<CodeTarget> {
+ protected:
+  bool is_avx512() const { return GetParam().version == 512; }
+  int lanes() const { return is_avx512() ? 16 : 8; }
+  std::vector<Shape> Shapes() const {
+    if (is_avx512()) return {{6, 4}, {9, 3}, {14, 2}, {28, 1}, {4, 6}, {2, 8}, {1, 1}, {13, 2}, {6, 0}, {1, 0}};
+    return {{6, 2}, {12, 1}, {2, 4}, {1, 3}, {5, 1}, {2, 0}, {1, 0}};
+  }
+  MicroKernelRecipe Recipe(const Shape& shape, const Epilogue& epilogue, DType d_type = DType::kF32) const {
+    MicroKernelRecipe recipe;
+    recipe.mr = shape.rows;
+    recipe.dots = shape.vectors == 0;
+    recipe.nr = recipe.dots ? kDotColumns : shape.vectors * lanes();
+    recipe.n_tail = recipe.nr;
+    recipe.epilogue_id = epilogue.id();
+    recipe.columns_per_d = epilogue.trace().paired() ? 2 : 1;
+    recipe.d_type = d_type;
+    return recipe;
+  }
+  /// All its columns, and as many as fill vectors to any degree.
+  void CheckTails(TileCase c, int ulps = 0) {
+    SCOPED_TRACE(::testing::Message() << "seed " << seed_ << ' ' << ToString(c.recipe));
+    const int step = c.recipe.dots != 0 ? 1 : lanes();
+    for (std::int64_t vectors = c.recipe.nr / step; vectors > 0; --vectors) {
+      c.recipe.n_tail = static_cast<int>(c.recipe.dots != 0 ? c.recipe.nr : vectors * step);
+      const auto kernel = CompileRecipe(c.recipe, GetParam());
+      for (std::int64_t lane = 0; lane < step; ++lane) {
+        c.columns = vectors * step - lane;
+        if (c.columns % c.recipe.columns_per_d != 0) continue;
+        if (step > 4 && lane > 2 && random_() % 4 != 0) continue;
+        SCOPED_TRACE(::testing::Message() << c.columns << " columns");
+        TileRun run(c, random_);
+        run.Run(*kernel);
+        run.Check(ulps);
+        if (HasFatalFailure() || HasNonfatalFailure()) return;
+      }
+      if (c.recipe.dots != 0) return;
+    }
+  }
+  template <class T>
+  T Pick(std::initializer_list<T> values) {
+    return values.begin()[random_() % values.size()];
+  }
+
+  const unsigned seed_ = std::random_device{}();
+  std::mt19937 random_{seed_};
+};
+
+TEST_P(CpuEpilogue_, StoresTheSumsAsEveryType) {
+  for (const DType d_type : {DType::kF32, DType::kBf16, DType::kF16, DType::kS8, DType::kU8, DType::kS32, DType::kE4m3,
+                             DType::kE5m2})
+    for (const CpuMath math : {CpuMath::kF32, CpuMath::kS16})
+      for (const Shape& shape : Shapes()) {
+        if (shape.vectors == 0 && math != CpuMath::kF32) continue;
+        TileCase c{Recipe(shape, Epilogue(), d_type)};
+        c.recipe.math = math;
+        if (shape.rows > 6 && math == CpuMath::kS16) c.recipe.mr = 4;
+        for (const bool c_is_sum : {true, false}) {
+          c.c_is_sum = c_is_sum;
+          c.beta = Pick({1.0, 0.0, -1.0});
+          CheckTails(c);
+          if (HasFailure()) return;
+        }
+      }
+}
+
+TEST_P(CpuEpilogue_, KeepsTheSumsWhileMoreBlocksOfKFollow) {
+  for (const Shape& shape : Shapes()) {
+    TileCase c{Recipe(shape, Epilogue::Parse("gelu"), DType::kBf16)};
+    c.c_is_sum = c.d_is_sum = true;
+    CheckTails(c);
+  }
+}
+
+TEST_P(CpuEpilogue_, EveryNameIsRightOnEveryTile) {
+  for (const EpilogueName& name : EpilogueNames())
+    for (const Shape& shape : Shapes()) {
+      if (shape.vectors == 0 && name.name == "amax_block") continue;
+      const Epilogue epilogue = Epilogue::Parse(name.name);
+      CheckTails({Recipe(shape, epilogue), 0, static_cast<std::int64_t>(random_() % 3),
+                  static_cast<std::int64_t>(random_() % 3)},
+                 2);
+      if (HasFailure()) return;
+    }
+}
+
+TEST_P(CpuEpilogue_, ChainsAreRightInEveryType) {
+  for (const char* chain :
+       {"bias+gelu", "bias+silu+residual", "bias+swiglu", "scale_column+bias+swiglu+residual+d_scale_column",
+        "bias_m+relu+residual", "scale_row+scale_column+bias+amax_row+d_scale_row+quantise_s8",
+        "scale_block+amax_block+d_scale_block+quantise_e4m3", "bias+gelu_tanh+amax_column+quantise_e5m2",
+        "swiglu+amax_row+amax_column+amax_block+d_scale+quantise_u8", "scale+tanh+quantise_s8"})
+    for (const Shape& shape : Shapes())
+      for (int round = 0; round < 2; ++round) {
+        const DType d_type = Pick({DType::kF32, DType::kBf16, DType::kF16, DType::kS8, DType::kU8, DType::kE4m3,
+                                   DType::kE5m2, DType::kS32});
+        TileCase c{Recipe(shape, Epilogue::Parse(chain), d_type), 0, static_cast<std::int64_t>(random_() % 3),
+                   static_cast<std::int64_t>(random_() % 3)};
+        c.recipe.bias_type = Pick({DType::kF32, DType::kBf16, DType::kF16});
+        c.recipe.residual_type = Pick({DType::kF32, DType::kBf16, DType::kF16});
+        c.recipe.math = shape.vectors == 0 || shape.rows > 6 ? CpuMath::kF32 : Pick({CpuMath::kF32, CpuMath::kS16});
+        if (c.recipe.math == CpuMath::kS16) c.recipe.mr = std::min(c.recipe.mr, 4);
+        c.c_is_sum = random_() % 2 == 0;
+        CheckTails(c, 2);
+        if (HasFailure()) return;
+      }
+}
+
+TEST_P(CpuEpilogue_, BlocksOfAnySizeAreFound) {
+  for (const EpilogueBlock block : {EpilogueBlock{1, 1}, {3, 5}, {1, 16}, {2, 32}, {128, 128}, {4, 24}, {1, 100}})
+    for (const Shape& shape : Shapes())
+      for (const bool paired : {false, true}) {
+        const Epilogue epilogue(Trace([&](Value acc, Inputs in) {
+          const Value x = (paired ? acc + in.Paired() : acc) * in.ScaleBlock(block);
+          return Outputs(x * in.DScaleBlock({block.columns, block.rows})).AmaxBlock(x, block);
+        }));
+        CheckTails({Recipe(shape, epilogue), 0, static_cast<std::int64_t>(random_() % 5),
+                    static_cast<std::int64_t>(random_() % 4)});
+        if (HasFailure()) return;
+      }
+}
+
+/// A random trace of exact operations.
+OpTrace ExactTrace(std::mt19937& random, int size) {
+  OpTrace trace = RandomTrace(random).Make(size);
+  for (OpNode& node : trace.body)
+    if (Info(node.op).trait == OpTrait::kApproximate) node.op = Op::kSqrt;
+  return trace;
+}
+
+TEST_P(CpuEpilogue_, RandomTracesAreRightBitByBit) {
+  for (int round = 0; round < 400; ++round) {
+    const OpTrace trace = ExactTrace(random_, 1 + static_cast<int>(random_() % (round % 10 == 0 ? 300 : 40)));
+    const Epilogue epilogue = FromTrace(trace);
+    const std::vector<Shape> shapes = Shapes();
+    CheckTails({Recipe(shapes[random_() % shapes.size()], epilogue), 0, static_cast<std::int64_t>(random_() % 5),
+                static_cast<std::int64_t>(random_() % 4), true});
+    if (HasFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, CpuEpilogue_, ::testing::ValuesIn(X86Targets()),
+                         [](const auto& info) { return NameOf(info.param); });
+
+}  // namespace
+}  // namespace gemmsmith
