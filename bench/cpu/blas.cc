@@ -1,6 +1,7 @@
 // The libraries with a cblas interface. Its constants and types are few, and are given here, because each library's
 // header brings others of the same names.
 #include <cstdint>
+#include <sstream>
 
 #include "peers.h"
 
@@ -33,13 +34,13 @@ std::function<void()> MadePlain(Gemm<T, Int>* gemm, const Case& c, const Operand
 template <class Int>
 class Cblas : public Peer {
  public:
-  Cblas(std::string name, std::string version, const PeerLibrary& library)
-      : name_(std::move(name)), version_(std::move(version)) {
-    library.Bind(sgemm_, "cblas_sgemm");
-    library.Bind(dgemm_, "cblas_dgemm");
+  Cblas(std::string name, std::string about, const PeerLibrary& library, const std::string& prefix = "")
+      : name_(std::move(name)), about_(std::move(about)) {
+    library.Bind(sgemm_, prefix + "cblas_sgemm");
+    library.Bind(dgemm_, prefix + "cblas_dgemm");
   }
   std::string name() const override { return name_; }
-  std::string version() const override { return version_; }
+  std::string about() const override { return about_; }
   std::function<void()> Prepare(const Case& c, const Operands& x) override {
     if (IsPlain(c, DType::kF32)) return MadePlain(sgemm_, c, x);
     if (IsPlain(c, DType::kF64)) return MadePlain(dgemm_, c, x);
@@ -47,7 +48,7 @@ class Cblas : public Peer {
   }
 
  private:
-  std::string name_, version_;
+  std::string name_, about_;
   Gemm<float, Int>* sgemm_;
   Gemm<double, Int>* dgemm_;
 };
@@ -55,7 +56,7 @@ class Cblas : public Peer {
 /// MKL has packed weights, bf16 and int8 besides.
 class Mkl : public Cblas<int> {
  public:
-  Mkl(std::string version, const PeerLibrary& library) : Cblas("MKL", std::move(version), library) {
+  Mkl(std::string about, const PeerLibrary& library) : Cblas("MKL", std::move(about), library) {
     library.Bind(f32_.size, "cblas_sgemm_pack_get_size");
     library.Bind(f32_.pack, "cblas_sgemm_pack");
     library.Bind(f32_.compute, "cblas_sgemm_compute");
@@ -152,17 +153,18 @@ class Mkl : public Cblas<int> {
 
 }  // namespace
 
-std::unique_ptr<Peer> OpenOpenBlas(std::vector<std::string>& missing) {
-  const auto library = PeerLibrary::Open("libopenblas.so.0", missing);
+std::unique_ptr<Peer> OpenOpenBlas(const std::string& soname, const std::string& prefix,
+                                   std::vector<std::string>& missing) {
+  const auto library = PeerLibrary::Open(soname, missing);
   if (library == nullptr) return nullptr;
   const char* (*config)() = nullptr;
   const char* (*core)() = nullptr;
-  library->Bind(config, "openblas_get_config");
-  library->Bind(core, "openblas_get_corename");
-  std::string version = config();  // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ..."
-  version = version.substr(0, version.find(' ', version.find(' ') + 1));
-  version = version.substr(version.find(' ') + 1);
-  return std::make_unique<Cblas<int>>("OpenBLAS", version + " " + core(), *library);
+  library->Bind(config, prefix + "openblas_get_config");
+  library->Bind(core, prefix + "openblas_get_corename");
+  std::istringstream words(config());  // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ..."
+  std::string name, version;
+  words >> name >> version;
+  return std::make_unique<Cblas<int>>(name + " " + version.substr(0, version.find('.', 4)), core(), *library, prefix);
 }
 
 std::unique_ptr<Peer> OpenBlis(std::vector<std::string>& missing) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 
 namespace gemmsmith::bench {
@@ -83,17 +84,21 @@ int CallsPerSample(const std::function<void()>& run, int threads) {
   return static_cast<int>(std::clamp(1e-3 / std::max(once, 1e-9), 1.0, 1e5));
 }
 
+/// Whoever takes three times as long as the fastest is out after two rounds.
 void TakeSamples(std::vector<Contestant*>& contestants, int threads, const Effort& effort) {
   std::vector<int> calls;
   for (Contestant* c : contestants) calls.push_back(CallsPerSample(c->run, threads));
   const double begin = Now(2);
+  double fastest = std::numeric_limits<double>::infinity();
   for (int round = 0; round < effort.max_rounds; ++round) {
     if (round >= effort.min_rounds && Now(2) - begin > effort.row_seconds) break;
     for (std::size_t i = 0; i < contestants.size(); ++i) {
       Contestant& c = *contestants[i];
+      if (round >= 2 && c.role == Role::kPeer && c.seconds.back() > 3 * fastest) continue;
       // The first call finds the caches of whoever came before; it is not counted where it is short.
-      if (c.seconds.empty() || c.seconds.back() < 5e-3) c.run();
+      if (calls[i] > 1) c.run();
       c.seconds.push_back(Seconds(c.run, calls[i], threads));
+      if (c.role != Role::kLimit) fastest = std::min(fastest, c.seconds.back());
     }
   }
 }
@@ -177,7 +182,7 @@ nlohmann::json Compete(const Case& c, const Operands& operands, std::vector<Cont
           {"threads", threads},
           {"flops", c.flops()},
           {"b_bytes", c.b_bytes()},
-          {"rounds", running.empty() ? 0 : running.front()->seconds.size()},
+          {"rounds", running.empty() ? 0 : running.back()->seconds.size()},
           {"results", results}};
 }
 

@@ -13,9 +13,10 @@ namespace {
 class EigenPeer : public Peer {
  public:
   std::string name() const override { return "Eigen"; }
-  std::string version() const override {
+  std::string about() const override {
+    const std::string sets = Eigen::SimdInstructionSetsInUse();  // "AVX512, FMA, AVX2, ..."
     return std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) + "." +
-           std::to_string(EIGEN_MINOR_VERSION) + " " + Eigen::SimdInstructionSetsInUse();
+           std::to_string(EIGEN_MINOR_VERSION) + " " + sets.substr(0, sets.find(','));
   }
   std::function<void()> Prepare(const Case& c, const Operands& x) override {
     if (c.a_type != c.d_type || c.packed || !c.epilogue.empty()) return {};

@@ -52,7 +52,7 @@ std::vector<Contestant> ContestantsOf(const Case& c, const Operands& x, Ours& ou
 
 json Describe(const std::vector<std::unique_ptr<Peer>>& peers, const std::vector<std::string>& missing) {
   json about = {{"peers", json::object()}, {"missing", missing}};
-  for (const auto& peer : peers) about["peers"][peer->name()] = peer->version();
+  for (const auto& peer : peers) about["peers"][peer->name()] = peer->about();
   return about;
 }
 
@@ -67,10 +67,11 @@ void RunSet(const std::string& set, int threads, const Options& options) {
   Ours ours;
   const auto cache_bytes = static_cast<double>(ours.engine().devices().Get(DeviceId{}).spec().l3_bytes);
   const OperandPool pool(cases);
+  const bool screen = isatty(STDERR_FILENO) != 0;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     const Case& c = cases[i];
-    fmt::print(stderr, "\r\033[K{} {} thread{}: {} of {}: {}", set, threads, threads == 1 ? "" : "s", i + 1,
-               cases.size(), ToString(c));
+    fmt::print(stderr, "{}{}, threads: {}, row {} of {}: {}{}", screen ? "\r\033[K" : "", set, threads, i + 1,
+               cases.size(), ToString(c), screen ? "" : "\n");
     const Operands operands = pool.For(c);
     std::vector<Contestant> contestants = ContestantsOf(c, operands, ours, peers);
     for (Contestant& limit : LimitsOf(c, operands, threads, cache_bytes)) contestants.push_back(std::move(limit));
@@ -78,7 +79,7 @@ void RunSet(const std::string& set, int threads, const Options& options) {
     row["config"] = ours.ConfigOf(c);
     std::cout << json{{"row", row}} << std::endl;
   }
-  fmt::print(stderr, "\r\033[K");
+  if (screen) fmt::print(stderr, "\r\033[K");
 }
 
 /// Libraries read this when they are loaded. Threads that wait must not spin while others are timed, but sleep only
@@ -145,7 +146,7 @@ std::string CpuName() {
 bool RunAll(const Options& options, char** argv) {
   json document = {{"cpu", CpuName()},
                    {"cores", std::thread::hardware_concurrency()},
-                   {"quick", options.quick},
+                   {"partial", options.quick || !options.filter.empty()},
                    {"about", json::object()},
                    {"rows", json::array()}};
   bool good = true;

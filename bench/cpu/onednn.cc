@@ -57,10 +57,11 @@ struct Descriptor {
 class OneDnn : public Peer {
  public:
   explicit OneDnn(const PeerLibrary& library);
-  std::string name() const override { return "oneDNN " + std::to_string(version_[0]); }
-  std::string version() const override {
-    return std::to_string(version_[0]) + "." + std::to_string(version_[1]) + "." + std::to_string(version_[2]);
+  std::string name() const override {
+    return "oneDNN " + std::to_string(version_[0]) + "." + std::to_string(version_[1]) + "." +
+           std::to_string(version_[2]);
   }
+  std::string about() const override { return {}; }
   std::function<void()> Prepare(const Case& c, const Operands& x) override {
     return Made(c, x, c.epilogue.empty() ? 0 : Algorithm(c.epilogue), 0);
   }

@@ -17,14 +17,15 @@ std::unique_ptr<PeerLibrary> PeerLibrary::Open(const std::string& soname, std::v
   return std::unique_ptr<PeerLibrary>(new PeerLibrary(soname, handle));
 }
 
-void* PeerLibrary::Find(const char* symbol) const { return dlsym(handle_, symbol); }
+void* PeerLibrary::Find(const std::string& symbol) const { return dlsym(handle_, symbol.c_str()); }
 
 std::vector<std::unique_ptr<Peer>> OpenPeers(std::vector<std::string>& missing) {
   std::vector<std::unique_ptr<Peer>> peers;
   const auto add = [&](std::unique_ptr<Peer> peer) {
     if (peer != nullptr) peers.push_back(std::move(peer));
   };
-  add(OpenOpenBlas(missing));
+  add(OpenOpenBlas("libopenblas.so.0", "", missing));
+  add(OpenOpenBlas("libscipy_openblas.so", "scipy_", missing));
   add(OpenBlis(missing));
   add(OpenMkl(missing));
   add(OpenOneDnn("libdnnl.so.2", missing));
@@ -42,7 +43,7 @@ class Libxsmm : public Peer {
  public:
   Libxsmm() { libxsmm_init(); }
   std::string name() const override { return "libxsmm"; }
-  std::string version() const override { return std::string(LIBXSMM_VERSION) + " " + libxsmm_get_target_arch(); }
+  std::string about() const override { return std::string(LIBXSMM_VERSION) + " " + libxsmm_get_target_arch(); }
   std::function<void()> Prepare(const Case& c, const Operands& x) override {
     if (c.a_type != c.d_type || c.packed || c.b_transposed || !c.epilogue.empty() || c.flops() > 2 * 256.0 * 256 * 256)
       return {};

@@ -14,7 +14,7 @@ class Peer {
  public:
   virtual ~Peer() = default;
   virtual std::string name() const = 0;
-  virtual std::string version() const = 0;  ///< With the instruction set that it chose, where it says so.
+  virtual std::string about() const = 0;  ///< Version and chosen kernels, as far as the name does not say them.
   /// The case made ready, its epilogue fused; what the call returns lives as long as the function. Empty: it cannot.
   virtual std::function<void()> Prepare(const Case& c, const Operands& operands) = 0;
   /// The same with the epilogue in calls of its own.
@@ -25,7 +25,9 @@ class Peer {
 std::vector<std::unique_ptr<Peer>> OpenPeers(std::vector<std::string>& missing);
 
 // One function for each kind; null, with a line in `missing`, where the library is not here.
-std::unique_ptr<Peer> OpenOpenBlas(std::vector<std::string>& missing);
+/// `prefix`: of the names of its functions.
+std::unique_ptr<Peer> OpenOpenBlas(const std::string& soname, const std::string& prefix,
+                                   std::vector<std::string>& missing);
 std::unique_ptr<Peer> OpenBlis(std::vector<std::string>& missing);
 std::unique_ptr<Peer> OpenMkl(std::vector<std::string>& missing);
 std::unique_ptr<Peer> OpenOneDnn(const std::string& soname, std::vector<std::string>& missing);
@@ -38,21 +40,16 @@ class PeerLibrary {
  public:
   /// Null where it cannot be opened, with a line in `missing`.
   static std::unique_ptr<PeerLibrary> Open(const std::string& soname, std::vector<std::string>& missing);
-  /// `function` becomes null where there is none.
-  template <class Function>
-  void Find(Function*& function, const char* symbol) const {
-    function = reinterpret_cast<Function*>(Find(symbol));
-  }
   /// Throws where there is none.
   template <class Function>
-  void Bind(Function*& function, const char* symbol) const {
-    Find(function, symbol);
+  void Bind(Function*& function, const std::string& symbol) const {
+    function = reinterpret_cast<Function*>(Find(symbol));
     if (function == nullptr) throw std::runtime_error(soname_ + " has no " + symbol);
   }
 
  private:
   PeerLibrary(std::string soname, void* handle) : soname_(std::move(soname)), handle_(handle) {}
-  void* Find(const char* symbol) const;
+  void* Find(const std::string& symbol) const;
   std::string soname_;
   void* handle_;
 };
