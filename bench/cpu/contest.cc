@@ -84,7 +84,7 @@ int CallsPerSample(const std::function<void()>& run, int threads) {
   return static_cast<int>(std::clamp(1e-3 / std::max(once, 1e-9), 1.0, 1e5));
 }
 
-/// Whoever takes three times as long as the fastest is out after two rounds.
+/// A peer that takes three times as long as the fastest is out after two rounds.
 void TakeSamples(std::vector<Contestant*>& contestants, int threads, const Effort& effort) {
   std::vector<int> calls;
   for (Contestant* c : contestants) calls.push_back(CallsPerSample(c->run, threads));
@@ -94,7 +94,7 @@ void TakeSamples(std::vector<Contestant*>& contestants, int threads, const Effor
     if (round >= effort.min_rounds && Now(2) - begin > effort.row_seconds) break;
     for (std::size_t i = 0; i < contestants.size(); ++i) {
       Contestant& c = *contestants[i];
-      if (round >= 2 && c.role == Role::kPeer && c.seconds.back() > 3 * fastest) continue;
+      if (round >= 2 && c.role == Role::kPeer && Quantile(c.seconds, 0) > 3 * fastest) continue;
       // The first call finds the caches of whoever came before; it is not counted where it is short.
       if (calls[i] > 1) c.run();
       c.seconds.push_back(Seconds(c.run, calls[i], threads));

@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "configs.h"
-#include "limits.h"
+#include "machine_limits.h"
 #include "ours.h"
 #include "peers.h"
 #include "sets.h"
