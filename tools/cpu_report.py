@@ -37,6 +37,10 @@ class Row:
     def label(self, with_types):
         return ' '.join(([self.types_text] if with_types else []) + [self.layout, self.shape])
 
+    def reason(self, name):
+        """Why there is no time, in a word or two: "not supported", "wrong"."""
+        return self.reasons.get(name, '').split(':')[0]
+
     def gflops(self, name):
         return self.flops / self.seconds[name] / 1e9
 
@@ -119,7 +123,7 @@ def gemm_page(rows):
         peers = list(dict.fromkeys(n for r in own for n in r.seconds if r.roles[n] == 'peer'))
         lines = []
         for r in own:
-            cells = [number(r.gflops(n)) if n in r.seconds else '' for n in ['gemmsmith'] + peers]
+            cells = [number(r.gflops(n)) if n in r.seconds else r.reason(n) for n in ['gemmsmith'] + peers]
             lines.append([r.label(with_types)] + cells + [number(r.ratio(), '{:.2f}'), r.of_limit()])
         header = ['layout, m x n x k', 'gemmsmith'] + peers + ['/ best peer', 'of the machine']
         text += ['', f'## {name}, GFLOP/s', '', table(header, lines)]
@@ -141,7 +145,7 @@ def epilogue_page(rows):
         own = [r for r in rows if r.threads == threads]
         peers = list(dict.fromkeys(n for r in own for n in r.seconds if r.roles[n] == 'peer'))
         names = [fused, passes, bare] + peers
-        lines = [[f'{r.epilogue} {r.shape}'] + [number(r.seconds.get(n) and r.seconds[n] * 1e3, '{:.3f}') for n in names] +
+        lines = [[f'{r.epilogue} {r.shape}'] + [number(r.seconds[n] * 1e3, '{:.3f}') if n in r.seconds else r.reason(n) for n in names] +
                  [number(gain(r), '{:.2f}'), number(r.ratio(fits=is_fused), '{:.2f}'), r.of_limit()] for r in own]
         header = ['epilogue, m x n x k'] + names + ['two passes / fused', "peers' best fused / ours", 'of the machine']
         text += ['', f'## {threads_text(threads)}, milliseconds', '', table(header, lines)]
@@ -215,16 +219,17 @@ def page(name, rows, documents, prefix):
     pages = {'epilogue': epilogue_page, 'config': config_page}
     text, (axis, panels) = pages.get(name, gemm_page)(rows)
     first = documents[0]
-    peers = {peer: more for d in documents for peer, more in d['about']['peers'].items()}
-    missing = dict.fromkeys(m for d in documents for m in d['about']['missing'])
+    about = [a for d in documents for a in d['about'] if a['set'] == name]
+    peers = {peer: more for a in about for peer, more in a['peers'].items()}
+    missing = dict.fromkeys(m for a in about for m in a['missing'])
     head = [f'# {TITLES[name]}', '',
-            f'{first["cpu"]}, {first["cores"]} cores, beside ' +
+            f'{first["cpu"]}, {first["cores"]} cores' + (', beside ' if peers else '') +
             ', '.join(f'{peer} ({more})' if more else peer for peer, more in peers.items()) + '.', '',
             f'`make bench-cpu ARGS="--set {name}"`: in every round each takes its turn; a time is the lower quartile of its '
             'rounds, because a neighbour on a shared machine only ever adds. One thread is timed by its own clock. The '
             'limits of the machine are measured in the same rounds: *peak*, multiply-adds in registers alone; *read*, B '
-            'once from memory, where it is larger than the last cache. Who takes three times as long as the fastest is '
-            'out after two rounds.', '',
+            'once from memory, where it is larger than the last cache. A peer that takes three times as long as the '
+            'fastest is timed once or twice only.', '',
             f'![{axis}]({pathlib.Path(prefix).name}-{name}.svg)', '']
     notes = limits_text(rows) + reasons_text(rows) + [f'not here: {m}' for m in missing]
     tail = ['', '## Notes', ''] + [f'- {note}' for note in notes] if notes else []

@@ -77,28 +77,44 @@ void Check(const Case& c, const Operands& operands, Contestant& contestant) {
   if (!contestant.why.empty()) contestant.run = nullptr;
 }
 
-/// How often it is called for one sample, which lasts about a millisecond, or one call.
-int CallsPerSample(const std::function<void()>& run, int threads) {
-  double once = Seconds(run, 1, threads);
-  if (once < 1e-4) once = Seconds(run, static_cast<int>(std::clamp(1e-4 / std::max(once, 1e-8), 1.0, 1e4)), threads);
-  return static_cast<int>(std::clamp(1e-3 / std::max(once, 1e-9), 1.0, 1e5));
+/// Calls for one sample, which lasts about a millisecond, or one call. A long one is the first sample itself.
+int CallsPerSample(Contestant& c, int threads) {
+  double once = Seconds(c.run, 1, threads);
+  if (once < 1e-4) once = Seconds(c.run, static_cast<int>(std::clamp(1e-4 / std::max(once, 1e-8), 1.0, 1e4)), threads);
+  const int calls = static_cast<int>(std::clamp(1e-3 / std::max(once, 1e-9), 1.0, 1e5));
+  if (calls == 1) c.seconds.push_back(once);
+  return calls;
 }
 
-/// A peer that takes three times as long as the fastest is out after two rounds.
+/// A peer that takes three times as long as the fastest is out; what is short may have been disturbed, and gets two
+/// samples.
+bool IsOut(const Contestant& c, double fastest) {
+  constexpr double kLong = 0.02;  // seconds
+  if (c.role != Role::kPeer || c.seconds.empty()) return false;
+  const double own = Quantile(c.seconds, 0);
+  return own > 3 * fastest && (own > kLong || c.seconds.size() >= 2);
+}
+
 void TakeSamples(std::vector<Contestant*>& contestants, int threads, const Effort& effort) {
   std::vector<int> calls;
-  for (Contestant* c : contestants) calls.push_back(CallsPerSample(c->run, threads));
-  const double begin = Now(2);
   double fastest = std::numeric_limits<double>::infinity();
+  const auto note = [&fastest](const Contestant& c) {
+    if (c.role != Role::kLimit && !c.seconds.empty()) fastest = std::min(fastest, c.seconds.back());
+  };
+  for (Contestant* c : contestants) {
+    calls.push_back(CallsPerSample(*c, threads));
+    note(*c);
+  }
+  const double begin = Now(2);
   for (int round = 0; round < effort.max_rounds; ++round) {
     if (round >= effort.min_rounds && Now(2) - begin > effort.row_seconds) break;
     for (std::size_t i = 0; i < contestants.size(); ++i) {
       Contestant& c = *contestants[i];
-      if (round >= 2 && c.role == Role::kPeer && Quantile(c.seconds, 0) > 3 * fastest) continue;
+      if (IsOut(c, fastest)) continue;
       // The first call finds the caches of whoever came before; it is not counted where it is short.
       if (calls[i] > 1) c.run();
       c.seconds.push_back(Seconds(c.run, calls[i], threads));
-      if (c.role != Role::kLimit) fastest = std::min(fastest, c.seconds.back());
+      note(c);
     }
   }
 }

@@ -50,8 +50,10 @@ std::vector<Contestant> ContestantsOf(const Case& c, const Operands& x, Ours& ou
   return contestants;
 }
 
-json Describe(const std::vector<std::unique_ptr<Peer>>& peers, const std::vector<std::string>& missing) {
-  json about = {{"peers", json::object()}, {"missing", missing}};
+/// Who was there for one set.
+json Describe(const std::string& set, const std::vector<std::unique_ptr<Peer>>& peers,
+              const std::vector<std::string>& missing) {
+  json about = {{"set", set}, {"peers", json::object()}, {"missing", missing}};
   for (const auto& peer : peers) about["peers"][peer->name()] = peer->about();
   return about;
 }
@@ -62,8 +64,9 @@ void RunSet(const std::string& set, int threads, const Options& options) {
   std::erase_if(cases, [&](const Case& c) { return ToString(c).find(options.filter) == std::string::npos; });
   if (cases.empty()) return;
   std::vector<std::string> missing;
-  const auto peers = OpenPeers(missing);
-  std::cout << json{{"about", Describe(peers, missing)}} << std::endl;
+  std::vector<std::unique_ptr<Peer>> peers;
+  if (set != "config") peers = OpenPeers(missing);
+  std::cout << json{{"about", Describe(set, peers, missing)}} << std::endl;
   Ours ours;
   const auto cache_bytes = static_cast<double>(ours.engine().devices().Get(DeviceId{}).spec().l3_bytes);
   const OperandPool pool(cases);
@@ -125,7 +128,7 @@ bool RunChild(const std::string& set, int threads, const Options& options, char*
   std::size_t capacity = 0;
   while (getline(&line, &capacity, lines) > 0) {
     const json value = json::parse(line, nullptr, false);  // Libraries may print something of their own.
-    if (value.contains("about")) document["about"].update(value["about"]);
+    if (value.contains("about")) document["about"].push_back(value["about"]);
     if (value.contains("row")) document["rows"].push_back(value["row"]);
   }
   std::free(line);
@@ -147,7 +150,7 @@ bool RunAll(const Options& options, char** argv) {
   json document = {{"cpu", CpuName()},
                    {"cores", std::thread::hardware_concurrency()},
                    {"partial", options.quick || !options.filter.empty()},
-                   {"about", json::object()},
+                   {"about", json::array()},
                    {"rows", json::array()}};
   bool good = true;
   for (const std::string& set : options.sets)
