@@ -227,7 +227,7 @@ def page(name, rows, documents, prefix):
             ', '.join(f'{peer} ({more})' if more else peer for peer, more in peers.items()) + '.', '',
             f'`make bench-cpu ARGS="--set {name}"`: in every round each takes its turn; a time is the lower quartile of its '
             'rounds, because a neighbour on a shared machine only ever adds. One thread is timed by its own clock. The '
-            'limits of the machine are measured in the same rounds: *peak*, multiply-adds in registers alone; *read*, B '
+            'limits of the machine are the fastest of the same rounds: *peak*, multiply-adds in registers alone; *read*, B '
             'once from memory, where it is larger than the last cache. A peer that takes three times as long as the '
             'fastest is timed once or twice only.', '',
             f'![{axis}]({pathlib.Path(prefix).name}-{name}.svg)', '']
