@@ -24,7 +24,6 @@ GemmProblem ProblemOf(const Case& c) {
 
 /// One call made ready, with all that it points to.
 struct Ours::Call {
-  GemmProblem problem;
   GemmArgs args;
   EpilogueArgs epilogue;
   std::optional<Engine::PackedWeight> packed;
@@ -46,15 +45,14 @@ std::unique_ptr<Ours::Call> Ours::Make(const Case& c, const Operands& x) {
     call->epilogue.bias = Tensor(x.bias, {c.n});
     call->args.epilogue = &call->epilogue;
   }
-  call->problem = Describe(call->args, DefaultAccumulator(c.a_type));
-  engine_.Prepare(call->problem, DeviceId{});
+  engine_.Prepare(Describe(call->args, DefaultAccumulator(c.a_type)), DeviceId{});
   return call;
 }
 
 Contestant Ours::Prepare(const Case& c, const Operands& x) {
   Contestant made{"gemmsmith", Role::kOurs};
   try {
-    made.run = [this, call = std::shared_ptr<Call>(Make(c, x))] { engine_.Gemm(call->problem, call->args); };
+    made.run = [this, call = std::shared_ptr<Call>(Make(c, x))] { engine_.Gemm(call->args); };
   } catch (const Error& e) {
     made.why = std::string("not supported: ") + e.what();
   }
@@ -84,11 +82,10 @@ Contestant Ours::PrepareUnfused(const Case& c, const Operands& x) {
     pass->args.c = pass->args.d = Tensor(x.d, c.d_type, {c.m, c.n});
     pass->args.beta = 1.0;
     pass->args.epilogue = &pass->epilogue;
-    pass->problem = Describe(pass->args, DefaultAccumulator(c.a_type));
-    engine_.Prepare(pass->problem, DeviceId{});
+    engine_.Prepare(Describe(pass->args, DefaultAccumulator(c.a_type)), DeviceId{});
     made.run = [this, product, pass] {
-      engine_.Gemm(product->problem, product->args);
-      engine_.Gemm(pass->problem, pass->args);
+      engine_.Gemm(product->args);
+      engine_.Gemm(pass->args);
     };
   } catch (const Error& e) {
     made.why = std::string("not supported: ") + e.what();
