@@ -29,10 +29,16 @@ std::vector<Contestant> ConfigsOf(Engine& engine, const Case& c, const Operands&
   for (const RankedConfig& ranked : engine.Explain(problem, DeviceId{}).ranked) {
     const KernelFamily& family = FindFamily(ranked.config.family);
     const auto bound = std::make_shared<Bound>();
-    bound->kernel = engine.Compile(family.Render(problem, ranked.config, target, {}), DeviceId{});
-    bound->step = family.MakeLaunch(problem, ranked.config);
-    bound->step.bind(args, bound->step.params.data());
-    configs.push_back({ToString(ranked.config), configs.empty() ? Role::kOurs : Role::kPeer, [bound] { (*bound)(); }});
+    Contestant made{ToString(ranked.config), configs.empty() ? Role::kOurs : Role::kPeer};
+    try {
+      bound->kernel = engine.Compile(family.Render(problem, ranked.config, target, {}), DeviceId{});
+      bound->step = family.MakeLaunch(problem, ranked.config);
+      bound->step.bind(args, bound->step.params.data());
+      made.run = [bound] { (*bound)(); };
+    } catch (const Error& e) {
+      made.why = std::string("failed: ") + e.what();
+    }
+    configs.push_back(std::move(made));
   }
   return configs;
 }

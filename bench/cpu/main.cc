@@ -41,11 +41,18 @@ std::vector<Contestant> ContestantsOf(const Case& c, const Operands& x, Ours& ou
     contestants.push_back(ours.PrepareBare(c, x));
   }
   for (const auto& peer : peers) {
-    const auto add = [&](const std::string& name, std::function<void()> run) {
-      if (run) contestants.push_back({name, Role::kPeer, std::move(run)});
+    const auto add = [&](const std::string& name,
+                         std::function<void()> (Peer::*prepare)(const Case&, const Operands&)) {
+      Contestant made{name, Role::kPeer};
+      try {
+        made.run = (peer.get()->*prepare)(c, x);
+      } catch (const std::exception& e) {
+        made.why = std::string("failed: ") + e.what();
+      }
+      if (made.run || !made.why.empty()) contestants.push_back(std::move(made));
     };
-    add(peer->name(), peer->Prepare(c, x));
-    if (!c.epilogue.empty()) add(peer->name() + ", in two passes", peer->PrepareUnfused(c, x));
+    add(peer->name(), &Peer::Prepare);
+    if (!c.epilogue.empty()) add(peer->name() + ", in two passes", &Peer::PrepareUnfused);
   }
   return contestants;
 }
