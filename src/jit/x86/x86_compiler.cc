@@ -48,12 +48,12 @@ class RecipeCompiler : public Compiler {
 class X86Compiler final : public RecipeCompiler {
  public:
   // The emitters change with this library alone: its own number, beside AsmJit's.
-  X86Compiler() : RecipeCompiler("x86", fmt::format("3 (asmjit {:#x})", ASMJIT_LIBRARY_VERSION)) {}
+  X86Compiler() : RecipeCompiler("x86", fmt::format("4 (asmjit {:#x})", ASMJIT_LIBRARY_VERSION)) {}
   bool Supports(const CodeTarget& target) const override { return target.isa == Isa::kX86; }
 
  private:
   void Make(const MicroKernelRecipe& recipe, const CodeTarget& target, Artifact& artifact) const override {
-    const MicroKernelEmitter& emitter = target.version == 512 ? Avx512Emitter() : Avx2Emitter();
+    const MicroKernelEmitter& emitter = target.version >= 512 ? Avx512Emitter() : Avx2Emitter();
     std::string part = emitter.Emit(recipe);
     artifact.resources.code_bytes = static_cast<std::int64_t>(part.size() - sizeof(MicroKernelHeader));
     artifact.parts.emplace("x86", std::move(part));
