@@ -22,6 +22,7 @@ constexpr int kFewTiles = 6;
 constexpr std::int64_t kDirectRows = 8, kCopyRows = 64, kDotRows = 16;
 constexpr std::int64_t kDotK = 64;            // Adding up the lanes of shorter dot products takes too long.
 constexpr std::int64_t kSumsBytes = 4 << 20;  // Of sums kept apart from D: a part of L3.
+constexpr std::int64_t kFewRowsSteps = 64;    // Of k, in a block of B that is packed for few rows of A.
 constexpr std::int64_t kDotBlock = 4096;      // Of k: four columns of B fit L2 several times.
 // So many rows of B are read at once: as many as the hardware follows, and as L1 holds where they are some power of 2
 // apart.
@@ -253,6 +254,10 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
     const bool streams = problem.b_layout != Layout::kPacked && !IsSmall(problem, spec);
     if (streams) kc = kStreamRows;
     nc = streams ? RoundDown(d_columns, nr) : RoundUp(std::max<std::int64_t>(1, problem.n), nr);
+  } else if (problem.b_layout == Layout::kRowMajor && rows <= kFewTiles * tile.rows) {
+    // B is read once: packed into half of L2, from long runs of few rows, and multiplied there.
+    kc = kFewRowsSteps;
+    nc = RoundDown(spec.l2_bytes / 2 / (kc * unit), nr);
   } else if (KeepsSumsApart(problem, math) && steps > kc) {
     nc = std::clamp(RoundDown(kSumsBytes / (rows * static_cast<std::int64_t>(SizeOf(sum))), nr), nr, nc);
   }

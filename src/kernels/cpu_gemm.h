@@ -59,7 +59,7 @@ struct MicroKernelArgs {
   std::int32_t d_is_sum;      ///< D is a buffer of sums: more blocks of k follow, and the epilogue with the last.
   const CpuEpilogue* epilogue;
   std::int64_t row, column;                   ///< Of the tile's first element in the product.
-  const MicroKernelRecipe* recipe = nullptr;  ///< Compiled-in micro-kernels read what generated ones are made for.
+  const MicroKernelRecipe* recipe = nullptr;  ///< What compiled-in micro-kernels finish for; null: plain.
 };
 using MicroKernel = void (*)(const MicroKernelArgs*);
 

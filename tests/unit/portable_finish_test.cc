@@ -133,9 +133,9 @@ class Problem {
     const std::int64_t sums_row = nr_ * static_cast<std::int64_t>(SizeOf(sum_type)), block = kK / c_.blocks;
     for (std::int64_t k = 0; k < kK; k += block) {
       FindPortablePackPanel(c_.operand, c_.math, PackSide::kA)(a_.data() + (args.row * kK + k) * size, kK, 1, rows, kMr,
-                                                               block, a);
+                                                               block, a, nullptr);
       FindPortablePackPanel(c_.operand, c_.math, PackSide::kB)(b_.data() + (k * kN + args.column) * size, 1, kN,
-                                                               args.columns, nr_, block, b);
+                                                               args.columns, nr_, block, b, nullptr);
       const bool first = k == 0, last = k + block == kK;
       const std::int64_t at = (args.row * columns_ + args.column / pairs_) * d_size;
       args.a = a;
