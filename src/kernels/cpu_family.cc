@@ -20,6 +20,8 @@ constexpr double kWorthAThread = 1e5;
 constexpr int kFewTiles = 6;
 // Rows up to which B is better read where it is: with A in place, with a copy of A, by dot products.
 constexpr std::int64_t kDirectRows = 8, kCopyRows = 64, kDotRows = 16;
+constexpr std::int64_t kJoinRows = 16;        // With more, units of B are better made once.
+constexpr int kMostJoinRows = 20;             // Of a tile: more leave no registers for the rows of B.
 constexpr std::int64_t kDotK = 64;            // Adding up the lanes of shorter dot products takes too long.
 constexpr std::int64_t kSumsBytes = 4 << 20;  // Of sums kept apart from D: a part of L3.
 constexpr std::int64_t kFewRowsSteps = 64;    // Of k, in a block of B that is packed for few rows of A.
@@ -100,7 +102,13 @@ bool ReadsA(const GemmProblem& problem, CpuMath math) {
 /// Likewise B: its tiles, or its columns for dot products.
 bool ReadsB(const GemmProblem& problem, CpuMath math) {
   if (problem.b_layout == Layout::kPacked) return true;
-  return IsNative(problem.b_type, math) && (problem.b_layout == Layout::kColMajor || Info(math).group == 1);
+  return IsNative(problem.b_type, math) && (problem.b_layout == Layout::kColMajor || problem.k % Info(math).group == 0);
+}
+
+/// Micro-kernels make units of several rows of B. Large ones would do so again for each tile of rows.
+bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path) {
+  const bool in_place = path == CpuPath::kDirect || path == CpuPath::kStream;
+  return in_place && problem.b_layout == Layout::kRowMajor && Info(math).group > 1;
 }
 
 /// A single column, contiguous, is computed as a single row.
@@ -194,6 +202,8 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
       if (problem.m <= kDotRows && problem.k >= kDotK) return {CpuPath::kDots, CpuPath::kPacked};
       return {CpuPath::kPacked, CpuPath::kDots};
     default:
+      if (JoinsB(problem, math, in_place))
+        return problem.m <= kJoinRows ? std::vector{in_place, CpuPath::kPacked} : std::vector{CpuPath::kPacked};
       if (small) return {in_place, CpuPath::kPacked};
       if (problem.m <= kDirectRows) return {in_place, CpuPath::kPacked};
       if (problem.m <= kCopyRows) return {CpuPath::kStream, CpuPath::kPacked};
@@ -218,6 +228,11 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
     if (FitsRows() && problem.m > 0) {
       const std::int64_t tiles = DivideUp(problem.m, tile.rows);
       if (tiles <= 8) tile.rows = static_cast<int>(DivideUp(problem.m, tiles));
+    }
+    if (JoinsB(problem, math, path)) {
+      const int flips = FlipsA(problem, math) ? 1 : 0, free = 31 - (Info(math).group == 4 ? 2 : 0) - flips;
+      tile.rows = std::min(tile.rows, kMostJoinRows);
+      tile.vectors = std::min(tile.vectors, free / (tile.rows + 1 + flips));
     }
     ranked.emplace_back(bonus * Cycles(problem, steps, tile.rows, tile.vectors * lanes, lanes), tile);
     if (problem.b_layout == Layout::kPacked) break;
@@ -339,6 +354,7 @@ KernelSource CpuFamily::Render(const GemmProblem& asked, const TileConfig& confi
   recipe.m_tail = config[kMTail];
   recipe.n_tail = config[kNTail];
   recipe.dots = dots ? 1 : 0;
+  recipe.joins = JoinsB(problem, recipe.math, static_cast<CpuPath>(config[kPath])) ? 1 : 0;
   recipe.starts = FlipsA(problem, recipe.math) ? 1 : 0;
   recipe.epilogue_id = problem.epilogue_id;
   KernelSource source;  // With default options: none of them changes this code.

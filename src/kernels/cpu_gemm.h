@@ -82,6 +82,9 @@ struct MicroKernelRecipe {
   /// 1: A's bytes count 128 more than they are (u8s8), or 128 less, which `start` makes up for. Dot products read A as
   /// it is, and see to both themselves.
   int starts = 0;
+  /// 1: B's rows are read where they lie, `group` at once, and made units in registers: k is whole units. Sums of B's
+  /// columns, where A is flipped, are made there too.
+  int joins = 0;
   int columns_per_d = 1;       ///< Of the product: 2 where the epilogue pairs columns.
   DType d_type = DType::kF32;  ///< C's too.
   DType bias_type = DType::kF32, residual_type = DType::kF32;
@@ -134,6 +137,11 @@ struct CpuGemmParams {
   bool has_epilogue;  ///< This is the first member of a CpuFusedParams.
   bool sums_apart;    ///< D cannot hold the sums of blocks of k.
   std::int8_t columns_per_d;
+
+  /// Micro-kernels make units of several rows of B.
+  bool joins_b() const {
+    return Info(math).group > 1 && !packed_b && (path == CpuPath::kDirect || path == CpuPath::kStream);
+  }
 };
 /// With an epilogue. Its pointers are those of the first batch entry.
 struct CpuFusedParams {

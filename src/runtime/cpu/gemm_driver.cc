@@ -252,7 +252,7 @@ class Call {
     MicroKernelArgs args = CommonArgs();
     args.a_row = p_.a_row * a_size_;
     args.a_col = p_.a_col * a_size_ * math_.group;
-    args.b_step = p_.packed_b ? p_.nr * unit_ : (dots ? p_.b_col : p_.b_row) * b_size_;
+    args.b_step = p_.packed_b ? p_.nr * unit_ : (dots ? p_.b_col : p_.b_row * math_.group) * b_size_;
     if (copies && !dots) {
       args.a_row = unit_;
       args.a_col = p_.mr * unit_;
