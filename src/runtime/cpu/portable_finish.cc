@@ -114,8 +114,9 @@ void AddC(const MicroKernelArgs& args, DType c_type, const std::byte* c, Sum* li
 
 template <class Sum>
 void FinishTile(const MicroKernelArgs& args, Sum* sums, int rows, int stride) {
-  const MicroKernelRecipe& recipe = *args.recipe;
-  const bool raw = args.d_is_sum != 0 || recipe.plain();
+  static const MicroKernelRecipe kPlain{.d_type = DTypeOf<Sum>::value};
+  const MicroKernelRecipe& recipe = args.recipe == nullptr ? kPlain : *args.recipe;
+  const bool raw = args.d_is_sum != 0 || args.recipe == nullptr || recipe.plain();
   const std::optional<Epilogue> epilogue = raw ? std::nullopt : Epilogue::Find(recipe.epilogue_id);
   const auto* c = static_cast<const std::byte*>(args.c);
   auto* d = static_cast<std::byte*>(args.d);
