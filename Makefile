@@ -12,9 +12,9 @@ build_with = cmake --build --preset $(1) --parallel $(JOBS)
 
 .PHONY: help
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+( [a-z]+)*:.*## / { printf "  make %-15s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+( [a-z]+)*:.*## / { printf "  make %-15s  %s\n", $$1, $$2 }' Makefile
 
-.PHONY: demo build bench test install
+.PHONY: demo build bench bench-cpu test install
 demo: build ## Every layer of DeepSeek-V3 and Llama-3-8B on the best device here (ARGS=--full: m=4096 too)
 	build/release/gemmsmith demo $(ARGS)
 
@@ -24,11 +24,16 @@ build: build/release/build.ninja ## The command line, at build/release/gemmsmith
 test: dev ## All tests; what needs a GPU skips itself where there is none
 	@ctest --preset dev --parallel $(JOBS) && tools/why_skipped.sh build/dev
 
-bench: ## CPU kernels beside OpenBLAS, Eigen and oneDNN; compile times; overheads (ARGS: of gemmsmith-bench)
-	@tools/setup.sh build bench
-	@cmake --preset release
+bench: build/release/build.ninja ## Overheads, caches, compile times, CUDA kernels (ARGS: of gemmsmith-bench)
 	@$(call build_with,release) --target gemmsmith_bench
 	build/release/gemmsmith-bench $(ARGS)
+
+bench-cpu: ## CPU kernels beside other libraries; tables and plots into bench/results (ARGS="--set f32 --threads 1")
+	@tools/setup.sh build bench wheels
+	@cmake --preset release
+	@$(call build_with,release) --target gemmsmith_bench_cpu
+	build/release/gemmsmith-bench-cpu --libraries build/peers/lib --json build/bench-cpu.json $(ARGS)
+	@tools/cpu_report.py bench/results/$$(date +%F)-cpu build/bench-cpu.json
 
 install: build/release/build.ninja ## Headers, libraries, command line, CMake and pkg-config files (PREFIX=/usr/local)
 	@$(call build_with,release) --target gemmsmith_cli gemmsmith_static gemmsmith_shared gemmsmith_bundle

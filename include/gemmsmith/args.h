@@ -21,7 +21,7 @@ struct Scalar {
 };
 
 /// What a call does to alpha * A * B + beta * C before it is stored, and the tensors that it does it with, all on D's
-/// device. Those that the epilogue does not read are ignored.
+/// device. Those that the epilogue does not read or write are ignored.
 struct EpilogueArgs {
   Epilogue epilogue;
   Tensor bias;                        ///< (n); f32, f16 or bf16.
@@ -32,6 +32,12 @@ struct EpilogueArgs {
   Tensor d_scale_column;              ///< (columns of D).
   Tensor scale_block, d_scale_block;  ///< (rows of D / block rows, columns of D / block columns), rounded up; dense.
   Scalar scalar, d_scale;             ///< f32.
+
+  // Maxima that the call stores, where the epilogue takes them: f32 and dense, one set for each batch entry. They may
+  // overlap nothing else. An empty D leaves them as they are.
+  Tensor amax_row;     ///< (m), or (batch, m).
+  Tensor amax_column;  ///< (columns of D), or (batch, columns of D).
+  Tensor amax_block;   ///< (rows of D / block rows, columns of D / block columns), rounded up; or one for each entry.
 };
 
 /// The tensors of one call, by name. What the problem does not use must not be given.
@@ -39,7 +45,7 @@ struct GemmArgs {
   Tensor a;  ///< (m, k), or (batch, m, k).
   Tensor b;  ///< (k, n), or (batch, k, n); rank 2 is shared by the whole batch. Packed: from Engine::Pack.
   Tensor c;  ///< (m, n), or (batch, m, n); may be d itself. Not read where beta is 0.
-  Tensor d;  ///< (m, n), or (batch, m, n); may not overlap a or b.
+  Tensor d;  ///< (m, n), or (batch, m, n); may not overlap a or b. (m, n / 2) if the epilogue pairs columns.
   Scalar alpha = 1.0;
   Scalar beta = 0.0;
   const EpilogueArgs* epilogue = nullptr;  ///< Read during the call only; null: none.
@@ -49,7 +55,8 @@ struct GemmArgs {
 GEMMSMITH_API DType DefaultAccumulator(DType a_type);
 
 /// The problem that `args` pose. Throws kInvalidArgument if they pose none: shapes that do not match, a matrix with no
-/// unit stride, null pointers, tensors of several devices, a read-only D, a D that overlaps A, B, or part of C.
+/// unit stride, null pointers, tensors of several devices, a read-only output, a D that overlaps A, B, or part of C.
+/// With an epilogue also for inputs and maxima that do not fit, and kUnsupported for beta where it pairs columns.
 GEMMSMITH_API GemmProblem Describe(const GemmArgs& args, DType acc_type, ComputeMode compute = ComputeMode::kIeee);
 
 }  // namespace gemmsmith

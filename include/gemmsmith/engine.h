@@ -94,7 +94,8 @@ class GEMMSMITH_API Engine {
                                          const CancellationToken& cancel = {});
   /// The source that CompileAhead would compile for its first choice.
   KernelSource Render(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const;
-  /// The text of one part of a compiled kernel: "ptx", or the bytes of "cubin". Compiles if needed.
+  /// One part of a compiled kernel: the text of its "source" or "ptx", the bytes of its "cubin", or, for x86, a
+  /// "listing" of its machine code. Compiles if needed. Throws kNotFound for what it does not have.
   std::string Emit(const KernelSource& source, std::string_view part, const CancellationToken& cancel = {});
   /// Writes the CUDA kernels that this engine made or found, and that its cache still has, into a bundle.
   BundleSummary WriteBundle(const std::string& path, const BundleOptions& options = {}) const;

@@ -135,6 +135,12 @@ enum class EpilogueInput : std::uint8_t {
 #include "gemmsmith/epilogue.def"
 #undef GEMMSMITH_EPILOGUE_INPUT
 };
+/// What an element makes, as the members of EpilogueResult.
+enum class EpilogueOutput : std::uint8_t {
+#define GEMMSMITH_EPILOGUE_OUTPUT(name, ...) name,
+#include "gemmsmith/epilogue.def"
+#undef GEMMSMITH_EPILOGUE_OUTPUT
+};
 /// What one element makes: `d` before it is rounded to D's type, and magnitudes, 0 where they are not asked for.
 struct EpilogueResult {
 #define GEMMSMITH_EPILOGUE_OUTPUT(name, text, member, ...) float member = 0;
@@ -168,8 +174,12 @@ class GEMMSMITH_API Epilogue {
   static std::optional<Epilogue> Find(std::uint64_t id);
 
   bool Reads(EpilogueInput input) const { return inputs_ >> static_cast<int>(input) & 1; }
-  /// The block size of an input that is read per block.
+  bool Makes(EpilogueOutput output) const { return outputs_ >> static_cast<int>(output) & 1; }
+  /// Whether columns 2j and 2j + 1 of the product make column j of D.
+  bool pairs_columns() const;
+  /// The block size of an input that is read, or of an output that is made, per block.
   EpilogueBlock block(EpilogueInput input) const;
+  EpilogueBlock block(EpilogueOutput output) const;
 
   const OpTrace& trace() const { return *trace_; }
   friend bool operator==(const Epilogue& x, const Epilogue& y) { return x.text() == y.text(); }
@@ -178,7 +188,7 @@ class GEMMSMITH_API Epilogue {
   std::shared_ptr<const OpTrace> trace_;
   std::shared_ptr<const std::string> text_;
   std::uint64_t id_ = 0;
-  std::uint32_t inputs_ = 0;  // a bit for each EpilogueInput
+  std::uint32_t inputs_ = 0, outputs_ = 0;  // a bit for each EpilogueInput, EpilogueOutput
 };
 
 /// alpha * A * B + beta * C, which Trace calls its function with.

@@ -23,8 +23,9 @@ enum class Scaling : std::uint8_t { kNone, kPerTensor, kRowColumn, kBlock1x128, 
 /// How one call is split into several GEMMs. Only kNone (with batch) has kernels so far.
 enum class Grouping : std::uint8_t { kNone, kContiguous, kMasked, kAlongK };
 
-/// D = epilogue(alpha * A * B + beta * C) for A (m, k), B (k, n), C and D (m, n), once per batch entry.
-/// A plain value, hashed as bytes: made by the caller or by Describe from the tensors of a call.
+/// D = epilogue(alpha * A * B + beta * C) for A (m, k), B (k, n), C and D (m, n), once per batch entry. Where the
+/// epilogue pairs columns of the product, D is (m, n / 2) and beta must be 0. A plain value, hashed as bytes: made by
+/// the caller or by Describe from the tensors of a call.
 struct GemmProblem {
   std::int64_t m = 0, n = 0, k = 0;
   std::int64_t batch = 1;
@@ -33,6 +34,7 @@ struct GemmProblem {
   std::int64_t batch_stride_a = 0, batch_stride_b = 0, batch_stride_c = 0, batch_stride_d = 0;  ///< Elements.
   std::int64_t ld_residual = 0, batch_stride_residual = 0;  ///< Of the epilogue's residual; 0 where it reads none.
   std::uint64_t epilogue_id = 0;                            ///< Epilogue::id; 0: none.
+  std::int64_t columns_per_d = 1;  ///< Columns of the product that make one of D: 2 for an epilogue that pairs them.
   DType a_type = DType::kF32, b_type = DType::kF32, c_type = DType::kF32, d_type = DType::kF32;
   DType acc_type = DType::kF32;
   Layout a_layout = Layout::kRowMajor, b_layout = Layout::kRowMajor, d_layout = Layout::kRowMajor;  ///< C lies as D.
@@ -47,6 +49,8 @@ struct GemmProblem {
 
   friend bool operator==(const GemmProblem&, const GemmProblem&) = default;
   double flops() const { return 2.0 * m * n * k * batch; }
+  /// Columns of D, and of the epilogue's residual.
+  std::int64_t d_columns() const { return columns_per_d == 2 ? n / 2 : n; }
 };
 
 /// A dense problem in the words of the command line: layout "nn", "nt", "tn" or "tt" (t: stored transposed).
@@ -59,11 +63,13 @@ GEMMSMITH_API GemmProblem MakeProblem(std::int64_t m, std::int64_t n, std::int64
 GEMMSMITH_API void SetDTypes(GemmProblem& problem, std::string_view dtypes);
 /// Makes it `batch` problems of this size, whose dense operands follow each other in memory.
 GEMMSMITH_API void SetBatch(GemmProblem& problem, std::int64_t batch);
-/// With this epilogue, whose residual is of D's type and dense, and whose biases are of `bias_type`.
+/// With this epilogue, whose residual is of D's type (f32, if that is none of f32, f16 and bf16) and dense, and whose
+/// biases are of `bias_type`. D is dense if the epilogue gives it another number of columns. Throws kInvalidArgument or
+/// kUnsupported as Validate.
 GEMMSMITH_API void SetEpilogue(GemmProblem& problem, const Epilogue& epilogue, DType bias_type = DType::kF32);
 
 /// Throws kInvalidArgument or kUnsupported if no kernel could ever run the problem: negative sizes, short leading
-/// dimensions, sizes that overflow, dtypes that do not go together.
+/// dimensions, sizes that overflow, dtypes that do not go together, an epilogue that does not fit.
 GEMMSMITH_API void Validate(const GemmProblem& problem);
 
 /// The same problem in the words that Describe uses, where there are several: an empty matrix or one of one row or

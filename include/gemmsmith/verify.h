@@ -19,9 +19,9 @@ struct VerifyReport {
   /// Largest error of an element relative to |alpha| |A||B| + |beta C| there, beyond the one rounding to D's type.
   /// Infinite where one of result and reference is a number and the other is not.
   double max_error = 0;
-  double tolerance = 0;      ///< Bound on max_error from the accumulator's type and k.
-  std::int64_t checked = 0;  ///< Elements compared.
-  std::int64_t worst_row = -1, worst_column = -1;
+  double tolerance = 0;                            ///< Bound on max_error from the accumulator's type and k.
+  std::int64_t checked = 0;                        ///< Elements compared.
+  std::int64_t worst_row = -1, worst_column = -1;  ///< -1 where the worst is the maximum of a whole column, or row.
 };
 
 /// Compares `args.d` with a float64 reference on the host; all tensors in host memory. `c_before` is C as it was before
@@ -30,7 +30,8 @@ struct VerifyReport {
 /// alpha, beta and C (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1). The rounding to
 /// D's type is allowed for element by element: it would else drown a wrong term of a long sum.
 /// With an epilogue, an element is right if the interpreter makes it of a sum within the tolerance, with functions that
-/// are at most 2 ulp off; the error is then what it lies beyond all of these, relative to the nearest.
+/// are at most 2 ulp off; the error is then what it lies beyond all of these, relative to the nearest. Maxima that the
+/// epilogue takes are checked likewise; of one whose elements are not all sampled, that it is not too small.
 GEMMSMITH_API VerifyReport Verify(const GemmProblem& problem, const GemmArgs& args, const Tensor& c_before,
                                   std::uint64_t seed = 0);
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "cli/epilogue_operands.h"
+
 namespace gemmsmith::cli {
 namespace {
 
@@ -86,27 +88,14 @@ Workbench::Workbench(Engine& engine, DeviceId device, std::span<const NamedProbl
   for (const NamedProblem& shape : problems) {
     const GemmProblem& p = shape.problem;
     for (const auto& [dtype, bytes] : InputBytes(p)) input_bytes[dtype] = std::max(input_bytes[dtype], bytes);
-    output_bytes = std::max(output_bytes, DenseBytes(p.d_type, p.batch, p.m, p.n));
+    output_bytes = std::max(output_bytes, DenseBytes(p.d_type, p.batch, p.m, p.d_columns()));
   }
   for (const auto& [dtype, bytes] : input_bytes) {
-    Memory& pool = pools_[dtype] = Allocate(bytes);
-    FillRandom(Tensor(pool.host_data(), dtype, {static_cast<std::int64_t>(bytes / SizeOf(dtype))}), seed);
-    CopyToDevice(pool, bytes);
+    DeviceMemory& pool = pools_[dtype] = DeviceMemory(engine, device, bytes);
+    FillRandom(Tensor(pool.host(), dtype, {static_cast<std::int64_t>(bytes / SizeOf(dtype))}), seed);
+    pool.ToDevice(bytes);
   }
-  output_ = Allocate(output_bytes);
-}
-
-Workbench::Memory Workbench::Allocate(std::size_t bytes) {
-  bytes = std::max(bytes, kAlignment);
-  Memory memory{device_.Allocate(bytes), {}};
-  if (device_.id().kind != DeviceKind::kCpu) memory.host = engine_.devices().Get({}).Allocate(bytes);
-  return memory;
-}
-
-void Workbench::CopyToDevice(const Memory& memory, std::size_t bytes) {
-  if (memory.host.data() == nullptr || bytes == 0) return;
-  device_.Copy(memory.device.data(), memory.host.data(), bytes);
-  device_.Synchronize();
+  output_ = DeviceMemory(engine, device, output_bytes);
 }
 
 Workbench::Operands Workbench::Bind(const NamedProblem& shape, double alpha) const {
@@ -117,8 +106,8 @@ Workbench::Operands Workbench::Bind(const NamedProblem& shape, double alpha) con
     const DeviceId id = host ? DeviceId{} : device_.id();
     std::map<DType, std::size_t> used;
     const auto take = [&](DType dtype, std::int64_t rows, std::int64_t columns, Layout layout) {
-      const Memory& pool = pools_.at(dtype);
-      char* data = static_cast<char*>(host ? pool.host_data() : pool.device.data()) + used[dtype];
+      const DeviceMemory& pool = pools_.at(dtype);
+      char* data = static_cast<char*>(host ? pool.host() : pool.device()) + used[dtype];
       used[dtype] += DenseBytes(dtype, p.batch, rows, columns);
       return DenseTensor(data, dtype, p, rows, columns, layout, id);
     };
@@ -126,7 +115,7 @@ Workbench::Operands Workbench::Bind(const NamedProblem& shape, double alpha) con
     args->b = take(p.b_type, p.k, p.n, p.b_layout);
     if (p.beta != BetaClass::kZero) args->c = take(p.c_type, p.m, p.n, Layout::kRowMajor);
     args->d =
-        DenseTensor(host ? output_.host_data() : output_.device.data(), p.d_type, p, p.m, p.n, Layout::kRowMajor, id);
+        DenseTensor(host ? output_.host() : output_.device(), p.d_type, p, p.m, p.d_columns(), Layout::kRowMajor, id);
     args->alpha = alpha;
     args->beta = shape.beta;
   }
@@ -135,15 +124,11 @@ Workbench::Operands Workbench::Bind(const NamedProblem& shape, double alpha) con
 
 void Workbench::PoisonOutput(const Tensor& d) {
   Poison(d);
-  CopyToDevice(output_, static_cast<std::size_t>(d.size()) * SizeOf(d.dtype));
+  output_.ToDevice(static_cast<std::size_t>(d.size()) * SizeOf(d.dtype));
 }
 
 VerifyReport Workbench::Check(const GemmProblem& problem, const GemmArgs& args) {
-  if (output_.host.data() != nullptr && args.d.size() > 0) {
-    device_.Copy(output_.host.data(), output_.device.data(),
-                 static_cast<std::size_t>(args.d.size()) * SizeOf(args.d.dtype));
-    device_.Synchronize();
-  }
+  output_.ToHost(static_cast<std::size_t>(args.d.size()) * SizeOf(args.d.dtype));
   return Verify(problem, args, args.c, seed_);
 }
 
@@ -166,7 +151,14 @@ void Workbench::TimeCalls(const GemmProblem& problem, const GemmArgs& args, doub
 }
 
 Measurement Workbench::Measure(const NamedProblem& shape, const Work& work) {
-  const Operands operands = Bind(shape, work.alpha);
+  Operands operands = Bind(shape, work.alpha);
+  std::optional<EpilogueOperands> epilogue;
+  if (shape.problem.epilogue_id != 0) {
+    epilogue.emplace(engine_, device_.id(), shape.problem, seed_);
+    operands.device.epilogue = &epilogue->device();
+    operands.host.epilogue = &epilogue->host();
+    epilogue->PoisonMaxima();
+  }
   Measurement measurement;
   measurement.shape = shape;
   measurement.device = ToString(device_.id());
@@ -179,7 +171,10 @@ Measurement Workbench::Measure(const NamedProblem& shape, const Work& work) {
   device_.Synchronize();
   measurement.first_ms = MillisecondsSince(begin);
 
-  if (work.check) measurement.check = Check(problem, operands.host);
+  if (work.check) {
+    if (epilogue) epilogue->FetchMaxima();
+    measurement.check = Check(problem, operands.host);
+  }
   TimeCalls(problem, operands.device, work.seconds, measurement);
   return measurement;
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/device_memory.h"
 #include "cli/json.h"
 #include "gemmsmith/engine.h"
 #include "gemmsmith/shapes.h"
@@ -48,18 +49,11 @@ class Workbench {
   Measurement Measure(const NamedProblem& shape, const Work& work);
 
  private:
-  /// Memory of the device, and its copy in host memory; one and the same on the CPU.
-  struct Memory {
-    Buffer device, host;
-    void* host_data() const { return host.data() != nullptr ? host.data() : device.data(); }
-  };
   /// The tensors of one problem, as the device and as the host see them.
   struct Operands {
     GemmArgs device, host;
   };
 
-  Memory Allocate(std::size_t bytes);
-  void CopyToDevice(const Memory& memory, std::size_t bytes);
   Operands Bind(const NamedProblem& shape, double alpha) const;
   void PoisonOutput(const Tensor& d);
   VerifyReport Check(const GemmProblem& problem, const GemmArgs& args);
@@ -68,8 +62,8 @@ class Workbench {
   Engine& engine_;
   Device& device_;
   std::uint64_t seed_;
-  std::map<DType, Memory> pools_;
-  Memory output_;
+  std::map<DType, DeviceMemory> pools_;
+  DeviceMemory output_;
 };
 
 }  // namespace gemmsmith::cli

@@ -8,6 +8,7 @@ namespace {
 
 void AddOptions(CLI::App& app, Options& options) {
   AddProblem(app, options);
+  AddEpilogue(app, options);
   AddOperands(app, options);
   AddDevice(app, options);
   app.add_flag("--check", options.check, "Compare the result with a float64 reference; a wrong one is a failure");
@@ -19,8 +20,9 @@ void AddOptions(CLI::App& app, Options& options) {
   RequireProblem(app, options);
 }
 
-void PrintOne(const Measurement& m) {
+void PrintOne(const Measurement& m, const std::string& epilogue) {
   fmt::print("problem    {}\n", ToString(m.shape.problem));
+  if (!epilogue.empty()) fmt::print("epilogue   {}\n", epilogue);
   fmt::print("device     {}\n", m.device);
   for (const KernelReport& kernel : m.plan.kernels)
     fmt::print("kernel     {} ({}), {}\n", kernel.config, kernel.target, m.source());
@@ -37,6 +39,7 @@ Outcome Run(Session& session) {
   const std::vector<NamedProblem> problems = Problems(options);
   Workbench workbench(session.engine(), session.device(), problems, options.seed);
   const bool list = !options.shapes.empty();
+  if (session.text() && list && !options.epilogue.empty()) fmt::print("epilogue {}\n", options.epilogue);
   Table table({{"name", -18},
                {"m x n x k", -18},
                {"types", -8},
@@ -55,12 +58,13 @@ Outcome Run(Session& session) {
     const Measurement m = workbench.Measure(shape, {options.alpha, options.check, 0.5});
     outcome.ok = outcome.ok && m.ok();
     results.push_back(ToJson(m));
+    if (!options.epilogue.empty()) results.back()["epilogue"] = options.epilogue;
     progress.Hide();
     if (session.text() && list)
       table.Row({shape.name, SizeText(shape.problem), std::string(ToString(shape.problem.a_type)), m.device, m.source(),
                  Number(m.first_ms), Number(m.median_ms), Number(m.gflops()),
                  m.check ? Number(m.check->max_error) : "-", m.check ? m.ok() ? "ok" : "WRONG" : "-"});
-    if (session.text() && !list) PrintOne(m);
+    if (session.text() && !list) PrintOne(m, options.epilogue);
     progress.Advance();
   }
   outcome.document = list ? Json{{"ok", outcome.ok}, {"results", results}} : results.front();
@@ -71,6 +75,7 @@ Outcome Run(Session& session) {
 
 const Command kRun = {"run", "Run problems with random operands, time them, and check the results",
                       "gemmsmith run --m 512 --n 4096 --k 4096 --check\n"
+                      "  gemmsmith run --m 512 --n 4096 --k 4096 --epilogue bias+gelu --check\n"
                       "  gemmsmith run --shapes llama-3-8b --dtype bf16 --device cuda:0 --check --json",
                       AddOptions, Run};
 

@@ -1,5 +1,10 @@
+#include <array>
 #include <bit>
 #include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <numeric>
+#include <span>
 
 #include "gemmsmith/args.h"
 #include "util/log.h"
@@ -12,6 +17,8 @@ struct Matrix {
   std::int64_t batch, rows, columns, ld, batch_stride;
   Layout layout;
 };
+
+std::int64_t CeilDiv(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 
 [[noreturn]] void BadRank(const char* name, int rank) {
   throw Fail(Code::kInvalidArgument, "", "gemm: {} has rank {}; (rows, columns) or (batch, rows, columns) is wanted",
@@ -86,13 +93,20 @@ std::uint64_t AlignmentBits(const Tensor& t, const Matrix& v) {
   return reinterpret_cast<std::uintptr_t>(t.data) | v.ld * size | v.batch_stride * size;
 }
 
-void CheckShapes(const Matrix& a, const Matrix& b, const Matrix& d) {
+void CheckShapes(const Matrix& a, const Matrix& b, const Matrix& d, bool pairs_columns) {
   if (a.columns != b.rows) [[unlikely]]
     Mismatch("columns of a and rows of b differ", a.columns, b.rows);
   if (d.rows != a.rows) [[unlikely]]
     Mismatch("rows of d and rows of a differ", d.rows, a.rows);
-  if (d.columns != b.columns) [[unlikely]]
+  if (pairs_columns) {
+    if (b.columns % 2 != 0) [[unlikely]]
+      throw Fail(Code::kInvalidArgument, "pad B", "gemm: b has {} columns; an epilogue that pairs them wants even",
+                 b.columns);
+    if (d.columns != b.columns / 2) [[unlikely]]
+      Mismatch("columns of d and pairs of columns of b differ", d.columns, b.columns / 2);
+  } else if (d.columns != b.columns) [[unlikely]] {
     Mismatch("columns of d and columns of b differ", d.columns, b.columns);
+  }
   if (a.batch != d.batch && a.batch_stride != 0) [[unlikely]]
     Mismatch("batch of a and batch of d differ", a.batch, d.batch);
   if (b.batch != d.batch && b.batch_stride != 0) [[unlikely]]
@@ -128,44 +142,84 @@ Matrix CheckedC(const GemmArgs& args, const Matrix& d) {
   return c;
 }
 
-/// The vectors, matrices and scalars that an epilogue may read, against the product's and D's size.
+/// A tensor of the call, with the matrix that it is.
+struct Named {
+  const char* name;
+  const Tensor* tensor;
+  Matrix matrix;
+};
+
+/// The vectors, matrices and scalars that an epilogue reads, and the maxima that it makes, against the product's and
+/// D's size.
 class EpilogueTensors {
  public:
-  EpilogueTensors(const GemmArgs& args, const Matrix& d) : args_(args), d_(d) {}
+  /// `operands`: what the product is made of.
+  EpilogueTensors(const GemmArgs& args, const Matrix& d, std::span<const Named> operands)
+      : args_(args), e_(*args.epilogue), d_(d), operands_(operands) {
+    written_[written_count_++] = {"d", &args.d, d};
+  }
 
-  void Describe(GemmProblem& p) const {
-    const EpilogueArgs& e = *args_.epilogue;
-    if (e.epilogue.Reads(EpilogueInput::kPaired) || e.epilogue.Reads(EpilogueInput::kPairedBias) ||
-        e.epilogue.Reads(EpilogueInput::kPairedScaleColumn))
-      throw Fail(Code::kUnsupported, "", "gemm: no kernel makes one column of d of two of the product yet");
-    p.epilogue_id = e.epilogue.id();
-    if (e.epilogue.Reads(EpilogueInput::kBias)) p.bias_type = Vector("bias", e.bias, p.n);
-    if (e.epilogue.Reads(EpilogueInput::kBiasM)) {
-      const DType type = Vector("bias_m", e.bias_m, p.m);
-      if (e.epilogue.Reads(EpilogueInput::kBias) && type != p.bias_type)
-        throw Fail(Code::kInvalidArgument, "convert one of them", "gemm: bias is {}, bias_m {}", ToString(p.bias_type),
-                   ToString(type));
-      p.bias_type = type;
-    }
-    if (e.epilogue.Reads(EpilogueInput::kResidual)) Residual(p);
-    if (e.epilogue.Reads(EpilogueInput::kScaleRow)) Scale("scale_row", e.scale_row, p.m);
-    if (e.epilogue.Reads(EpilogueInput::kDScaleRow)) Scale("d_scale_row", e.d_scale_row, p.m);
-    if (e.epilogue.Reads(EpilogueInput::kScaleColumn)) Scale("scale_column", e.scale_column, p.n);
-    if (e.epilogue.Reads(EpilogueInput::kDScaleColumn)) Scale("d_scale_column", e.d_scale_column, p.n);
-    if (e.epilogue.Reads(EpilogueInput::kScaleBlock)) Blocks("scale_block", e.scale_block, EpilogueInput::kScaleBlock);
-    if (e.epilogue.Reads(EpilogueInput::kDScaleBlock))
-      Blocks("d_scale_block", e.d_scale_block, EpilogueInput::kDScaleBlock);
+  void Describe(GemmProblem& p) {
+    p.epilogue_id = e_.epilogue.id();
+    Maxima();
+    if (Reads(EpilogueInput::kBias) || Reads(EpilogueInput::kPairedBias)) p.bias_type = Vector("bias", e_.bias, p.n);
+    if (Reads(EpilogueInput::kBiasM)) BiasM(p);
+    if (Reads(EpilogueInput::kResidual)) Residual(p);
+    if (Reads(EpilogueInput::kScaleRow)) Scale("scale_row", e_.scale_row, p.m);
+    if (Reads(EpilogueInput::kDScaleRow)) Scale("d_scale_row", e_.d_scale_row, p.m);
+    if (Reads(EpilogueInput::kScaleColumn) || Reads(EpilogueInput::kPairedScaleColumn))
+      Scale("scale_column", e_.scale_column, p.n);
+    if (Reads(EpilogueInput::kDScaleColumn)) Scale("d_scale_column", e_.d_scale_column, d_.columns);
+    if (Reads(EpilogueInput::kScaleBlock)) Blocks("scale_block", e_.scale_block, EpilogueInput::kScaleBlock);
+    if (Reads(EpilogueInput::kDScaleBlock)) Blocks("d_scale_block", e_.d_scale_block, EpilogueInput::kDScaleBlock);
   }
 
  private:
+  bool Reads(EpilogueInput input) const { return e_.epilogue.Reads(input); }
+
+  /// Against D and the maxima so far.
   void CheckGiven(const char* name, const Tensor& t, const Matrix& v) const {
     CheckPointer(name, t, v);
     if (t.device != args_.d.device)
       throw Fail(Code::kInvalidArgument, "copy it", "gemm: {} is on {}, d on {}", name, ToString(t.device),
                  ToString(args_.d.device));
-    if (Overlap(args_.d, d_, t, v))
-      throw Fail(Code::kInvalidArgument, "write to other memory", "gemm: d overlaps {}", name);
+    for (const Named& written : std::span(written_).first(written_count_)) CheckApart(written, {name, &t, v});
   }
+  static void CheckApart(const Named& written, const Named& other) {
+    if (Overlap(*written.tensor, written.matrix, *other.tensor, other.matrix))
+      throw Fail(Code::kInvalidArgument, "write to other memory", "gemm: {} overlaps {}", written.name, other.name);
+  }
+
+  void Maxima() {
+    const EpilogueBlock block = e_.epilogue.block(EpilogueOutput::kAmaxBlock);
+    if (e_.epilogue.Makes(EpilogueOutput::kAmaxRow)) Maximum("amax_row", e_.amax_row, {d_.rows});
+    if (e_.epilogue.Makes(EpilogueOutput::kAmaxColumn)) Maximum("amax_column", e_.amax_column, {d_.columns});
+    if (e_.epilogue.Makes(EpilogueOutput::kAmaxBlock))
+      Maximum("amax_block", e_.amax_block, {CeilDiv(d_.rows, block.rows), CeilDiv(d_.columns, block.columns)});
+  }
+  /// `extents` of one batch entry.
+  void Maximum(const char* name, const Tensor& t, std::initializer_list<std::int64_t> extents) {
+    const std::int64_t size = std::accumulate(extents.begin(), extents.end(), std::int64_t{1}, std::multiplies<>());
+    if (t.dtype != DType::kF32 || !IsDense(t, extents))
+      throw Fail(Code::kInvalidArgument, "",
+                 "gemm: {} must be f32, dense, and {} elements for each of {} batch entries", name, size, d_.batch);
+    if (t.read_only) throw Fail(Code::kInvalidArgument, "", "gemm: {} is read-only", name);
+    const Matrix v{1, d_.batch, size, size, 0, Layout::kRowMajor};
+    CheckGiven(name, t, v);
+    for (const Named& operand : operands_) CheckApart({name, &t, v}, operand);
+    written_[written_count_++] = {name, &t, v};
+  }
+  bool IsDense(const Tensor& t, std::initializer_list<std::int64_t> extents) const {
+    const int outer = t.rank - static_cast<int>(extents.size());
+    if (outer < 0 || outer > 1 || (outer == 0 && d_.batch != 1)) return false;
+    std::int64_t stride = 1;
+    for (int i = t.rank - 1; i >= 0; stride *= t.shape[i--]) {
+      const std::int64_t extent = i < outer ? d_.batch : extents.begin()[i - outer];
+      if (t.shape[i] != extent || (extent > 1 && t.strides[i] != stride)) return false;
+    }
+    return true;
+  }
+
   static void CheckFloat(const char* name, DType dtype) {
     if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBf16)
       throw Fail(Code::kUnsupported, "convert it", "gemm: {} is {}; f32, f16 and bf16 are read", name, ToString(dtype));
@@ -185,10 +239,17 @@ class EpilogueTensors {
   void Scale(const char* name, const Tensor& t, std::int64_t length) const {
     CheckScale(name, Vector(name, t, length));
   }
+  void BiasM(GemmProblem& p) const {
+    const DType type = Vector("bias_m", e_.bias_m, p.m);
+    const bool both = Reads(EpilogueInput::kBias) || Reads(EpilogueInput::kPairedBias);
+    if (both && type != p.bias_type)
+      throw Fail(Code::kInvalidArgument, "convert one of them", "gemm: bias is {}, bias_m {}", ToString(p.bias_type),
+                 ToString(type));
+    p.bias_type = type;
+  }
   void Blocks(const char* name, const Tensor& t, EpilogueInput input) const {
-    const EpilogueBlock block = args_.epilogue->epilogue.block(input);
-    const std::int64_t rows = (d_.rows + block.rows - 1) / block.rows,
-                       columns = (d_.columns + block.columns - 1) / block.columns;
+    const EpilogueBlock block = e_.epilogue.block(input);
+    const std::int64_t rows = CeilDiv(d_.rows, block.rows), columns = CeilDiv(d_.columns, block.columns);
     if (t.rank != 2 || t.shape[0] != rows || t.shape[1] != columns || (columns > 1 && t.strides[1] != 1) ||
         (rows > 1 && t.strides[0] != columns))
       throw Fail(Code::kInvalidArgument, "", "gemm: {} must be a dense matrix ({}, {}) for blocks of {} x {}", name,
@@ -197,7 +258,7 @@ class EpilogueTensors {
     CheckGiven(name, t, {1, rows, columns, columns, 0, Layout::kRowMajor});
   }
   void Residual(GemmProblem& p) const {
-    const Tensor& t = args_.epilogue->residual;
+    const Tensor& t = e_.residual;
     const Matrix v = View("residual", t);
     if (v.rows != d_.rows || v.columns != d_.columns || v.batch != d_.batch)
       throw Fail(Code::kInvalidArgument, "", "gemm: residual is ({}, {}, {}), d is ({}, {}, {})", v.batch, v.rows,
@@ -212,34 +273,48 @@ class EpilogueTensors {
   }
 
   const GemmArgs& args_;
+  const EpilogueArgs& e_;
   const Matrix& d_;
+  const std::span<const Named> operands_;
+  std::array<Named, 4> written_;  // D and three kinds of maxima
+  std::size_t written_count_ = 0;
 };
 
 }  // namespace
 
 GemmProblem Describe(const GemmArgs& args, DType acc_type, ComputeMode compute) {
   const Matrix a = View("a", args.a), b = View("b", args.b), d = View("d", args.d);
-  CheckShapes(a, b, d);
+  const bool pairs_columns = args.epilogue != nullptr && args.epilogue->epilogue.pairs_columns();
+  CheckShapes(a, b, d, pairs_columns);
   CheckPointer("a", args.a, a);
   CheckPointer("b", args.b, b);
   CheckPointer("d", args.d, d);
   CheckOutput(args, a, b, d);
   GemmProblem p;
-  p.m = d.rows, p.n = d.columns, p.k = a.columns, p.batch = d.batch;
+  p.m = d.rows, p.n = b.columns, p.k = a.columns, p.batch = d.batch;
+  p.columns_per_d = pairs_columns ? 2 : 1;
   p.lda = a.ld, p.ldb = b.ld, p.ldd = d.ld;
   p.batch_stride_a = a.batch_stride, p.batch_stride_b = b.batch_stride, p.batch_stride_d = d.batch_stride;
   p.a_type = args.a.dtype, p.b_type = args.b.dtype, p.c_type = p.d_type = args.d.dtype, p.acc_type = acc_type;
   p.a_layout = a.layout, p.b_layout = b.layout, p.d_layout = d.layout;
   p.compute = compute;
+  Matrix c{};
   std::uint64_t bits = AlignmentBits(args.a, a) | AlignmentBits(args.b, b) | AlignmentBits(args.d, d) | 16;
   if (args.beta.value != 0 || args.beta.device_pointer != nullptr) {
-    const Matrix c = CheckedC(args, d);
+    if (pairs_columns)
+      throw Fail(Code::kUnsupported, "give no beta; a residual is added after the pairing",
+                 "gemm: an epilogue that pairs columns takes no c");
+    c = CheckedC(args, d);
     p.beta = BetaClass::kGeneral;
     p.ldc = c.ld, p.batch_stride_c = c.batch_stride;
     if (args.c.given()) p.c_type = args.c.dtype, bits |= AlignmentBits(args.c, c);
   }
   p.alignment = static_cast<std::uint8_t>(std::countr_zero(bits));
-  if (args.epilogue != nullptr) EpilogueTensors(args, d).Describe(p);
+  if (args.epilogue != nullptr) {
+    const Named operands[] = {{"a", &args.a, a}, {"b", &args.b, b}, {"c", &args.c, c}};
+    const bool reads_c = p.beta != BetaClass::kZero && args.c.given();
+    EpilogueTensors(args, d, std::span(operands).first(reads_c ? 3 : 2)).Describe(p);
+  }
   return p;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 #include <type_traits>
 #include <vector>
 
@@ -54,13 +55,28 @@ void CheckTypes(const GemmProblem& p) {
 /// Batch entries of D are whole blocks one after the other, or interleaved row by row; all else overlaps.
 void CheckBatchOfD(const GemmProblem& p) {
   const bool by_rows = p.d_layout == Layout::kRowMajor;
-  const std::int64_t run = by_rows ? p.n : p.m, lines = by_rows ? p.m : p.n;
+  const std::int64_t run = by_rows ? p.d_columns() : p.m, lines = by_rows ? p.m : p.d_columns();
   if (p.batch <= 1 || run == 0 || lines == 0) return;
   const bool blocks = p.batch_stride_d >= (lines - 1) * p.ldd + run;
   const bool interleaved = p.batch_stride_d >= run && p.ldd >= (p.batch - 1) * p.batch_stride_d + run;
   if (!blocks && !interleaved)
     throw Fail(Code::kInvalidArgument, "", "gemm: batch entries of d overlap: stride {} with rows of {} every {}",
                p.batch_stride_d, run, p.ldd);
+}
+
+/// Two columns make one of D, or each its own; and as the epilogue says, where this process knows it.
+void CheckColumnsPerD(const GemmProblem& p) {
+  const std::optional<Epilogue> epilogue = Epilogue::Find(p.epilogue_id);
+  const std::int64_t wanted = !epilogue ? p.columns_per_d : epilogue->pairs_columns() ? 2 : 1;
+  if (p.columns_per_d != wanted || p.columns_per_d < 1 || p.columns_per_d > 2)
+    throw Fail(Code::kInvalidArgument, "call SetEpilogue", "gemm: columns_per_d={} does not fit the epilogue",
+               p.columns_per_d);
+  if (p.columns_per_d == 1) return;
+  if (p.n % 2 != 0)
+    throw Fail(Code::kInvalidArgument, "pad B", "gemm: n={} must be even for an epilogue that pairs columns", p.n);
+  if (p.beta != BetaClass::kZero)
+    throw Fail(Code::kUnsupported, "give no beta; a residual is added after the pairing",
+               "gemm: an epilogue that pairs columns takes no c");
 }
 
 void CheckEpilogue(const GemmProblem& p) {
@@ -71,14 +87,28 @@ void CheckEpilogue(const GemmProblem& p) {
     throw Fail(Code::kUnsupported, "", "gemm: epilogues compute in f32, and the accumulator is {}",
                ToString(p.acc_type));
   if (p.ld_residual != 0)
-    CheckSide({"residual", p.m, p.n, p.ld_residual, p.batch_stride_residual, Layout::kRowMajor, p.residual_type},
-              p.batch);
+    CheckSide(
+        {"residual", p.m, p.d_columns(), p.ld_residual, p.batch_stride_residual, Layout::kRowMajor, p.residual_type},
+        p.batch);
 }
 
-void SetTightAlignment(GemmProblem& p) {
+std::uint8_t TightAlignment(const GemmProblem& p) {
   const std::uint64_t bits =
       p.lda * SizeOf(p.a_type) | p.ldb * SizeOf(p.b_type) | p.ldc * SizeOf(p.c_type) | p.ldd * SizeOf(p.d_type) | 16;
-  p.alignment = static_cast<std::uint8_t>(std::countr_zero(bits));
+  return static_cast<std::uint8_t>(std::countr_zero(bits));
+}
+
+/// The types that epilogues read.
+bool IsFloat(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16; }
+
+/// D is dense where that gives it another number of columns.
+void SetColumnsPerD(GemmProblem& p, std::int64_t columns) {
+  if (p.columns_per_d == columns) return;
+  p.columns_per_d = columns;
+  const bool by_rows = p.d_layout == Layout::kRowMajor;
+  p.ldd = std::max<std::int64_t>(1, by_rows ? p.d_columns() : p.m);
+  p.batch_stride_d = p.ldd * (by_rows ? p.m : p.d_columns());
+  p.alignment = std::min(p.alignment, TightAlignment(p));
 }
 
 std::vector<std::string_view> Split(std::string_view text, char separator) {
@@ -133,8 +163,8 @@ GemmProblem Normalized(GemmProblem p) {
   side(p.b_layout, p.ldb, p.k, p.n);
   Layout c_layout = p.d_layout;
   if (p.beta != BetaClass::kZero) side(c_layout, p.ldc, p.m, p.n);
-  side(p.d_layout, p.ldd, p.m, p.n);
-  if (p.ld_residual != 0 && p.m <= 1) p.ld_residual = std::max<std::int64_t>(p.n, 1);
+  side(p.d_layout, p.ldd, p.m, p.d_columns());
+  if (p.ld_residual != 0 && p.m <= 1) p.ld_residual = std::max<std::int64_t>(p.d_columns(), 1);
   if (p.batch == 1) p.batch_stride_residual = 0;
   if (p.batch == 1) p.batch_stride_a = p.batch_stride_b = p.batch_stride_c = p.batch_stride_d = 0;
   if (p.beta == BetaClass::kZero) {
@@ -153,7 +183,7 @@ void SetDTypes(GemmProblem& p, std::string_view dtypes) {
   p.acc_type = names.size() == 4 ? ParseDType(names[3]) : DefaultAccumulator(p.a_type);
   p.d_type = names.size() == 1 ? (Info(p.a_type).is_integer() ? DType::kS32 : p.a_type) : ParseDType(names[2]);
   p.c_type = p.d_type;
-  SetTightAlignment(p);
+  p.alignment = TightAlignment(p);
 }
 
 void SetBatch(GemmProblem& p, std::int64_t batch) {
@@ -164,7 +194,7 @@ void SetBatch(GemmProblem& p, std::int64_t batch) {
   p.batch_stride_a = stride(p.a_layout, p.lda, p.m, p.k);
   p.batch_stride_b = stride(p.b_layout, p.ldb, p.k, p.n);
   p.batch_stride_c = stride(p.d_layout, p.ldc, p.m, p.n);
-  p.batch_stride_d = stride(p.d_layout, p.ldd, p.m, p.n);
+  p.batch_stride_d = stride(p.d_layout, p.ldd, p.m, p.d_columns());
   p.batch_stride_residual = p.ld_residual * p.m;
   Validate(p);
   p = Normalized(p);
@@ -174,9 +204,10 @@ void SetEpilogue(GemmProblem& p, const Epilogue& epilogue, DType bias_type) {
   const bool biased = epilogue.Reads(EpilogueInput::kBias) || epilogue.Reads(EpilogueInput::kBiasM);
   const bool has_residual = epilogue.Reads(EpilogueInput::kResidual);
   p.epilogue_id = epilogue.id();
+  SetColumnsPerD(p, epilogue.pairs_columns() ? 2 : 1);
   p.bias_type = biased ? bias_type : DType::kF32;
-  p.residual_type = has_residual ? p.d_type : DType::kF32;
-  p.ld_residual = has_residual ? std::max<std::int64_t>(p.n, 1) : 0;
+  p.residual_type = has_residual && IsFloat(p.d_type) ? p.d_type : DType::kF32;
+  p.ld_residual = has_residual ? std::max<std::int64_t>(p.d_columns(), 1) : 0;
   p.batch_stride_residual = p.ld_residual * p.m;
   Validate(p);
   p = Normalized(p);
@@ -189,9 +220,10 @@ void Validate(const GemmProblem& p) {
   if (p.a_layout == Layout::kPacked || p.d_layout == Layout::kPacked ||
       (p.b_layout == Layout::kPacked && p.d_layout != Layout::kRowMajor))
     throw Fail(Code::kUnsupported, "give D row-major", "gemm: only b can be packed, and only beside a row-major d");
+  CheckColumnsPerD(p);
   CheckSide({"a", p.m, p.k, p.lda, p.batch_stride_a, p.a_layout, p.a_type}, p.batch);
   CheckSide({"b", p.k, p.n, p.ldb, p.batch_stride_b, p.b_layout, p.b_type}, p.batch);
-  CheckSide({"d", p.m, p.n, p.ldd, p.batch_stride_d, p.d_layout, p.d_type}, p.batch);
+  CheckSide({"d", p.m, p.d_columns(), p.ldd, p.batch_stride_d, p.d_layout, p.d_type}, p.batch);
   if (p.beta != BetaClass::kZero) CheckSide({"c", p.m, p.n, p.ldc, p.batch_stride_c, p.d_layout, p.c_type}, p.batch);
   CheckBatchOfD(p);
   CheckTypes(p);
@@ -217,6 +249,7 @@ std::string ToString(const GemmProblem& p) {
   if (p.groups != 1) text += fmt::format(" groups={}", p.groups);
   if (p.compute == ComputeMode::kTf32) text += " tf32";
   if (p.epilogue_id != 0) text += fmt::format(" epilogue={:016x}", p.epilogue_id);
+  if (p.columns_per_d != 1) text += fmt::format(" columns_per_d={}", p.columns_per_d);
   return text;
 }
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "core/epilogue_reference.h"
@@ -76,8 +77,8 @@ Operands View(const GemmProblem& p, const GemmArgs& args, const Tensor& c_before
   if (args.epilogue != nullptr) epilogue.emplace(p, *args.epilogue, batch);
   return {View("a", args.a, p.m, p.k, batch),
           View("b", args.b, p.k, p.n, batch),
-          View("c", c, p.m, p.n, batch),
-          View("d", args.d, p.m, p.n, batch),
+          View("c", c, p.m, p.d_columns(), batch),
+          View("d", args.d, p.m, p.d_columns(), batch),
           args.alpha.value,
           p.beta == BetaClass::kZero ? 0 : args.beta.value,
           epilogue};
@@ -129,10 +130,11 @@ class Judge {
   Judge(DType dtype, double tolerance)
       : dtype_(dtype), epsilon_(Info(dtype).epsilon), smallest_(Smallest(dtype)), tolerance_(tolerance) {}
 
+  double tolerance() const { return tolerance_; }
+  EpilogueReference::Sum Sum(double reference, double scale) const { return {reference, tolerance_ * scale}; }
+
   /// The error beyond what the epilogue makes of accumulators within the tolerance.
-  double Error(const EpilogueReference& epilogue, std::int64_t row, std::int64_t column, double result,
-               double reference, double scale) const {
-    const EpilogueReference::Range range = epilogue.At(row, column, reference, tolerance_ * scale);
+  double Error(double result, const EpilogueReference::Range& range) const {
     if (std::isnan(result) && range.has_nan) return 0;
     if (std::isnan(result) || std::isnan(range.low)) return Error(result, range.low, 0);
     const double nearest = std::clamp(result, range.low, range.high);
@@ -206,37 +208,99 @@ void Multiply(const Matrix& a, const Matrix& b, std::span<const std::int64_t> ro
   }
 }
 
-Worst CheckTile(const Operands& x, std::span<const std::int64_t> rows, std::int64_t column, const Judge& judge) {
-  Sums sums;
-  Multiply(x.a, x.b, rows, column, sums);
+/// What there is to check of the tile of the product at `rows` and `column`: its elements, as D and the references name
+/// them.
+class TileCheck {
+ public:
+  TileCheck(const Operands& operands, std::span<const std::int64_t> rows, std::int64_t column, const Judge& judge)
+      : x_(operands), rows_(rows), column_(column), judge_(judge) {
+    Multiply(x_.a, x_.b, rows, column, sums_);
+  }
+
+  Worst Plain() const {
+    Worst worst;
+    ForEach(1, 1, [&](std::int64_t row, std::int64_t column, std::size_t at) {
+      const auto [reference, scale] = Reference(row, column, at);
+      worst.Take({judge_.Error(x_.d(row, column), reference, scale), row, column});
+    });
+    return worst;
+  }
+
+  Worst Fused(MaximaReference& maxima, std::mutex& mutex) const {
+    const EpilogueReference& epilogue = *x_.epilogue;
+    const std::int64_t rows_per_d = epilogue.rows_per_d(), columns_per_d = epilogue.columns_per_d();
+    const std::size_t partner = rows_per_d == 2 ? kColumns : columns_per_d == 2 ? 1 : 0;
+    struct Element {
+      std::int64_t row, column;
+      EpilogueReference::Ranges ranges;
+    };
+    std::vector<Element> elements;
+    Worst worst;
+    ForEach(rows_per_d, columns_per_d, [&](std::int64_t row, std::int64_t column, std::size_t at) {
+      const auto sum = [&](std::size_t place) {
+        const auto [reference, scale] = Reference(row, column, place);
+        return judge_.Sum(reference, scale);
+      };
+      const EpilogueReference::Ranges ranges = epilogue.At(row, column, sum(at), sum(at + partner));
+      worst.Take({judge_.Error(x_.d(row, column), ranges[0]), row, column});
+      if (!maxima.empty()) elements.push_back({row, column, ranges});
+    });
+    std::scoped_lock lock(mutex);
+    for (const Element& element : elements) maxima.Take(element.row, element.column, element.ranges);
+    return worst;
+  }
+
+ private:
+  /// Calls `visit` with the row and the column of each element of D, and the place of its (first) sum.
+  template <class Visit>
+  void ForEach(std::int64_t rows_per_d, std::int64_t columns_per_d, const Visit& visit) const {
+    for (std::size_t i = 0; i < rows_.size(); i += rows_per_d)
+      for (std::int64_t j = column_; j < std::min(column_ + kColumns, x_.b.columns); j += columns_per_d)
+        visit(rows_[i] / rows_per_d, j / columns_per_d, i * kColumns + (j - column_));
+  }
+  /// alpha * sum + beta * C, and the same of magnitudes. There is no C where D has less columns than the product.
+  std::pair<double, double> Reference(std::int64_t row, std::int64_t column, std::size_t at) const {
+    const double added = x_.beta == 0 ? 0 : x_.beta * x_.c(row, column);
+    return {x_.alpha * sums_.value[at] + added, std::fabs(x_.alpha) * sums_.magnitude[at] + std::fabs(added)};
+  }
+
+  const Operands& x_;
+  const std::span<const std::int64_t> rows_;
+  const std::int64_t column_;
+  const Judge& judge_;
+  Sums sums_;
+};
+
+/// Of maxima that the epilogue took.
+Worst CheckMaxima(const MaximaReference& maxima, double tolerance) {
+  const Judge judge(DType::kF32, tolerance);
   Worst worst;
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    for (std::int64_t j = column; j < std::min(column + kColumns, x.b.columns); ++j) {
-      const double added = x.beta == 0 ? 0 : x.beta * x.c(rows[i], j);
-      const std::size_t at = i * kColumns + (j - column);
-      const double reference = x.alpha * sums.value[at] + added;
-      const double scale = std::fabs(x.alpha) * sums.magnitude[at] + std::fabs(added);
-      const double result = x.d(rows[i], j);
-      const double error = x.epilogue ? judge.Error(*x.epilogue, rows[i], j, result, reference, scale)
-                                      : judge.Error(result, reference, scale);
-      worst.Take({error, rows[i], j});
-    }
+  for (const MaximaReference::Maximum& maximum : maxima.Found())
+    worst.Take({judge.Error(maximum.stored, maximum.range), maximum.row, maximum.column});
   return worst;
 }
 
 /// Checks whole rows of D.
-Worst CheckRows(const Operands& x, const std::vector<std::int64_t>& rows, const Judge& judge) {
+Worst CheckRows(const Operands& x, const std::vector<std::int64_t>& d_rows, const Judge& judge) {
+  std::vector<std::int64_t> rows;  // of the product
+  const std::int64_t rows_per_d = x.epilogue ? x.epilogue->rows_per_d() : 1;
+  for (const std::int64_t row : d_rows)
+    for (std::int64_t i = 0; i < rows_per_d; ++i) rows.push_back(row * rows_per_d + i);
   const std::int64_t row_blocks = (static_cast<std::int64_t>(rows.size()) + kRows - 1) / kRows;
   const std::int64_t column_blocks = (x.b.columns + kColumns - 1) / kColumns;
+  std::optional<MaximaReference> maxima;
+  if (x.epilogue) maxima.emplace(*x.epilogue);
   Worst worst;
-  std::mutex mutex;
+  std::mutex mutex, maxima_mutex;
   ParallelFor(row_blocks * column_blocks, [&](std::int64_t block) {
     const std::size_t first = block / column_blocks * kRows;
     const std::span some = std::span(rows).subspan(first, std::min<std::size_t>(kRows, rows.size() - first));
-    const Worst found = CheckTile(x, some, block % column_blocks * kColumns, judge);
+    const TileCheck tile(x, some, block % column_blocks * kColumns, judge);
+    const Worst found = maxima ? tile.Fused(*maxima, maxima_mutex) : tile.Plain();
     std::scoped_lock lock(mutex);
     worst.Take(found);
   });
+  if (maxima) worst.Take(CheckMaxima(*maxima, judge.tolerance()));
   return worst;
 }
 
@@ -281,7 +345,7 @@ Samples ChooseSamples(const GemmProblem& p) {
   const double half = kFullWork / 2 / entries;
   // More than a few dozen rows find nothing that these do not.
   return {entries, within(half / (n * k), std::min<std::int64_t>(p.m, kRows)),
-          within(half / (m * k), std::min<std::int64_t>(p.n, kRows))};
+          within(half / (m * k * p.columns_per_d), std::min<std::int64_t>(p.d_columns(), kRows))};
 }
 
 }  // namespace
@@ -299,9 +363,9 @@ VerifyReport Verify(const GemmProblem& problem, const GemmArgs& args, const Tens
   for (const std::int64_t entry : Sample(samples.entries, problem.batch, random)) {
     const Operands operands = View(problem, args, c_before, entry);
     worst.Take(CheckRows(operands, Sample(samples.rows, problem.m, random), judge));
-    report.checked += samples.rows * problem.n;
+    report.checked += samples.rows * problem.d_columns();
     if (samples.columns == 0) continue;
-    const Worst found = CheckRows(operands.Transposed(), Sample(samples.columns, problem.n, random), judge);
+    const Worst found = CheckRows(operands.Transposed(), Sample(samples.columns, problem.d_columns(), random), judge);
     worst.Take({found.error, found.column, found.row});
     report.checked += samples.columns * (problem.m - samples.rows);
   }

@@ -27,13 +27,15 @@ class Scratch {
   GemmArgs args;
 
  private:
-  /// One buffer of zeros, as large as the largest input, is all of them.
+  /// One buffer of zeros, as large as the largest, is all inputs and maxima.
   void SetEpilogue(const GemmProblem& p, Device& device) {
-    inputs_ = Make(device, Layout::kRowMajor, p.m + 1, p.n + p.m, std::max(p.n + p.m, p.ld_residual),
-                   p.batch_stride_residual, p.batch, DType::kF32);
+    const std::int64_t columns = p.n + p.m, ld = std::max(columns, p.ld_residual);
+    inputs_ = Make(device, Layout::kRowMajor, p.m + 1, columns, ld, std::max(p.batch_stride_residual, ld * (p.m + 1)),
+                   p.batch, DType::kF32);
     const Tensor zeros(inputs_.data(), DType::kF32, {1}, device.id());
     epilogue_.bias = epilogue_.bias_m = epilogue_.residual = epilogue_.scale_row = epilogue_.d_scale_row = zeros;
     epilogue_.scale_column = epilogue_.d_scale_column = epilogue_.scale_block = epilogue_.d_scale_block = zeros;
+    epilogue_.amax_row = epilogue_.amax_column = epilogue_.amax_block = zeros;
     args.epilogue = &epilogue_;
   }
   static Buffer Make(Device& device, Layout layout, std::int64_t rows, std::int64_t columns, std::int64_t ld,

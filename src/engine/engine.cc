@@ -50,23 +50,25 @@ void CheckSame(const GemmProblem& promised, const GemmProblem& given) {
                "gemm: the tensors pose \"{}\", the problem is \"{}\"", ToString(given), ToString(promised));
 }
 
-void Launch(const Plan& plan, const GemmArgs& args, Stream stream) {
+void Launch(const Plan& plan, const GemmArgs& args, Devices& devices, Stream stream) {
   for (const Plan::Step& step : plan.steps) {
     const LaunchStep& launch = step.launch;
     // On this stack: several threads launch one plan at once.
     alignas(64) std::byte params[LaunchStep::kMaxParamBytes];
     std::memcpy(params, launch.params.data(), launch.param_bytes);
     launch.bind(args, params);
+    if (launch.prepare != nullptr) [[unlikely]]
+      launch.prepare(args, devices.Get(plan.device), stream);
     void* const pointers[] = {params};
     step.kernel->Launch(launch.grid, launch.block, launch.cluster, launch.shared_bytes, pointers, stream);
   }
 }
 
 /// The arguments as the kernels name them: c where beta needs it, a and b exchanged where D is column-major.
-void LaunchAdjusted(const Plan& plan, const GemmArgs& args, Stream stream) {
+void LaunchAdjusted(const Plan& plan, const GemmArgs& args, Devices& devices, Stream stream) {
   GemmArgs adjusted = args;
   if (!adjusted.c.given()) adjusted.c = adjusted.d;
-  Launch(plan, plan.swapped ? Canonical(adjusted) : adjusted, stream);
+  Launch(plan, plan.swapped ? Canonical(adjusted) : adjusted, devices, stream);
 }
 
 }  // namespace
@@ -81,9 +83,9 @@ void Engine::Run(const GemmProblem& problem, const GemmArgs& args, Stream stream
     plan = s.plans.Insert(s.planner().Make(problem, args.d.device, {auto_tune, {}}));
   const Profiler::Span span(s.profiler, "launch");
   if (args.c.given() && !plan->swapped) [[likely]] {
-    Launch(*plan, args, stream);
+    Launch(*plan, args, s.devices, stream);
   } else {
-    LaunchAdjusted(*plan, args, stream);
+    LaunchAdjusted(*plan, args, s.devices, stream);
   }
 }
 
@@ -127,6 +129,7 @@ KernelSource Engine::Render(const GemmProblem& problem, const CodeTarget& target
 
 std::string Engine::Emit(const KernelSource& source, std::string_view part, const CancellationToken& cancel) {
   if (part == "source") return source.text;
+  if (part == "listing" && source.target.isa == Isa::kX86) return ListCode(source);
   const ArtifactPtr artifact = state_->maker.Obtain(source, cancel).artifact;
   const auto it = artifact->parts.find(part);
   if (it != artifact->parts.end()) return it->second;

@@ -92,6 +92,7 @@ Epilogue::Epilogue(const Outputs& outputs) {
   text_ = std::make_shared<const std::string>(ToText(*trace_));
   for (const OpNode& node : trace_->body)
     if (Info(node.op).kind == OpKind::kInput) inputs_ |= 1u << static_cast<int>(node.op);
+  for (const OpOutput& output : trace_->outputs) outputs_ |= 1u << static_cast<int>(output.kind);
   if (*text_ == kIdentity) return;
   id_ = DigestOf(*text_).low | 1;  // never 0
   TheRegistry().Add(*this);
@@ -108,6 +109,14 @@ EpilogueBlock Epilogue::block(EpilogueInput input) const {
     if (Info(node.op).kind == OpKind::kInput && static_cast<int>(node.op) == static_cast<int>(input)) return node.block;
   return {};
 }
+
+EpilogueBlock Epilogue::block(EpilogueOutput kind) const {
+  for (const OpOutput& output : trace_->outputs)
+    if (output.kind == kind) return output.block;
+  return {};
+}
+
+bool Epilogue::pairs_columns() const { return trace_->paired(); }
 
 EpilogueResult Epilogue::Evaluate(const EpilogueElement& element, int ulps) const {
   return gemmsmith::Evaluate(*trace_, element, ulps);

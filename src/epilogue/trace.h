@@ -46,11 +46,7 @@ std::string_view ToString(ValueType type);
 
 constexpr std::uint32_t kNanBits = 0x7fc00000;
 
-enum class OutputKind : std::uint8_t {
-#define GEMMSMITH_EPILOGUE_OUTPUT(name, ...) name,
-#include "gemmsmith/epilogue.def"
-#undef GEMMSMITH_EPILOGUE_OUTPUT
-};
+using OutputKind = EpilogueOutput;
 struct OutputInfo {
   OutputKind kind;
   std::string_view text, cuda;

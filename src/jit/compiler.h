@@ -41,6 +41,10 @@ std::shared_ptr<const Compiler> OpenNvcc();
 std::shared_ptr<const Compiler> OpenX86Compiler();
 std::shared_ptr<const Compiler> OpenBuiltinCompiler();
 
+/// The machine code of an x86 kernel in words: entries by name, each instruction with its offset and bytes. Throws what
+/// compiling it throws.
+std::string ListCode(const KernelSource& source);
+
 /// The compiler for `target`; for CUDA the one called `name` ("nvrtc", "nvcc"; empty: NVRTC, else nvcc).
 /// Throws kNotFound or kUnsupported.
 std::shared_ptr<const Compiler> FindCompiler(const CodeTarget& target, std::string_view name);

@@ -2,30 +2,33 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
+#include "gemmsmith/epilogue.h"
 #include "util/log.h"
 
 namespace gemmsmith {
 namespace {
 
-enum Field { kMr, kNr, kMTail, kNTail, kMath, kMc, kNc, kKc, kThreads, kPath };
-constexpr ConfigField kFields[] = {{"mr", true},  {"nr", true},  {"m_tail", true}, {"n_tail", true},   {"math", true},
-                                   {"mc", false}, {"nc", false}, {"kc", false},    {"threads", false}, {"path", false}};
+enum Field { kMr, kNr, kMTail, kNTail, kMath, kFetch, kMc, kNc, kKc, kThreads, kPath };
+constexpr ConfigField kFields[] = {{"mr", true},   {"nr", true},       {"m_tail", true}, {"n_tail", true},
+                                   {"math", true}, {"fetch", true},    {"mc", false},    {"nc", false},
+                                   {"kc", false},  {"threads", false}, {"path", false}};
 
 // Below it, handing work to a thread, even one that is awake, costs more than the thread does. In multiply-adds.
 constexpr double kWorthAThread = 1e5;
 // This many tiles of rows gain little from a B that was packed.
 constexpr int kFewTiles = 6;
-// Rows up to which B is better read where it is: with A in place, with a copy of A, by dot products.
-constexpr std::int64_t kDirectRows = 8, kCopyRows = 64, kDotRows = 16;
-constexpr std::int64_t kDotK = 64;            // Adding up the lanes of shorter dot products takes too long.
-constexpr std::int64_t kSumsBytes = 4 << 20;  // Of sums kept apart from D: a part of L3.
-constexpr std::int64_t kDotBlock = 4096;      // Of k: four columns of B fit L2 several times.
-// So many rows of B are read at once: as many as the hardware follows, and as L1 holds where they are some power of 2
-// apart.
-constexpr std::int64_t kStreamRows = 8;
+constexpr std::int64_t kDotRows = 16, kDotsInRow = 12;  // So few rows, or columns of a row-major B.
+constexpr std::int64_t kDotK = 64;                      // Adding up the lanes of shorter dot products takes too long.
+constexpr std::int64_t kDotBlock = 4096;                // Of k: four columns of B fit L2 several times.
+constexpr std::int64_t kLeastPanels = 4, kMostPanels = 16;  // Of a B in place that are worked on for one block of k.
+constexpr std::int64_t kSumsBytes = 4 << 20;                // Of sums kept apart from D: a part of L3.
 
+// For each vector of B and tile of rows that reads it; with more tiles, memory has kept pace.
+constexpr double kReadCycles = 0.3;
+constexpr std::int64_t kCostlyReads = 4;
 // FMA latency (cycles) of all CPUs since Skylake and Zen: fewer accumulators than twice that leave the units waiting.
 constexpr double kFmaLatency = 4;
 
@@ -87,6 +90,12 @@ bool ReadsB(const GemmProblem& problem, CpuMath math) {
   return problem.b_layout == Layout::kPacked || (IsNative(problem.b_type, math) && Info(math).group == 1);
 }
 
+/// B comes from memory, a strip of columns after the other.
+bool StreamsB(const GemmProblem& problem, const DeviceSpec& spec, CpuPath path) {
+  const bool in_place = path == CpuPath::kDirect || path == CpuPath::kStream;
+  return in_place && problem.b_layout != Layout::kPacked && !IsSmall(problem, spec);
+}
+
 /// A single column, contiguous, is computed as a single row.
 bool IsColumn(const GemmProblem& p) {
   const bool contiguous = p.epilogue_id == 0 && p.ldd == 1 && (p.ldc == 1 || p.beta == BetaClass::kZero);
@@ -111,6 +120,25 @@ GemmProblem Oriented(const GemmProblem& problem) {
 
 CpuMath ConfiguredMath(const TileConfig& config) { return static_cast<CpuMath>(config[kMath]); }
 
+/// What is known of the epilogue before the call.
+CpuFusedParams Fused(const GemmProblem& problem, const CpuGemmParams& gemm) {
+  const Epilogue epilogue = *Epilogue::Find(problem.epilogue_id);
+  const auto blocks_in_row = [&](EpilogueBlock block) {
+    return block.columns > 0 ? DivideUp(problem.d_columns(), block.columns) : 0;
+  };
+  CpuFusedParams p{};
+  p.gemm = gemm;
+  const auto residual = static_cast<std::int64_t>(SizeOf(problem.residual_type));
+  p.epilogue.residual_row = problem.ld_residual * residual;
+  p.batch_residual = problem.batch_stride_residual * residual;
+  p.epilogue.block_row = blocks_in_row(epilogue.block(EpilogueInput::kScaleBlock));
+  p.epilogue.d_block_row = blocks_in_row(epilogue.block(EpilogueInput::kDScaleBlock));
+  const EpilogueBlock amax = epilogue.block(EpilogueOutput::kAmaxBlock);
+  p.epilogue.amax_block_row = blocks_in_row(amax);
+  p.amax_block_rows = amax.rows;
+  return p;
+}
+
 void Bind(const GemmArgs& args, std::byte* bytes) {
   CpuGemmParams& p = *reinterpret_cast<CpuGemmParams*>(bytes);
   p.a = args.a.data;
@@ -126,6 +154,26 @@ void Bind(const GemmArgs& args, std::byte* bytes) {
   p.beta = args.beta.value;
   p.alpha_pointer = args.alpha.device_pointer;
   p.beta_pointer = args.beta.device_pointer;
+}
+void BindFused(const GemmArgs& args, std::byte* bytes) {
+  Bind(args, bytes);
+  CpuFusedParams& p = *reinterpret_cast<CpuFusedParams*>(bytes);
+  const EpilogueArgs& e = *args.epilogue;
+  const auto floats = [](const Tensor& tensor) { return static_cast<float*>(tensor.data); };
+  CpuEpilogue& to = p.epilogue;
+  to.bias = e.bias.data, to.bias_m = e.bias_m.data, to.residual = e.residual.data;
+  to.scale_row = floats(e.scale_row), to.d_scale_row = floats(e.d_scale_row);
+  to.scale_column = floats(e.scale_column), to.d_scale_column = floats(e.d_scale_column);
+  to.scale_block = floats(e.scale_block), to.d_scale_block = floats(e.d_scale_block);
+  to.scalar = static_cast<const float*>(e.scalar.device_pointer);
+  to.d_scale = static_cast<const float*>(e.d_scale.device_pointer);
+  p.scalar = static_cast<float>(e.scalar.value), p.d_scale = static_cast<float>(e.d_scale.value);
+  const auto made = [&](EpilogueOutput output, const Tensor& tensor) {
+    return e.epilogue.Makes(output) ? floats(tensor) : nullptr;
+  };
+  to.amax_row = made(EpilogueOutput::kAmaxRow, e.amax_row);
+  to.amax_column = made(EpilogueOutput::kAmaxColumn, e.amax_column);
+  to.amax_block = made(EpilogueOutput::kAmaxBlock, e.amax_block);
 }
 void BindColumn(const GemmArgs& args, std::byte* bytes) {
   Bind(args, bytes);
@@ -174,16 +222,20 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
       if (problem.m <= kDotRows && problem.k >= kDotK) return {CpuPath::kDots, CpuPath::kPacked};
       return {CpuPath::kPacked, CpuPath::kDots};
     default:
-      if (small) return {in_place, CpuPath::kPacked};
-      if (problem.m <= kDirectRows) return {in_place, CpuPath::kPacked};
-      if (problem.m <= kCopyRows) return {CpuPath::kStream, CpuPath::kPacked};
-      return {CpuPath::kPacked, CpuPath::kStream};
+      if (DotRows(target) != 0 && reads_a && problem.a_layout == Layout::kRowMajor && problem.n <= kDotsInRow &&
+          problem.m >= kDotRows && problem.k >= kDotK)
+        return {CpuPath::kDots, in_place};
+      if (small || problem.m == 1) return {in_place, CpuPath::kPacked};
+      // Every column of tiles reads all of A.
+      if (problem.m * problem.k * static_cast<std::int64_t>(SizeOf(problem.a_type)) <= spec.l3_bytes / 2)
+        return {in_place, CpuPath::kPacked};
+      return {CpuPath::kPacked, in_place};
   }
 }
 
 /// Tiles of every width, with rows that cut m evenly, fewest cycles first; the first of Tiles() unless clearly worse.
 std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, const CodeTarget& target,
-                                                  CpuPath path) const {
+                                                  const DeviceSpec& spec, CpuPath path) const {
   if (path == CpuPath::kDots) {
     const std::int64_t tiles = std::max<std::int64_t>(1, DivideUp(problem.m, DotRows(target)));
     return {{static_cast<int>(std::max<std::int64_t>(1, DivideUp(problem.m, tiles))), kDotColumns}};
@@ -191,13 +243,21 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
   const CpuMathInfo& math = Info(MathOf(problem.a_type, problem.b_type, target));
   const std::int64_t lanes = VectorBytes(target) / math.unit_bytes, steps = DivideUp(problem.k, math.group);
   std::vector<std::pair<double, Tile>> ranked;
+  const bool streams = StreamsB(problem, spec, path);
   for (Tile tile : Tiles(target)) {
+    // Narrow pieces of rows that lie pages apart take long to find.
+    if (streams && tile.vectors + 1 < Tiles(target)[0].vectors) continue;
     const double bonus = ranked.empty() ? 0.97 : 1;
     if (FitsRows() && problem.m > 0) {
       const std::int64_t tiles = DivideUp(problem.m, tile.rows);
       if (tiles <= 8) tile.rows = static_cast<int>(DivideUp(problem.m, tiles));
     }
-    ranked.emplace_back(bonus * Cycles(problem, steps, tile.rows, tile.vectors * lanes, lanes), tile);
+    double cycles = Cycles(problem, steps, tile.rows, tile.vectors * lanes, lanes);
+    if (streams) {
+      const std::int64_t reads = std::min(DivideUp(problem.m, tile.rows), kCostlyReads);
+      cycles += kReadCycles * static_cast<double>(reads * DivideUp(problem.n, lanes));
+    }
+    ranked.emplace_back(bonus * cycles, tile);
     if (problem.b_layout == Layout::kPacked) break;
   }
   std::stable_sort(ranked.begin(), ranked.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
@@ -219,22 +279,23 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   std::int64_t kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 8 / (nr * unit), 8), 128, 512);
   const std::int64_t mc = RoundDown(spec.l2_bytes * 3 / 8 / (kc * unit), tile.rows);
   std::int64_t nc = RoundDown(std::clamp<std::int64_t>(spec.l3_bytes / 4, 2 << 20, 8 << 20) / (kc * unit), nr);
-  // In place, whatever is kept of D between blocks of k stays in L2.
   const std::int64_t rows = std::max<std::int64_t>(1, problem.m);
   const std::int64_t d_columns = spec.l2_bytes / 2 / (rows * static_cast<std::int64_t>(SizeOf(sum)));
-  if (path == CpuPath::kStream) {
-    kc = 256;
-    nc = RoundDown(d_columns, nr);
-  } else if (dots) {
-    kc = RoundUp(std::clamp<std::int64_t>(steps, 1, kDotBlock), 16);
-    nc = RoundDown(d_columns, nr);
-  } else if (path == CpuPath::kDirect) {
-    const bool streams = problem.b_layout != Layout::kPacked && !IsSmall(problem, spec);
-    if (streams) kc = kStreamRows;
-    nc = streams ? RoundDown(d_columns, nr) : RoundUp(std::max<std::int64_t>(1, problem.n), nr);
+  if (path != CpuPath::kPacked) {
+    // What is kept of D between blocks of k stays in L2.
+    nc = std::clamp(RoundDown(d_columns, nr), kLeastPanels * nr, kMostPanels * nr);
+    if (dots)
+      kc = RoundUp(std::clamp<std::int64_t>(steps, 1, kDotBlock), 16);
+    else if (!StreamsB(problem, spec, path))
+      nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
   } else if (KeepsSumsApart(problem, math) && steps > kc) {
     nc = std::clamp(RoundDown(kSumsBytes / (rows * static_cast<std::int64_t>(SizeOf(sum))), nr), nr, nc);
   }
+
+  // All tiles of a column fetch the next column's B together.
+  constexpr std::int64_t kLine = 64;
+  const std::int64_t lines = std::max<std::int64_t>(1, nr * unit / kLine), tiles = DivideUp(rows, tile.rows);
+  const std::int64_t fetch = dots ? 0 : DivideUp(lines, tiles);
 
   TileConfig config;
   config.family = name();
@@ -245,6 +306,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   set(kMTail, problem.m % tile.rows);
   set(kNTail, dots && problem.n % nr != 0 ? nr : DivideUp(problem.n % nr, lanes) * lanes);
   set(kMath, static_cast<int>(math));
+  set(kFetch, fetch);
   set(kMc, mc);
   set(kNc, nc);
   set(kKc, kc * group);
@@ -257,7 +319,7 @@ std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& asked, const Co
                                               const DeviceSpec& spec) const {
   const GemmProblem problem = Oriented(asked);
   const std::vector<CpuPath> paths = RankPaths(problem, target, spec);
-  const std::vector<Tile> tiles = RankTiles(problem, target, paths[0]);
+  const std::vector<Tile> tiles = RankTiles(problem, target, spec, paths[0]);
   const double worth = problem.flops() / 2 / kWorthAThread;
   const int threads = std::max(1, static_cast<int>(std::min<double>(spec.multiprocessors, worth)));
   std::vector<TileConfig> configs;
@@ -268,7 +330,7 @@ std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& asked, const Co
   if (threads > 1) add(tiles[0], 1, paths[0]);
   if (threads < spec.multiprocessors && worth > 0.25)
     add(tiles[0], std::min(spec.multiprocessors, 2 * threads), paths[0]);
-  if (paths.size() > 1) add(RankTiles(problem, target, paths[1])[0], threads, paths[1]);
+  if (paths.size() > 1) add(RankTiles(problem, target, spec, paths[1])[0], threads, paths[1]);
   if (tiles.size() > 1) add(tiles[1], threads, paths[0]);
   configs.push_back(configs[0]);
   configs.back()[kKc] *= 2;
@@ -313,7 +375,9 @@ KernelSource CpuFamily::Render(const GemmProblem& asked, const TileConfig& confi
   recipe.m_tail = config[kMTail];
   recipe.n_tail = config[kNTail];
   recipe.dots = dots ? 1 : 0;
+  recipe.fetch = config[kFetch];
   recipe.starts = FlipsA(problem, recipe.math) ? 1 : 0;
+  recipe.columns_per_d = static_cast<int>(problem.columns_per_d);
   recipe.epilogue_id = problem.epilogue_id;
   KernelSource source;  // With default options: none of them changes this code.
   source.name = fmt::format("{}_gemm_{}_{}x{}", name(), ToString(problem.a_type), recipe.mr, recipe.nr);
@@ -349,6 +413,7 @@ LaunchStep CpuFamily::MakeLaunch(const GemmProblem& asked, const TileConfig& con
   p.nc = config[kNc];
   p.kc = config[kKc];
   p.threads = config[kThreads];
+  p.fetch = config[kFetch];
   p.math = ConfiguredMath(config);
   p.path = static_cast<CpuPath>(config[kPath]);
   p.a_type = problem.a_type;
@@ -357,11 +422,15 @@ LaunchStep CpuFamily::MakeLaunch(const GemmProblem& asked, const TileConfig& con
   p.packed_b = problem.b_layout == Layout::kPacked;
   p.flips_a = FlipsA(problem, p.math);
   p.sums_apart = KeepsSumsApart(problem, p.math);
-  p.columns_per_d = 1;
+  p.columns_per_d = static_cast<std::int8_t>(problem.columns_per_d);
+  p.has_epilogue = problem.epilogue_id != 0;
 
   LaunchStep step;
-  step.SetParams(p);
-  step.bind = IsColumn(asked) ? BindColumn : Bind;
+  if (p.has_epilogue)
+    step.SetParams(Fused(problem, p));
+  else
+    step.SetParams(p);
+  step.bind = p.has_epilogue ? BindFused : IsColumn(asked) ? BindColumn : Bind;
   return step;
 }
 

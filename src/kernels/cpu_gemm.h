@@ -76,6 +76,7 @@ struct MicroKernelRecipe {
   int mr = 0, nr = 0, m_tail = 0, n_tail = 0;
   int dots = 0;    ///< 1: vectors lie along k, each element of D is a dot product; 0: along n.
   int starts = 0;  ///< 1: MicroKernelArgs::start is read. Signed A counted as unsigned is 128 too large, or reversed.
+  int fetch = 0;   ///< Lines of MicroKernelArgs::ahead that come nearer with each step of k.
   int columns_per_d = 1;       ///< Of the product: 2 where the epilogue pairs columns.
   DType d_type = DType::kF32;  ///< C's too.
   DType bias_type = DType::kF32, residual_type = DType::kF32;
@@ -119,7 +120,7 @@ struct CpuGemmParams {
   std::int64_t m, n, k, batch;
   std::int64_t a_row, a_col, b_row, b_col, c_row, d_row;  ///< Elements. c and d columns are contiguous.
   std::int64_t batch_a, batch_b, batch_c, batch_d;        ///< Elements.
-  std::int32_t mr, nr, mc, nc, kc, threads;
+  std::int32_t mr, nr, mc, nc, kc, threads, fetch;
   CpuMath math;
   CpuPath path;  ///< kDirect, kStream: b_col is 1, or B is packed; kDots: b_row is 1.
   DType a_type, b_type, d_type;

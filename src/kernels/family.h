@@ -13,10 +13,13 @@
 #include "gemmsmith/config.h"
 #include "gemmsmith/kernel.h"
 #include "gemmsmith/problem.h"
+#include "gemmsmith/stream.h"
 #include "gemmsmith/target.h"
 #include "kernels/cpu_gemm.h"
 
 namespace gemmsmith {
+
+class Device;
 
 /// What the cost model needs to know of a config.
 struct TileShape {
@@ -38,6 +41,8 @@ struct LaunchStep {
   std::size_t param_bytes = 0;
   alignas(64) std::array<std::byte, kMaxParamBytes> params{};
   void (*bind)(const GemmArgs& args, std::byte* params) = nullptr;
+  /// If set, called before each launch, for what must be in the call's tensors then.
+  void (*prepare)(const GemmArgs& args, Device& device, Stream stream) = nullptr;
 
   template <class Params>
   void SetParams(const Params& value) {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "epilogue/cuda_text.h"
+#include "gemmsmith/device.h"
 #include "kernels/family.h"
 #include "kernels/include_closure.h"
 #include "templates/params.h"
@@ -79,9 +80,9 @@ TileConfig MakeConfig(std::string_view family, const GemmProblem& p, const Tile&
   config[kMicroN] = tile.micro_n;
   config[kVectorA] = VectorLength(p, p.a_type, tile.share_a(), {contiguous_a, p.lda, batched ? p.batch_stride_a : 0});
   config[kVectorB] = VectorLength(p, p.b_type, tile.share_b(), {contiguous_b, p.ldb, batched ? p.batch_stride_b : 0});
-  config[kVectorD] = VectorLength(
-      p, p.d_type, tile.micro_n,
-      {p.n, p.ldd, batched ? p.batch_stride_d : 0, reads_c ? p.ldc : 0, reads_c && batched ? p.batch_stride_c : 0});
+  config[kVectorD] = VectorLength(p, p.d_type, tile.micro_n / static_cast<int>(p.columns_per_d),
+                                  {p.d_columns(), p.ldd, batched ? p.batch_stride_d : 0, reads_c ? p.ldc : 0,
+                                   reads_c && batched ? p.batch_stride_c : 0});
   return config;
 }
 
@@ -110,8 +111,6 @@ std::string WhyNotEpilogue(const GemmProblem& p) {
   if (p.epilogue_id == 0) return "";
   const std::optional<Epilogue> epilogue = Epilogue::Find(p.epilogue_id);
   if (!epilogue) return fmt::format("this process has made no epilogue {:016x}", p.epilogue_id);
-  if (epilogue->trace().pattern() != OpPattern::kElementwise)
-    return "fuses no epilogue that pairs columns or takes maxima";
   if (p.acc_type != DType::kF32) return "fuses epilogues into f32 accumulators only";
   const bool indexed = epilogue->Reads(EpilogueInput::kRow) || epilogue->Reads(EpilogueInput::kColumn);
   if (indexed && std::max(p.m, p.n) > std::numeric_limits<std::int32_t>::max())
@@ -156,8 +155,9 @@ std::string RenderText(const GemmProblem& p, const TileConfig& config, std::stri
   if (fused) {
     text += CudaText(Epilogue::Find(p.epilogue_id).value().trace(), "Epilogue") + '\n';
     params = "SimtFusedParams";
-    arguments = fmt::format("params.gemm, gemmsmith::Fused<Epilogue, {}, {}>{{params.epilogue, params.gemm.n}}",
-                            Info(p.bias_type).cuda_type, Info(p.residual_type).cuda_type);
+    arguments =
+        fmt::format("params.gemm, gemmsmith::Fused<Epilogue, {}, {}>{{params.epilogue, params.gemm.m, params.gemm.n}}",
+                    Info(p.bias_type).cuda_type, Info(p.residual_type).cuda_type);
   }
   text += fmt::format(
       "extern \"C\" __global__ void __launch_bounds__({})\n"
@@ -194,10 +194,26 @@ void BindFused(const GemmArgs& args, std::byte* bytes) {
   params.d_scale_row = floats(e.d_scale_row);
   params.d_scale_column = floats(e.d_scale_column);
   params.d_scale_block = floats(e.d_scale_block);
+  const auto maxima = [](const Tensor& tensor) { return static_cast<float*>(tensor.data); };
+  params.amax_row = maxima(e.amax_row);
+  params.amax_column = maxima(e.amax_column);
+  params.amax_block = maxima(e.amax_block);
   params.scalar_pointer = static_cast<const float*>(e.scalar.device_pointer);
   params.d_scale_pointer = static_cast<const float*>(e.d_scale.device_pointer);
   params.scalar = static_cast<float>(e.scalar.value);
   params.d_scale = static_cast<float>(e.d_scale.value);
+}
+
+/// The kernel raises maxima from 0 on.
+void ClearMaxima(const GemmArgs& args, Device& device, Stream stream) {
+  const EpilogueArgs& e = *args.epilogue;
+  const auto clear = [&](EpilogueOutput output, const Tensor& tensor) {
+    const std::size_t bytes = static_cast<std::size_t>(tensor.size()) * sizeof(float);
+    if (e.epilogue.Makes(output)) device.Fill(tensor.data, 0, bytes, stream);
+  };
+  clear(EpilogueOutput::kAmaxRow, e.amax_row);
+  clear(EpilogueOutput::kAmaxColumn, e.amax_column);
+  clear(EpilogueOutput::kAmaxBlock, e.amax_block);
 }
 
 /// Plain FMA units: runs everything that has no better kernel.
@@ -291,6 +307,7 @@ class Simt final : public KernelFamily {
       fused.epilogue.batch_stride_residual = p.batch_stride_residual;
       step.SetParams(fused);
       step.bind = BindFused;
+      if (Epilogue::Find(p.epilogue_id).value().trace().pattern() == OpPattern::kReduction) step.prepare = ClearMaxima;
     }
     return step;
   }

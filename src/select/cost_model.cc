@@ -13,7 +13,7 @@ double CompulsoryBytes(const GemmProblem& p) {
   const double c_reads = p.beta == BetaClass::kZero ? 0 : 1;
   const double a = p.batch_stride_a == 0 ? 1 : p.batch, b = p.batch_stride_b == 0 ? 1 : p.batch;
   return a * p.m * p.k * SizeOf(p.a_type) + b * p.k * p.n * SizeOf(p.b_type) +
-         (1 + c_reads) * p.batch * p.m * p.n * SizeOf(p.d_type);
+         (1 + c_reads) * p.batch * p.m * p.d_columns() * SizeOf(p.d_type);
 }
 
 /// FMA throughput of one SM or core, flops per microsecond. 16-bit types compute in f32 here.

@@ -51,35 +51,62 @@ __device__ __forceinline__ float ToBf16(float x) {
   return Widen(narrow);
 }
 
-/// The inputs of one element of D, each read from memory when the epilogue asks for it.
-template <class BiasType, class ResidualType>
+/// An element of D, and the call that it belongs to.
+struct ElementPlace {
+  long long batch, row, column;
+  long long rows, columns;  // of D
+
+  /// Which of the dense (rows / block rows, columns / block columns) values of its batch entry is its block's.
+  __device__ __forceinline__ long long Block(int block_rows, int block_columns) const {
+    return row / block_rows * Count(columns, block_columns) + column / block_columns;
+  }
+  __device__ __forceinline__ long long Blocks(int block_rows, int block_columns) const {
+    return Count(rows, block_rows) * Count(columns, block_columns);
+  }
+
+ private:
+  __device__ __forceinline__ static long long Count(long long extent, int block) {
+    return (extent + block - 1) / block;
+  }
+};
+
+/// The inputs of one element of D, each read from memory when the epilogue asks for it. `kColumnsPerD`: columns of the
+/// product that make one of D.
+template <class BiasType, class ResidualType, int kColumnsPerD>
 class EpilogueInputs {
  public:
-  __device__ __forceinline__ EpilogueInputs(const EpilogueParams& params, float accumulator, long long batch,
-                                            long long row, long long column, long long columns)
-      : params_(params), accumulator_(accumulator), batch_(batch), row_(row), column_(column), columns_(columns) {}
+  __device__ __forceinline__ EpilogueInputs(const EpilogueParams& params, const ElementPlace& at, float accumulator,
+                                            float paired)
+      : params_(params), at_(at), accumulator_(accumulator), paired_(paired) {}
 
   __device__ __forceinline__ float Accumulator() const { return accumulator_; }
-  __device__ __forceinline__ float Bias() const { return Read<BiasType>(params_.bias, column_); }
-  __device__ __forceinline__ float BiasM() const { return Read<BiasType>(params_.bias_m, row_); }
+  __device__ __forceinline__ float Paired() const { return paired_; }
+  __device__ __forceinline__ float Bias() const { return Read<BiasType>(params_.bias, at_.column * kColumnsPerD); }
+  __device__ __forceinline__ float PairedBias() const {
+    return Read<BiasType>(params_.bias, at_.column * kColumnsPerD + 1);
+  }
+  __device__ __forceinline__ float BiasM() const { return Read<BiasType>(params_.bias_m, at_.row); }
   __device__ __forceinline__ float Residual() const {
-    const long long offset = batch_ * params_.batch_stride_residual + row_ * params_.ld_residual + column_;
+    const long long offset = at_.batch * params_.batch_stride_residual + at_.row * params_.ld_residual + at_.column;
     return Read<ResidualType>(params_.residual, offset);
   }
   __device__ __forceinline__ float Scalar() const { return Either(params_.scalar, params_.scalar_pointer); }
-  __device__ __forceinline__ float ScaleRow() const { return params_.scale_row[row_]; }
-  __device__ __forceinline__ float ScaleColumn() const { return params_.scale_column[column_]; }
+  __device__ __forceinline__ float ScaleRow() const { return params_.scale_row[at_.row]; }
+  __device__ __forceinline__ float ScaleColumn() const { return params_.scale_column[at_.column * kColumnsPerD]; }
+  __device__ __forceinline__ float PairedScaleColumn() const {
+    return params_.scale_column[at_.column * kColumnsPerD + 1];
+  }
   __device__ __forceinline__ float ScaleBlock(int rows, int columns) const {
-    return params_.scale_block[Block(rows, columns)];
+    return params_.scale_block[at_.Block(rows, columns)];
   }
   __device__ __forceinline__ float DScale() const { return Either(params_.d_scale, params_.d_scale_pointer); }
-  __device__ __forceinline__ float DScaleRow() const { return params_.d_scale_row[row_]; }
-  __device__ __forceinline__ float DScaleColumn() const { return params_.d_scale_column[column_]; }
+  __device__ __forceinline__ float DScaleRow() const { return params_.d_scale_row[at_.row]; }
+  __device__ __forceinline__ float DScaleColumn() const { return params_.d_scale_column[at_.column]; }
   __device__ __forceinline__ float DScaleBlock(int rows, int columns) const {
-    return params_.d_scale_block[Block(rows, columns)];
+    return params_.d_scale_block[at_.Block(rows, columns)];
   }
-  __device__ __forceinline__ int Row() const { return static_cast<int>(row_); }
-  __device__ __forceinline__ int Column() const { return static_cast<int>(column_); }
+  __device__ __forceinline__ int Row() const { return static_cast<int>(at_.row); }
+  __device__ __forceinline__ int Column() const { return static_cast<int>(at_.column); }
 
  private:
   template <class T>
@@ -89,32 +116,90 @@ class EpilogueInputs {
   __device__ __forceinline__ static float Either(float value, const float* pointer) {
     return pointer != nullptr ? *pointer : value;
   }
-  __device__ __forceinline__ long long Block(int rows, int columns) const {
-    return row_ / rows * ((columns_ + columns - 1) / columns) + column_ / columns;
-  }
 
   const EpilogueParams& params_;
-  float accumulator_;
-  long long batch_, row_, column_, columns_;
+  const ElementPlace& at_;
+  float accumulator_, paired_;
 };
 
-struct EpilogueOutput {
-  float d;
-  __device__ __forceinline__ void D(float value) { d = value; }
+/// Largest magnitudes so far, as bits: those of numbers without a sign are in their order, and NaN's come last. 0 is
+/// what memory holds before the kernel, so that it need not be stored; what no epilogue raises above it costs nothing.
+template <int kColumns>
+struct Maxima {
+  unsigned row = 0, column[kColumns] = {};  // of the row at hand
+  unsigned block = 0;                       // of that which the last element belongs to
+  float* block_at = nullptr;
+
+  __device__ __forceinline__ static void Raise(unsigned& maximum, float value) {
+    const unsigned magnitude = __float_as_uint(value) & 0x7fffffffu;
+    maximum = magnitude > maximum ? magnitude : maximum;
+  }
+  __device__ __forceinline__ static void Store(float* to, unsigned maximum) {
+    if (maximum != 0) atomicMax(reinterpret_cast<unsigned*>(to), maximum);
+  }
 };
 
-/// What a GEMM template does to an element before it stores it: the rendered `Epilogue`.
+/// What a GEMM template does to an element before it stores it: the rendered `Epilogue`. m, n: of the product.
 template <class Epilogue, class BiasType, class ResidualType>
 struct Fused {
-  enum : bool { kFuses = true };
+  enum : int { kColumnsPerD = Epilogue::kPaired ? 2 : 1 };
   const EpilogueParams& params;
-  long long columns;
+  long long m, n;
 
-  __device__ __forceinline__ float operator()(long long batch, long long row, long long column, float value) const {
-    EpilogueOutput out;
-    Epilogue::Apply(EpilogueInputs<BiasType, ResidualType>(params, value, batch, row, column, columns), out);
-    return out.d;
-  }
+  /// One thread's part of D: kColumns columns from (row, column) on, row by row.
+  template <int kColumns>
+  class Part {
+   public:
+    __device__ __forceinline__ Part(const Fused& fused, long long batch, long long row, long long column)
+        : params_(fused.params), first_{batch, row, column, fused.m, fused.n / kColumnsPerD} {}
+
+    /// Element (i, j) of the part from its accumulator and that of the paired column.
+    __device__ __forceinline__ float operator()(int i, int j, float value, float paired) {
+      ElementPlace at = first_;
+      at.row += i, at.column += j;
+      Outputs out{*this, at, j, 0};
+      Epilogue::Apply(EpilogueInputs<BiasType, ResidualType, kColumnsPerD>(params_, at, value, paired), out);
+      return out.d;
+    }
+
+    /// To be called after the last element of each row.
+    __device__ __forceinline__ void EndRow(int i) {
+      maxima_.Store(params_.amax_row + first_.batch * first_.rows + first_.row + i, maxima_.row);
+      maxima_.row = 0;
+    }
+    /// To be called after the last row.
+    __device__ __forceinline__ void End() {
+#pragma unroll
+      for (int j = 0; j < kColumns; ++j)
+        maxima_.Store(params_.amax_column + first_.batch * first_.columns + first_.column + j, maxima_.column[j]);
+      maxima_.Store(maxima_.block_at, maxima_.block);
+    }
+
+   private:
+    struct Outputs {
+      Part& part;
+      const ElementPlace& at;
+      int j;
+      float d;
+
+      __device__ __forceinline__ void D(float value) { d = value; }
+      __device__ __forceinline__ void AmaxRow(float value) { part.maxima_.Raise(part.maxima_.row, value); }
+      __device__ __forceinline__ void AmaxColumn(float value) { part.maxima_.Raise(part.maxima_.column[j], value); }
+      __device__ __forceinline__ void AmaxBlock(float value, int rows, int columns) {
+        auto& maxima = part.maxima_;
+        float* const place = part.params_.amax_block + at.batch * at.Blocks(rows, columns) + at.Block(rows, columns);
+        if (place != maxima.block_at) {
+          maxima.Store(maxima.block_at, maxima.block);
+          maxima.block_at = place, maxima.block = 0;
+        }
+        maxima.Raise(maxima.block, value);
+      }
+    };
+
+    const EpilogueParams& params_;
+    const ElementPlace first_;
+    Maxima<kColumns> maxima_;
+  };
 };
 
 }  // namespace gemmsmith

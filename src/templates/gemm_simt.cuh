@@ -143,9 +143,19 @@ __device__ __forceinline__ void ReadShared(const T* from, T (&to)[N]) {
   }
 }
 
-/// No epilogue.
+/// No epilogue: see Fused in epilogue.cuh.
 struct StoreAsItIs {
-  enum : bool { kFuses = false };
+  enum : int { kColumnsPerD = 1 };
+  template <int kColumns>
+  struct Part {
+    __device__ __forceinline__ Part(const StoreAsItIs&, long long, long long, long long) {}
+    template <class T>
+    __device__ __forceinline__ T operator()(int, int, T value, T) const {
+      return value;
+    }
+    __device__ __forceinline__ void EndRow(int) const {}
+    __device__ __forceinline__ void End() const {}
+  };
 };
 
 template <class Config>
@@ -227,36 +237,41 @@ class SimtGemm {
     return pointer != nullptr ? *static_cast<const Accumulator*>(pointer) : static_cast<Accumulator>(value);
   }
 
-  /// D = epilogue(alpha * sums + beta * C). A beta of 0 leaves C unread, and k = 0 leaves alpha out.
+  /// D = epilogue(alpha * sums + beta * C). A beta of 0 leaves C unread, and k = 0 leaves alpha out. An epilogue that
+  /// pairs columns comes without C.
   template <class Epilogue>
   __device__ __forceinline__ static void Finish(const SimtParams& params, long long batch, long long row,
                                                 long long column, const Sums& sums, Epilogue epilogue) {
     using Access = Vector<D, Config::kVectorD>;
+    enum : int { kPerD = Epilogue::kColumnsPerD, kColumns = Config::kMicroN / kPerD };
     const ThreadTile<Config> thread(static_cast<int>(threadIdx.x));
     const Accumulator alpha = params.k > 0 ? Value(params.alpha, params.alpha_pointer) : Accumulator(0);
     const Accumulator beta = Config::kReadC ? Value(params.beta, params.beta_pointer) : Accumulator(0);
     row += thread.row;
     column += thread.column;
     const D* c = static_cast<const D*>(params.c) + batch * params.batch_stride_c + row * params.ldc + column;
-    D* d = static_cast<D*>(params.d) + batch * params.batch_stride_d + row * params.ldd + column;
+    D* d = static_cast<D*>(params.d) + batch * params.batch_stride_d + row * params.ldd + column / kPerD;
+    typename Epilogue::template Part<kColumns> part(epilogue, batch, row, column / kPerD);
 #pragma unroll
     for (int i = 0; i < Config::kMicroM; ++i) {
       const long long at_c = i * params.ldc, at_d = i * params.ldd;
 #pragma unroll
-      for (int j = 0; j < Config::kMicroN; j += Config::kVectorD) {
-        if (row + i >= params.m || column + j >= params.n) continue;
+      for (int j = 0; j < kColumns; j += Config::kVectorD) {
+        if (row + i >= params.m || column + j * kPerD >= params.n) continue;
         Access old{}, out;
         if (Config::kReadC && beta != 0) old = *reinterpret_cast<const Access*>(c + at_c + j);
 #pragma unroll
         for (int v = 0; v < Config::kVectorD; ++v) {
-          Accumulator value = alpha * sums[i][j + v];
+          const int first = (j + v) * kPerD;
+          Accumulator value = alpha * sums[i][first];
           if (Config::kReadC) value += beta * Widen(old.at[v]);
-          if constexpr (Epilogue::kFuses) value = epilogue(batch, row + i, column + j + v, value);
-          Narrow(value, out.at[v]);
+          Narrow(part(i, j + v, value, alpha * sums[i][first + kPerD - 1]), out.at[v]);
         }
         ptx::StoreGlobal(d + at_d + j, out);
       }
+      part.EndRow(i);
     }
+    part.End();
   }
 };
 

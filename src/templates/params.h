@@ -19,11 +19,12 @@ struct SimtParams {
 };
 static_assert(sizeof(SimtParams) == 6 * 8 + 2 * 8 + 12 * 8, "no padding, so that host and device cannot disagree");
 
-/// What an epilogue reads besides the accumulator; null where it does not. Vectors are contiguous, blocks are dense.
+/// What an epilogue reads besides the accumulator, and the maxima it takes; null where it does not. Vectors are
+/// contiguous, blocks are dense, and so are the maxima of one batch entry after the other.
 struct EpilogueParams {
   const void* bias;      // (n)
   const void* bias_m;    // (m)
-  const void* residual;  // (batch, m, n)
+  const void* residual;  // (batch, m, columns of D)
   const float* scale_row;
   const float* scale_column;
   const float* scale_block;
@@ -32,6 +33,9 @@ struct EpilogueParams {
   const float* d_scale_block;
   const float* scalar_pointer;  // If set, read instead of scalar.
   const float* d_scale_pointer;
+  float* amax_row;  // (batch, m), and 0 before
+  float* amax_column;
+  float* amax_block;
   float scalar, d_scale;
   long long ld_residual, batch_stride_residual;
 };
@@ -40,6 +44,6 @@ struct SimtFusedParams {
   SimtParams gemm;
   EpilogueParams epilogue;
 };
-static_assert(sizeof(SimtFusedParams) == sizeof(SimtParams) + 11 * 8 + 2 * 4 + 2 * 8, "no padding");
+static_assert(sizeof(SimtFusedParams) == sizeof(SimtParams) + 14 * 8 + 2 * 4 + 2 * 8, "no padding");
 
 }  // namespace gemmsmith

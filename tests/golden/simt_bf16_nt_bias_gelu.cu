@@ -40,5 +40,5 @@ struct Epilogue {
 
 extern "C" __global__ void __launch_bounds__(32)
 gemmsmith_simt_bf16_nt_16x32x32_4x4_v884_ed9f15bc7f5ec13ef(const __grid_constant__ gemmsmith::SimtFusedParams params) {
-  gemmsmith::SimtGemm<Config>::Run(params.gemm, gemmsmith::Fused<Epilogue, gemmsmith::Bfloat16, float>{params.epilogue, params.gemm.n});
+  gemmsmith::SimtGemm<Config>::Run(params.gemm, gemmsmith::Fused<Epilogue, gemmsmith::Bfloat16, float>{params.epilogue, params.gemm.m, params.gemm.n});
 }

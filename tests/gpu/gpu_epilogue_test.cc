@@ -13,16 +13,25 @@ constexpr std::int64_t kM = 200, kN = 136, kK = 96, kBatch = 2;
 
 /// The tensors of a fused call, on one side.
 struct FusedInputs {
-  Matrix bias, residual, rows, columns, blocks;
+  Matrix bias, residual, rows, columns, d_columns, blocks;
+  Matrix amax_row, amax_column, amax_block;
 
-  FusedInputs(Device& device, DType dtype)
+  FusedInputs(Device& device, DType dtype, std::int64_t columns_of_d)
       : bias(device, dtype, {1, 1, kN}),
-        residual(device, dtype, {kBatch, kM, kN, false, 3}),
+        residual(device, dtype, {kBatch, kM, columns_of_d, false, 3}),
         rows(device, DType::kF32, {1, 1, kM}),
         columns(device, DType::kF32, {1, 1, kN}),
-        blocks(device, DType::kF32, {1, kM, 2}) {
+        d_columns(device, DType::kF32, {1, 1, columns_of_d}),
+        blocks(device, DType::kF32, {1, kM, (columns_of_d + 127) / 128}),
+        amax_row(device, DType::kF32, {1, kBatch, kM}),
+        amax_column(device, DType::kF32, {1, kBatch, columns_of_d}),
+        amax_block(device, DType::kF32, {kBatch, kM, (columns_of_d + 127) / 128}) {
     std::uint64_t seed = std::random_device{}();
-    for (Matrix* matrix : {&bias, &residual, &rows, &columns, &blocks}) matrix->Randomize(seed++);
+    for (Matrix* matrix : {&bias, &residual, &rows, &columns, &d_columns, &blocks}) matrix->Randomize(seed++);
+    for (Matrix* matrix : {&amax_row, &amax_column, &amax_block}) matrix->PoisonAll();
+  }
+  void DownloadMaxima() {
+    for (Matrix* matrix : {&amax_row, &amax_column, &amax_block}) matrix->Download();
   }
   EpilogueArgs Args(const Epilogue& epilogue, Tensor Matrix::*side) const {
     const auto vector = [&](const Matrix& matrix) {
@@ -36,9 +45,10 @@ struct FusedInputs {
     args.bias = vector(bias);
     args.residual = residual.*side;
     args.scale_row = args.d_scale_row = vector(rows);
-    args.scale_column = args.d_scale_column = vector(columns);
+    args.scale_column = vector(columns), args.d_scale_column = vector(d_columns);
     args.scale_block = args.d_scale_block = blocks.*side;
     args.scalar = 1.5, args.d_scale = -0.5;
+    args.amax_row = amax_row.*side, args.amax_column = amax_column.*side, args.amax_block = amax_block.*side;
     return args;
   }
 };
@@ -49,12 +59,15 @@ TEST_F(GpuEpilogueTest, FusedResultsAreWhatTheInterpreterSays) {
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kBf16})
     for (const char* chain :
          {"bias+gelu", "bias+silu+residual", "scale_row+scale_column+gelu_tanh", "tanh+d_scale_row+residual",
-          "scale+sigmoid+d_scale", "scale_block+bias+relu+d_scale_block", "residual+d_scale_column+quantise_e4m3"}) {
+          "scale+sigmoid+d_scale", "scale_block+bias+relu+d_scale_block", "residual+d_scale_column+quantise_e4m3",
+          "bias+scale_column+swiglu+residual", "gelu+amax_row+amax_column+amax_block",
+          "swiglu+amax_row+amax_column+amax_block+d_scale_column"}) {
       const Epilogue epilogue = Epilogue::Parse(chain);
+      const std::int64_t columns = epilogue.pairs_columns() ? kN / 2 : kN;
       Matrix a(device(), dtype, {kBatch, kM, kK}), b(device(), dtype, {kBatch, kK, kN, true}),
-          d(device(), dtype, {kBatch, kM, kN, false, 5});
+          d(device(), dtype, {kBatch, kM, columns, false, 5});
       a.Randomize(1), b.Randomize(2), d.PoisonAll();
-      const FusedInputs inputs(device(), dtype);
+      FusedInputs inputs(device(), dtype, columns);
       const auto args = [&](Tensor Matrix::*side, const EpilogueArgs& epilogue_args) {
         GemmArgs made;
         made.a = a.*side, made.b = b.*side, made.d = d.*side, made.epilogue = &epilogue_args;
@@ -64,7 +77,7 @@ TEST_F(GpuEpilogueTest, FusedResultsAreWhatTheInterpreterSays) {
       const GemmProblem problem = Describe(args(&Matrix::gpu, on_gpu), DType::kF32);
       engine().Gemm(problem, args(&Matrix::gpu, on_gpu));
       device().Synchronize();
-      d.Download();
+      d.Download(), inputs.DownloadMaxima();
       const VerifyReport report = Verify(problem, args(&Matrix::host, on_host), d.host);
       EXPECT_TRUE(report.ok) << chain << ' ' << ToString(dtype) << ": " << report.max_error << " at "
                              << report.worst_row << ", " << report.worst_column;

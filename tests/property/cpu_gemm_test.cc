@@ -193,6 +193,12 @@ TEST_P(CpuGemm, EveryEdgeOfTheTileGridIsRight) {
     for (const std::int64_t n : {1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 65}) Check({.m = m, .n = n, .k = 19});
 }
 
+TEST_P(CpuGemm, ProductsOfFewColumnsAreRight) {
+  for (const std::int64_t m : {16, 17, 100})
+    for (const std::int64_t n : {2, 3, 4, 5, 7, 8, 11, 12, 13})
+      for (const std::int64_t k : {64, 65, 300}) Check({.m = m, .n = n, .k = k, .batch = 2, .gap = 1, .beta = 0.5});
+}
+
 TEST_P(CpuGemm, EveryLayoutScalarAndOutputIsRight) {
   for (const bool a_columns : {false, true})
     for (const bool b_columns : {false, true})

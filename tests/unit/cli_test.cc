@@ -16,7 +16,8 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
   const std::pair<const char*, const char*> cases[] = {
       {"", "subcommand"},
       {"frobnicate",
-       "unknown command \"frobnicate\": there are run, compile, explain, demo, devices, doctor, warm, cache, bundle"},
+       "unknown command \"frobnicate\": there are run, compile, explain, show-code, demo, devices, doctor, warm, "
+       "cache, bundle"},
       {"compile --arch sm_80 --m 1 --n 1 --k 1 --epilogue bias+gloss", "gloss"},
       {"cache", "subcommand"},
       {"cache list --sort colour", "--sort"},
@@ -35,6 +36,8 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
       {"cache prune --max-count -1", "--max-count"},
       {"run", "--shapes"},
       {"run --m 3", "--n"},
+      {"run --m 1 --n 1 --k 1 --epilogue bias+gloss", "unknown name \"gloss\": there are bias, bias_m, relu"},
+      {"run --m 1 --n 1 --k 1 --epilogue quantise_s8+relu", "quantise_s8 must be the last"},
       {"run --m 3 --n 4", "--k"},
       {"run --m 3 --n 4 --k -1", "--k"},
       {"run --m 3 --n 4 --k five", "--k"},
@@ -52,6 +55,8 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
       {"compile --m 1 --n 1 --k 1 --arch sm_80 --out somewhere", "--emit"},
       {"compile --m 1 --n 1 --k 1 --arch sm_80 --emit sass", "--emit"},
       {"explain --m 1 --n 1 --k 1 --arch sm_80 --device cpu", "--device"},
+      {"show-code --m 1 --n 1 --k 1 --arch sm_80 --device cpu", "--device"},
+      {"show-code --arch sm_80", "a problem"},
       {"cache export", "FILE"},
       {"cache import", "FILE"},
       {"cache export file --level 20", "--level"},
@@ -269,6 +274,56 @@ TEST_F(Cli, AnEpilogueMakesAnotherKernel) {
   EXPECT_THAT(List("cache list --json", "kernels")[0].dump() + List("cache list --json", "kernels")[1].dump(),
               HasSubstr("epilogue="));
   EXPECT_EQ(Run("explain --m 64 --n 64 --k 64 --epilogue relu --gpu h200").exit_code, 0);
+}
+
+TEST_F(Cli, ShowCodePrintsTheSourceForAGpuAndTheMachineCodeForACpu) {
+  const std::string problem = "show-code --m 64 --n 60 --k 64";
+  const Result cuda = Run(problem + " --dtype bf16 --epilogue bias+gelu --arch sm_90a");
+  EXPECT_EQ(cuda.exit_code, 0) << cuda.err;
+  EXPECT_THAT(cuda.out, StartsWith("// m=64 n=60 k=64 bf16 nn epilogue="));
+  EXPECT_THAT(cuda.out, HasSubstr("struct Epilogue {"));
+  const json gpu = Run(problem + " --gpu a100 --json").Json();
+  EXPECT_EQ(gpu["target"], "sm_80");
+  EXPECT_EQ(gpu["problem"]["n"], 60);
+  EXPECT_THAT(gpu["config"].get<std::string>(), StartsWith("simt "));
+  EXPECT_THAT(gpu["code"].get<std::string>(), HasSubstr("__global__"));
+  const Result avx2 = Run(problem + " --arch x86-64-avx2");
+  EXPECT_THAT(avx2.out, HasSubstr("; full tile: "));
+  EXPECT_THAT(avx2.out, HasSubstr("vfmadd231ps ymm"));
+  const json cpu = Run(problem + " --device cpu --json").Json();
+  EXPECT_EQ(cpu["config"], Run("explain --m 64 --n 60 --k 64 --device cpu --json").Json()["ranked"][0]["config"]);
+  EXPECT_EQ(Run("show-code --shapes llama-3-8b --gpu h200 --json").Json()["results"][0]["problem"]["acc_type"], "f32");
+}
+
+TEST_F(Cli, RunRefusesAnEpilogueThatDoesNotFitTheProblemAndSaysWhy) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"run --m 8 --n 8 --k 8 --dtype f64 --epilogue relu", "epilogues compute in f32"},
+      {"run --m 8 --n 7 --k 8 --epilogue swiglu", "n=7 must be even"},
+      {"run --m 8 --n 8 --k 8 --beta 1 --epilogue swiglu", "takes no c"},
+  };
+  for (const auto& [line, message] : cases) {
+    const Result result = Run(line);
+    EXPECT_EQ(result.exit_code, 1) << line;
+    EXPECT_THAT(result.err, HasSubstr(message)) << line;
+  }
+}
+
+/// Where a kernel fuses it, that is; else the refusal comes after the tensors were found to fit the epilogue.
+TEST_F(Cli, RunMakesTensorsForEveryEpilogueAndChecksTheResult) {
+  for (const std::string size : {"--m 5 --n 262 --k 40", "--batch 3 --m 7 --n 6 --k 9"})
+    for (const char* chain :
+         {"bias+gelu", "bias_m+residual+silu", "scale+scale_row+scale_column+scale_block", "bias+scale_column+swiglu",
+          "swiglu+residual+d_scale_column", "amax_row+amax_column+amax_block", "swiglu+amax_block+d_scale_block",
+          "relu+d_scale+quantise_u8", "gelu+d_scale_row+quantise_s8", "swiglu+d_scale_row+quantise_e4m3"}) {
+      const Result result = Run("run --device cpu --check --json " + size + " --epilogue " + chain);
+      const json document = result.Json();
+      if (result.exit_code == 0) {
+        EXPECT_EQ(document["epilogue"], chain);
+        EXPECT_EQ(document["ok"], true) << chain;
+      } else {
+        EXPECT_THAT(document["error"]["message"].get<std::string>(), StartsWith("gemm: no kernel for")) << chain;
+      }
+    }
 }
 
 TEST_F(Cli, CacheCommandsAnswerForAnEmptyCacheAndMakeNone) {

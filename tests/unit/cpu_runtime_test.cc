@@ -186,9 +186,10 @@ TEST(CpuKernel, IsNotLoadedFromWhatThisCpuCannotRun) {
 
 TEST(MicroKernelRecipe, IsReadBackFromItsText) {
   const std::string whole = ToString(MicroKernelRecipe{CpuMath::kF64, 14, 16, 3, 8});
-  EXPECT_EQ(whole,
-            "math=f64 d=f32 bias=f32 residual=f32 mr=14 nr=16 m_tail=3 n_tail=8 dots=0 starts=0 columns_per_d=1 "
-            "epilogue=0");
+  EXPECT_EQ(
+      whole,
+      "math=f64 d=f32 bias=f32 residual=f32 mr=14 nr=16 m_tail=3 n_tail=8 dots=0 starts=0 fetch=0 columns_per_d=1 "
+      "epilogue=0");
   EXPECT_EQ(ToString(ParseRecipe(whole)), whole);
   for (std::size_t end = whole.find(' '); end != whole.npos; end = whole.find(' ', end + 1))
     EXPECT_THROW(ParseRecipe(whole.substr(0, end)), Error) << end;
@@ -317,6 +318,23 @@ TEST(PackB, WritesColumnPanelsPaddedWithZeros) {
       for (std::int64_t p = 0; p < k; ++p)
         EXPECT_EQ(packed.begin()[matrix * 24 * k + j / nr * nr * k + p * nr + j % nr], j < n ? b.At(matrix, p, j) : 0);
   EXPECT_THROW(PackB(tensor, {}, packed.begin()), Error);
+}
+
+TEST(PackB, WritesNothingBehindThePanel) {
+  std::mt19937_64 random(std::random_device{}());
+  for (const bool column_major : {false, true})
+    for (const std::int64_t panel : {1, 2, 3, 5, 8, 9, 14, 31})
+      for (const std::int64_t k : {1, 7, 8, 16, 17, 64}) {
+        Operand<float> b(1, k, panel, column_major, 0);
+        b.FillRandom(random);
+        GuardedMemory<float> packed(k * panel);
+        Tensor tensor = b.AsTensor(k, panel);
+        tensor.strides = {b.row, b.column};
+        PackB(tensor, {panel, CpuMath::kF32}, packed.begin());
+        for (std::int64_t p = 0; p < k; ++p)
+          for (std::int64_t j = 0; j < panel; ++j)
+            ASSERT_EQ(packed.begin()[p * panel + j], b.At(0, p, j)) << panel << " " << k;
+      }
 }
 
 TEST(CpuSpec, IsPlausible) {

@@ -5,6 +5,7 @@
 // Runs the device templates as ordinary C++: one thread per CUDA thread, a barrier for __syncthreads, and static
 // variables for shared memory, since one block runs at a time. The thread sanitizer then sees the races of the kernel.
 
+#include <atomic>
 #include <barrier>
 #include <bit>
 #include <cmath>
@@ -75,6 +76,13 @@ inline int ToInt(double x) {
 }
 inline int __float2int_rz(float x) { return ToInt(x); }
 inline int __float2int_rn(float x) { return ToInt(std::nearbyint(x)); }
+inline unsigned atomicMax(unsigned* to, unsigned value) {
+  std::atomic_ref<unsigned> maximum(*to);
+  unsigned old = maximum.load();
+  while (old < value && !maximum.compare_exchange_weak(old, value)) {
+  }
+  return old;
+}
 inline float fabsf(float x) { return std::fabs(x); }
 inline float rintf(float x) { return std::nearbyint(x); }
 inline float rsqrtf(float x) { return static_cast<float>(1 / std::sqrt(double{x})); }

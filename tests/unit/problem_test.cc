@@ -38,7 +38,7 @@ TEST(Problem, TightLeadingDimensionsFollowTheLayout) {
 
 TEST(Problem, EveryFieldChangesEqualityAndHash) {
   const GemmProblem base = MakeProblem(3, 5, 7);
-  std::vector<GemmProblem> others(22, base);
+  std::vector<GemmProblem> others(23, base);
   std::size_t i = 0;
   others[i++].m = 4;
   others[i++].n = 4;
@@ -51,6 +51,7 @@ TEST(Problem, EveryFieldChangesEqualityAndHash) {
   others[i++].ldd = 8;
   others[i++].batch_stride_a = 1;
   others[i++].epilogue_id = 1;
+  others[i++].columns_per_d = 2;
   others[i++].ld_residual = 5;
   others[i++].batch_stride_residual = 15;
   others[i++].bias_type = DType::kBf16;

@@ -45,11 +45,11 @@ class Avx2Tile final : public TileEmitter {
 
 class Emitter final : public MicroKernelEmitter {
  public:
-  std::string Emit(const MicroKernelRecipe& recipe) const override {
+  std::string Emit(const MicroKernelRecipe& recipe, std::string* listing) const override {
     if (recipe.dots != 0)
-      return EmitSet(recipe, kVectorBytes,
+      return EmitSet(recipe, kVectorBytes, listing,
                      [](Assembler& assembler, const RegisterTile& tile) { EmitDots(assembler, tile, kVectorBytes); });
-    return EmitSet(recipe, kVectorBytes,
+    return EmitSet(recipe, kVectorBytes, listing,
                    [](Assembler& assembler, const RegisterTile& tile) { Avx2Tile(assembler, tile).Emit(); });
   }
 };

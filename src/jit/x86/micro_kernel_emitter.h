@@ -13,7 +13,8 @@ class MicroKernelEmitter {
  public:
   virtual ~MicroKernelEmitter() = default;
   /// The artifact part: MicroKernelHeader and code. Throws kUnsupported where the tile does not fit the registers.
-  virtual std::string Emit(const MicroKernelRecipe& recipe) const = 0;
+  /// `listing`, unless null, gets the code in words.
+  virtual std::string Emit(const MicroKernelRecipe& recipe, std::string* listing = nullptr) const = 0;
 };
 
 /// AVX2 with FMA: 16 registers of 32 bytes, broadcasts by load, tails by vmaskmov.

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "jit/x86/finish_emitter.h"
+#include "jit/x86/listing.h"
 #include "util/log.h"
 
 extern "C" FILE* gemmsmith_asmjit_stderr;
@@ -161,9 +162,10 @@ void TileEmitter::EmitLoop(Rows rows) {
 }
 
 void TileEmitter::EmitStep(Rows rows) {
+  const int fetched = std::min(tile_.recipe.fetch, tile_.vectors * vector_bytes_ / kLine);
   for (int vector = 0; vector < tile_.vectors; ++vector) LoadB(vector, ptr(kB, vector * vector_bytes_));
   // The hardware does not follow the rows of an unpacked B by itself, each on a page of its own.
-  for (int byte = 0; byte < tile_.vectors * vector_bytes_; byte += kLine) as_.prefetcht0(ptr(kAhead, byte));
+  for (int line = 0; line < fetched; ++line) as_.prefetcht1(ptr(kAhead, line * kLine));
   for (int row = 0; row < tile_.rows; ++row) MultiplyRow(row, AddressOfA(rows, row));
   as_.add(kB, kBStep);
   as_.add(kAhead, kBStep);
@@ -191,6 +193,9 @@ Mem TileEmitter::AddressOfA(Rows rows, int row) const {
 
 namespace {
 
+/// In the order of MicroKernelHeader::entries.
+constexpr const char* kEntryNames[] = {"full tile", "column tail", "row tail", "row and column tail"};
+
 class ThrowingHandler : public asmjit::ErrorHandler {
  public:
   void handleError(asmjit::Error, const char* message, asmjit::BaseEmitter*) override {
@@ -200,13 +205,15 @@ class ThrowingHandler : public asmjit::ErrorHandler {
 
 }  // namespace
 
-std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes,
+std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes, std::string* listing,
                     void (*emit)(asmjit::x86::Assembler& assembler, const RegisterTile& tile)) {
   ThrowingHandler handler;
+  Listing logger(listing);
   asmjit::CodeHolder holder;
   holder.init(asmjit::Environment(asmjit::Arch::kX64));
   holder.setErrorHandler(&handler);
   Assembler as(&holder);
+  logger.Attach(as);
 
   const int lanes = recipe.dots != 0 ? 1 : vector_bytes / Info(recipe.math).unit_bytes;
   const int rows[] = {recipe.mr, recipe.m_tail}, columns[] = {recipe.nr, recipe.n_tail};
@@ -216,6 +223,7 @@ std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes,
     const int m = rows[i / 2], n = columns[i % 2];
     if (m == 0 || n == 0) continue;
     as.align(asmjit::AlignMode::kCode, kLine);
+    as.commentf("; %s: %d rows, %s%d columns", kEntryNames[i], m, i % 2 == 1 ? "at most " : "", n);
     header.entries[i] = static_cast<std::uint32_t>(sizeof(header) + as.offset());
     emit(as, {recipe, m, (n + lanes - 1) / lanes, i % 2 == 1});
   }

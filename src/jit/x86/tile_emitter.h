@@ -61,7 +61,8 @@ class TileEmitter {
 };
 
 /// One whole set: calls `emit(assembler, tile)` for each entry that the recipe needs, and lays out the artifact part.
-std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes,
+/// `listing`, unless null, gets it in words.
+std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes, std::string* listing,
                     void (*emit)(asmjit::x86::Assembler& assembler, const RegisterTile& tile));
 
 }  // namespace gemmsmith

@@ -45,6 +45,10 @@ class RecipeCompiler : public Compiler {
   const std::string name_, version_, path_;
 };
 
+const MicroKernelEmitter& EmitterFor(const CodeTarget& target) {
+  return target.version == 512 ? Avx512Emitter() : Avx2Emitter();
+}
+
 class X86Compiler final : public RecipeCompiler {
  public:
   // The emitters change with this library alone: its own number, beside AsmJit's.
@@ -53,8 +57,7 @@ class X86Compiler final : public RecipeCompiler {
 
  private:
   void Make(const MicroKernelRecipe& recipe, const CodeTarget& target, Artifact& artifact) const override {
-    const MicroKernelEmitter& emitter = target.version == 512 ? Avx512Emitter() : Avx2Emitter();
-    std::string part = emitter.Emit(recipe);
+    std::string part = EmitterFor(target).Emit(recipe);
     artifact.resources.code_bytes = static_cast<std::int64_t>(part.size() - sizeof(MicroKernelHeader));
     artifact.parts.emplace("x86", std::move(part));
   }
@@ -72,6 +75,12 @@ class BuiltinCompiler final : public RecipeCompiler {
 };
 
 }  // namespace
+
+std::string ListCode(const KernelSource& source) {
+  std::string listing = fmt::format("; {} for {}\n", source.name, ToString(source.target));
+  EmitterFor(source.target).Emit(ParseRecipe(source.text), &listing);
+  return listing;
+}
 
 std::shared_ptr<const Compiler> OpenX86Compiler() {
   static const auto compiler = std::make_shared<const X86Compiler>();

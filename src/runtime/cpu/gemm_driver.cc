@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::int64_t kLine = 64;           // Bytes of a cache line.
 constexpr std::int64_t kBytesAhead = 12288;  // Of a B in place: what one core keeps on the way from memory, and some.
-constexpr std::int64_t kPanelAhead = 1024;   // Bytes of a panel of B that are fetched ahead.
 
 // Below it, waking a thread costs more than the thread does. In multiply-adds.
 constexpr double kWorthWaking = 1e6;
@@ -74,16 +73,9 @@ Grid ChooseGrid(const CpuGemmParams& p, int threads) {
 struct TileSource {
   const std::byte* first;
   std::int64_t step;
-  bool is_panel;                    ///< Packed: a tile is contiguous.
-  const std::byte* next = nullptr;  ///< Of B, not packed: the tile to be read after the last.
-  bool starts = false;              ///< Of B, packed: before each panel is what its columns' sums start with.
+  const std::byte* next = nullptr;  ///< Of B: the tile to be read after the last, if known.
+  bool starts = false;              ///< Of a packed B: before each panel is what its columns' sums start with.
 };
-
-/// Into L2. Returns the line after the last.
-inline const std::byte* PrefetchLines(const std::byte* from, std::int64_t lines) {
-  for (; lines > 0; --lines, from += kLine) __builtin_prefetch(from, 0, 2);
-  return from;
-}
 
 const std::byte* Bytes(const void* p) { return static_cast<const std::byte*>(p); }
 
@@ -149,10 +141,11 @@ class Call {
  private:
   /// One thread's memory, and its view of the packed path.
   struct Workplace {
-    std::byte* a = nullptr;     ///< (mc / mr, kc, mr) units.
-    std::byte* sums = nullptr;  ///< (rows, nc).
-    float* maxima = nullptr;    ///< As many as there are in all.
-    std::byte* b[2] = {};       ///< Panels; two where a group shares them.
+    std::byte* a = nullptr;       ///< (mc / mr, kc, mr) units.
+    std::byte* b_copy = nullptr;  ///< (nc, kc): columns for dot products.
+    std::byte* sums = nullptr;    ///< (rows, nc).
+    float* maxima = nullptr;      ///< As many as there are in all.
+    std::byte* b[2] = {};         ///< Panels; two where a group shares them.
     Barrier* barrier = nullptr;
     int m_index = 0;
   };
@@ -163,10 +156,10 @@ class Call {
     if (epilogue_.d_scale == nullptr) epilogue_.d_scale = &fused.d_scale;
     batch_residual_ = fused.batch_residual;
     const std::int64_t block_rows = std::max<std::int64_t>(1, fused.amax_block_rows);
-    if (epilogue_.amax_row != nullptr) maxima_ += maxima_of_[0] = p_.m;
-    if (epilogue_.amax_column != nullptr) maxima_ += maxima_of_[1] = p_.n / p_.columns_per_d;
-    if (epilogue_.amax_block != nullptr)
-      maxima_ += maxima_of_[2] = DivideUp(p_.m, block_rows) * epilogue_.amax_block_row;
+    if (epilogue_.amax_row != nullptr) maxima_of_[0] = p_.m;
+    if (epilogue_.amax_column != nullptr) maxima_of_[1] = p_.n / p_.columns_per_d;
+    if (epilogue_.amax_block != nullptr) maxima_of_[2] = DivideUp(p_.m, block_rows) * epilogue_.amax_block_row;
+    maxima_ = (maxima_of_[0] + maxima_of_[1] + maxima_of_[2]) * p_.batch;
   }
 
   void RunThreads() {
@@ -198,7 +191,9 @@ class Call {
       a_bytes_ = RoundUp(rows * Units(RoundUp(p_.k, p_.kc)) * unit_, kLine);
     }
     if (keeps_sums_) sums_bytes_ = RoundUp(rows * std::min(nc_, columns) * sum_size_, kPage);
-    const std::int64_t own = a_bytes_ + sums_bytes_ + RoundUp(maxima_ * std::int64_t{sizeof(float)}, kPage);
+    if (CopiesB()) b_copy_bytes_ = RoundUp(std::min<std::int64_t>(p_.nc, columns) * p_.kc * unit_, kLine);
+    const std::int64_t own =
+        a_bytes_ + b_copy_bytes_ + sums_bytes_ + RoundUp(maxima_ * std::int64_t{sizeof(float)}, kPage);
     own_bytes_ = own;
     memory_ = scratch.Memory(static_cast<std::size_t>(grid_.threads() * own + grid_.groups() * copies_ * b_bytes_));
     barriers_ = grid_.m_parts > 1 ? scratch.Barriers(grid_.groups()) : nullptr;
@@ -206,11 +201,14 @@ class Call {
 
   /// Whether the whole of A is copied before B is read in place.
   bool CopiesA() const {
-    return p_.path == CpuPath::kStream || (p_.path == CpuPath::kDots && (p_.a_col != 1 || p_.m > p_.mr));
+    return p_.path == CpuPath::kStream ||
+           (p_.path == CpuPath::kDots && (p_.a_col != 1 || (p_.m > p_.mr && !CopiesB())));
   }
+  /// Whether the few columns of B are copied, to be contiguous.
+  bool CopiesB() const { return p_.path == CpuPath::kDots && p_.b_row != 1; }
 
   float* MaximaOf(int thread) const {
-    return reinterpret_cast<float*>(memory_ + thread * own_bytes_ + a_bytes_ + sums_bytes_);
+    return reinterpret_cast<float*>(memory_ + thread * own_bytes_ + a_bytes_ + b_copy_bytes_ + sums_bytes_);
   }
 
   void RunPart(int index) const {
@@ -220,8 +218,15 @@ class Call {
     const Range rows = Part(p_.m, p_.mr, grid_.m_parts, m_index), columns = Part(p_.n, p_.nr, grid_.n_parts, n_index);
     std::byte* const own = memory_ + index * own_bytes_;
     std::byte* const b = memory_ + grid_.threads() * own_bytes_ + group * copies_ * b_bytes_;
-    const Workplace place{own,    own + a_bytes_, MaximaOf(index), {b, b + (copies_ - 1) * b_bytes_}, barriers_ + group,
-                          m_index};
+    Workplace place;
+    place.a = own;
+    place.b_copy = place.a + a_bytes_;
+    place.sums = place.b_copy + b_copy_bytes_;
+    place.maxima = MaximaOf(index);
+    place.b[0] = b;
+    place.b[1] = b + (copies_ - 1) * b_bytes_;
+    place.barrier = barriers_ + group;
+    place.m_index = m_index;
     if (maxima_ > 0) std::fill_n(place.maxima, maxima_, 0.0f);
     if (p_.path == CpuPath::kPacked)
       RunPacked(place, batches, rows, columns);
@@ -239,7 +244,7 @@ class Call {
     }
     const float* from = first;
     float* const to[] = {epilogue_.amax_row, epilogue_.amax_column, epilogue_.amax_block};
-    for (int i = 0; i < 3; from += maxima_of_[i], ++i) std::copy_n(from, maxima_of_[i], to[i]);
+    for (int i = 0; i < 3; from += maxima_of_[i] * p_.batch, ++i) std::copy_n(from, maxima_of_[i] * p_.batch, to[i]);
   }
 
   /// Reads B where it is, and A too or a copy of it.
@@ -266,16 +271,29 @@ class Call {
           const std::byte* const a =
               copies ? CopyOfA(place.a, rows, pc) : A(batch) + (rows.begin * p_.a_row + pc * p_.a_col) * a_size_;
           const std::int64_t a_tile = p_.mr * (copies ? (dots ? k * a_size_ : args.k * unit_) : p_.a_row * a_size_);
-          TileSource b = p_.packed_b ? PackedB(batch, jc, pc) : UnpackedB(batch, jc, pc);
-          b.next = pc + p_.kc < p_.k ? UnpackedB(batch, jc, pc + p_.kc).first
-                                     : UnpackedB(batch, std::min(block.end, columns.end - 1), 0).first;
-          RunTiles(args, place, batch, pc, pc + k == p_.k, rows, block, {a, a_tile, false}, b);
+          const TileSource b = InPlaceB(place, batch, block, columns, {pc, pc + k});
+          if (CopiesB()) args.b_step = k * b_size_;
+          RunTiles(args, place, batch, pc, pc + k == p_.k, rows, block, {a, a_tile}, b);
           pc += p_.kc;
         } while (pc < p_.k);
       }
     }
   }
 
+  /// The tiles of B in place, of a packed B, or of a copy that is made here.
+  TileSource InPlaceB(const Workplace& place, std::int64_t batch, Range block, Range columns, Range k) const {
+    if (CopiesB()) {
+      const std::byte* const from = B(batch) + (k.begin * p_.b_row + block.begin * p_.b_col) * b_size_;
+      pack_b_(from, p_.b_row, p_.b_col, k.size(), k.size(), block.size(), place.b_copy);
+      return {place.b_copy, p_.nr * k.size() * b_size_};
+    }
+    TileSource b = p_.packed_b ? PackedB(batch, block.begin, k.begin) : UnpackedB(batch, block.begin, k.begin);
+    const bool more = k.end < p_.k;
+    const std::int64_t j = more ? block.begin : std::min(block.end, columns.end - 1);
+    b.next = p_.packed_b ? PackedB(batch, j / p_.nr * p_.nr, more ? k.end : 0).first
+                         : UnpackedB(batch, j, more ? k.end : 0).first;
+    return b;
+  }
   /// The copy of A from k = `pc` on.
   std::byte* CopyOfA(std::byte* copy, Range rows, std::int64_t pc) const {
     return copy + Units(pc) * RoundUp(rows.size(), p_.mr) * unit_;
@@ -319,8 +337,7 @@ class Call {
             if (!a_stays || jc == columns.begin) PackA(place.a, batch, strip, k);
             Workplace strip_place = place;
             strip_place.sums += (ic - rows.begin) * nc_ * sum_size_;
-            RunTiles(args, strip_place, batch, pc, k.end == p_.k, strip, block, {place.a, p_.mr * args.k * unit_, true},
-                     b);
+            RunTiles(args, strip_place, batch, pc, k.end == p_.k, strip, block, {place.a, p_.mr * args.k * unit_}, b);
           }
           pc += kc_;
         } while (pc < p_.k);
@@ -346,7 +363,7 @@ class Call {
 
   /// All tiles of D in rows x columns, for the slices of A and B from k = `pc` on that `args` and the sources name;
   /// `last`: no more slices follow.
-  void RunTiles(MicroKernelArgs args, const Workplace& place, std::int64_t batch, std::int64_t pc, bool last,
+  void RunTiles(MicroKernelArgs& args, const Workplace& place, std::int64_t batch, std::int64_t pc, bool last,
                 Range rows, Range columns, TileSource a, TileSource b) const {
     if (rows.size() == 0) return;  // More threads than tiles.
     const bool first = pc == 0;
@@ -365,9 +382,10 @@ class Call {
       epilogue = EpilogueOf(batch, place);
       args.epilogue = &epilogue;
     }
-    // While one panel is worked on, the next comes nearer, some lines per tile.
-    const std::int64_t lines = b.is_panel ? DivideUp(args.b_step * args.k, kLine * DivideUp(rows.size(), p_.mr)) : 0;
-    for (std::int64_t j = columns.begin; j < columns.end; j += p_.nr) {
+    const std::int64_t share_bytes = p_.path == CpuPath::kDots ? 0 : p_.fetch * kLine;
+    const std::int64_t ahead = TilesAhead(args.k);
+    std::int64_t left = DivideUp(columns.size(), p_.nr);
+    for (std::int64_t j = columns.begin; j < columns.end; j += p_.nr, --left) {
       args.column = j;
       args.columns = std::min<std::int64_t>(p_.nr, p_.n - j);
       const bool whole = args.columns == p_.nr;
@@ -376,30 +394,27 @@ class Call {
       args.a = a.first;
       args.start =
           b.starts && p_.flips_a ? reinterpret_cast<const std::int32_t*>(Bytes(args.b) - p_.nr * unit_) : nullptr;
-      const std::byte* next_panel = Bytes(args.b) + b.step;
-      args.ahead = b.is_panel ? Bytes(args.b) + kPanelAhead : TileAhead(b, Bytes(args.b), j, columns, args.k);
+      // Each tile of a column brings its share of the next column's B.
+      std::int64_t share = 0;
+      const std::byte* const tile_ahead =
+          ahead < left || b.next == nullptr ? Bytes(args.b) + ahead * b.step : b.next + (ahead - left) * b.step;
       for (std::int64_t i = rows.begin; i < rows.end; i += p_.mr) {
         args.row = i;
         args.c = c.At(i, j);
         args.d = d.At(i, j);
-        next_panel = PrefetchLines(next_panel, lines);
+        args.ahead = share < p_.nr * unit_ ? tile_ahead + share : Bytes(args.b);
+        share += share_bytes;
         (p_.m - i >= p_.mr ? full : tail)(&args);
         args.a = Bytes(args.a) + a.step;
-        if (!b.is_panel) args.ahead = args.b;  // Once is enough.
       }
       args.b = Bytes(args.b) + b.step;
     }
   }
 
-  /// Where the tile of B is that memory should bring while the one at `now`, of column j, is worked on.
-  const std::byte* TileAhead(const TileSource& b, const std::byte* now, std::int64_t j, Range columns,
-                             std::int64_t k) const {
-    const std::int64_t tiles =
-        p_.path == CpuPath::kDots
-            ? 1
-            : std::clamp<std::int64_t>(kBytesAhead / (p_.nr * std::max<std::int64_t>(k, 1) * unit_), 3, 8);
-    const std::int64_t left = DivideUp(columns.end - j, p_.nr);
-    return tiles < left || b.next == nullptr ? now + tiles * b.step : b.next + (tiles - left) * b.step;
+  /// How many tiles of B memory should be ahead, for tiles of `k` units.
+  std::int64_t TilesAhead(std::int64_t k) const {
+    if (p_.path == CpuPath::kDots) return 1;
+    return std::clamp<std::int64_t>(kBytesAhead / (p_.nr * std::max<std::int64_t>(k, 1) * unit_), 1, 8);
   }
 
   /// A matrix that tiles are read from or written to. Its first element is (row, column) of the product.
@@ -422,17 +437,19 @@ class Call {
     e.residual = Bytes(e.residual) + batch * batch_residual_;
     float* maxima = place.maxima;
     float** const parts[] = {&e.amax_row, &e.amax_column, &e.amax_block};
-    for (int i = 0; i < 3; maxima += maxima_of_[i], ++i)
-      if (maxima_of_[i] > 0) *parts[i] = maxima;
+    for (int i = 0; i < 3; maxima += maxima_of_[i] * p_.batch, ++i)
+      if (maxima_of_[i] > 0) *parts[i] = maxima + batch * maxima_of_[i];
     return e;
   }
-  std::int64_t Units(std::int64_t k) const { return DivideUp(k, math_.group); }
+  std::int64_t Units(std::int64_t k) const {
+    return math_.group == 1 ? k : math_.group == 2 ? (k + 1) >> 1 : (k + 3) >> 2;  // Divisions take long.
+  }
   TileSource UnpackedB(std::int64_t batch, std::int64_t j, std::int64_t pc) const {
-    return {B(batch) + (pc * p_.b_row + j * p_.b_col) * b_size_, p_.nr * p_.b_col * b_size_, false};
+    return {B(batch) + (pc * p_.b_row + j * p_.b_col) * b_size_, p_.nr * p_.b_col * b_size_};
   }
   /// Panels whose first row, where the form has it, says what sums start with.
   TileSource Panels(const std::byte* first, std::int64_t step, bool starts) const {
-    return {first + (form_.has_sums() ? p_.nr * unit_ : 0), step, true, nullptr, starts};
+    return {first + (form_.has_sums() ? p_.nr * unit_ : 0), step, nullptr, starts};
   }
   /// `j` is a multiple of nr, or the parts of a packed B would start inside a panel.
   TileSource PackedB(std::int64_t batch, std::int64_t j, std::int64_t pc) const {
@@ -456,8 +473,8 @@ class Call {
   SumValue alpha_, beta_;
   const SumValue one_;
 
-  // Of the epilogue. Maxima per row, column and block, and in all.
-  CpuEpilogue epilogue_{};
+  // Of the epilogue. Maxima of rows, columns and blocks of one batch entry, and in all.
+  CpuEpilogue epilogue_;  // Only set where there is one.
   std::int64_t batch_residual_ = 0, maxima_ = 0, maxima_of_[3] = {};
 
   // The same for all threads.
@@ -465,15 +482,43 @@ class Call {
   Grid grid_;
   PackPanel pack_a_ = nullptr, pack_b_ = nullptr;
   std::int64_t kc_ = 0, mc_ = 0, nc_ = 0;
-  std::int64_t a_bytes_ = 0, b_bytes_ = 0, sums_bytes_ = 0, own_bytes_ = 0, copies_ = 1;
+  std::int64_t a_bytes_ = 0, b_bytes_ = 0, b_copy_bytes_ = 0, sums_bytes_ = 0, own_bytes_ = 0, copies_ = 1;
   std::byte* memory_ = nullptr;
   Barrier* barriers_ = nullptr;
 };
+
+bool IsSingleTile(const CpuGemmParams& p) {
+  return p.m <= p.mr && p.n <= p.nr && p.k <= p.kc && p.k > 0 && p.batch == 1 && p.path == CpuPath::kDirect &&
+         p.math == CpuMath::kF32 && !p.has_epilogue && !p.sums_apart;
+}
+/// What Call would do, in a few nanoseconds: such a product takes not many more.
+void RunSingleTile(const MicroKernelSet& kernels, const CpuGemmParams& p) {
+  constexpr std::int64_t kSize = sizeof(float);
+  const float alpha =
+      p.alpha_pointer != nullptr ? *static_cast<const float*>(p.alpha_pointer) : static_cast<float>(p.alpha);
+  const float beta =
+      p.beta_pointer != nullptr ? *static_cast<const float*>(p.beta_pointer) : static_cast<float>(p.beta);
+  MicroKernelArgs args;
+  args.a = p.a, args.b = p.b, args.c = p.c, args.d = p.d;
+  args.a_row = p.a_row * kSize, args.a_col = p.a_col * kSize;
+  args.b_step = (p.packed_b ? p.nr : p.b_row) * kSize;
+  args.ahead = p.b;
+  args.c_row = p.c_row * kSize, args.d_row = p.d_row * kSize;
+  args.k = p.k;
+  args.alpha = &alpha, args.beta = &beta;
+  args.columns = p.n;
+  args.c_is_sum = args.d_is_sum = 0;
+  const bool whole_rows = p.m == p.mr, whole_columns = p.n == p.nr;
+  const MicroKernel rows = whole_columns ? kernels.full_full : kernels.full_last;
+  const MicroKernel tail = whole_columns ? kernels.last_full : kernels.last_last;
+  (whole_rows ? rows : tail)(&args);
+}
 
 }  // namespace
 
 void RunGemm(const MicroKernelSet& kernels, const CpuGemmParams& params) {
   if (params.m <= 0 || params.n <= 0 || params.batch <= 0) return;
+  if (IsSingleTile(params)) return RunSingleTile(kernels, params);
   Call(kernels, params).Run();
 }
 

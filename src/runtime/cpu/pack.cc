@@ -160,7 +160,7 @@ GEMMSMITH_AVX2 void CopySlices(const T* source, std::int64_t k_stride, std::int6
 
 /// Slices that lie across the source: strips of kLanes lines, each read from end to end, so that few streams are open
 /// at once. Strips go from the last to the first, because a whole vector stored at the end of a slice spills into the
-/// next one, where an earlier strip is still to come; only the very last slice has no next one.
+/// next one, where an earlier strip is still to come; only the last slices have none.
 template <class T>
 GEMMSMITH_AVX2 void TransposeSlices(const T* source, std::int64_t width_stride, std::int64_t width, std::int64_t panel,
                                     std::int64_t k, T* packed) {
@@ -168,7 +168,7 @@ GEMMSMITH_AVX2 void TransposeSlices(const T* source, std::int64_t width_stride, 
   constexpr int kLanes = V::kLanes;
   const std::int64_t whole = k / kLanes * kLanes;
   for (std::int64_t i = (panel - 1) / kLanes * kLanes; i >= 0; i -= kLanes) {
-    const bool spills = i + kLanes > panel;
+    const std::int64_t last_whole = k * panel - kLanes - i;  // Where a whole vector ends with the packed panel.
     for (std::int64_t p = 0; p < whole; p += kLanes) {
       typename V::Vector lines[kLanes];
       for (int r = 0; r < kLanes; ++r)
@@ -176,8 +176,8 @@ GEMMSMITH_AVX2 void TransposeSlices(const T* source, std::int64_t width_stride, 
       V::Transpose(lines);
       T* const to = packed + p * panel + i;
       for (int r = 0; r < kLanes; ++r) {
-        if (spills && p + r + 1 == k)
-          V::StoreFirst(to + r * panel, lines[r], panel - i);
+        if ((p + r) * panel > last_whole)
+          V::StoreFirst(to + r * panel, lines[r], std::min<std::int64_t>(panel - i, kLanes));
         else
           V::Store(to + r * panel, lines[r]);
       }
