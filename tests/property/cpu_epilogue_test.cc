@@ -66,8 +66,8 @@ class CpuEpilogue_ : public ::testing::TestWithParam<CodeTarget> {
 };
 
 TEST_P(CpuEpilogue_, StoresTheSumsAsEveryType) {
-  for (const DType d_type : {DType::kF32, DType::kBf16, DType::kF16, DType::kS8, DType::kU8, DType::kS32, DType::kE4m3,
-                             DType::kE5m2})
+  for (const DType d_type :
+       {DType::kF32, DType::kBf16, DType::kF16, DType::kS8, DType::kU8, DType::kS32, DType::kE4m3, DType::kE5m2})
     for (const CpuMath math : {CpuMath::kF32, CpuMath::kS16})
       for (const Shape& shape : Shapes()) {
         if (shape.vectors == 0 && math != CpuMath::kF32) continue;
@@ -111,8 +111,8 @@ TEST_P(CpuEpilogue_, ChainsAreRightInEveryType) {
         "swiglu+amax_row+amax_column+amax_block+d_scale+quantise_u8", "scale+tanh+quantise_s8"})
     for (const Shape& shape : Shapes())
       for (int round = 0; round < 2; ++round) {
-        const DType d_type = Pick({DType::kF32, DType::kBf16, DType::kF16, DType::kS8, DType::kU8, DType::kE4m3,
-                                   DType::kE5m2, DType::kS32});
+        const DType d_type = Pick(
+            {DType::kF32, DType::kBf16, DType::kF16, DType::kS8, DType::kU8, DType::kE4m3, DType::kE5m2, DType::kS32});
         TileCase c{Recipe(shape, Epilogue::Parse(chain), d_type), 0, static_cast<std::int64_t>(random_() % 3),
                    static_cast<std::int64_t>(random_() % 3)};
         c.recipe.bias_type = Pick({DType::kF32, DType::kBf16, DType::kF16});

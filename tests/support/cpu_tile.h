@@ -43,8 +43,8 @@ inline std::string NameOf(const CodeTarget& target) {
 }
 
 struct TileCase {
-  MicroKernelRecipe recipe;  ///< mr rows; the tails are those of `columns`.
-  std::int64_t columns = 0;  ///< Of the product, at most nr.
+  MicroKernelRecipe recipe;              ///< mr rows; the tails are those of `columns`.
+  std::int64_t columns = 0;              ///< Of the product, at most nr.
   std::int64_t row = 0, tiles_left = 0;  ///< Where the tile lies in D.
   bool c_is_sum = false, d_is_sum = false;
   double beta = 1;
@@ -222,7 +222,9 @@ class TileRun {
   }
 
   CpuEpilogue Arguments() {
-    const auto f32 = [](const std::optional<Memory>& memory) { return reinterpret_cast<const float*>(memory->begin()); };
+    const auto f32 = [](const std::optional<Memory>& memory) {
+      return reinterpret_cast<const float*>(memory->begin());
+    };
     CpuEpilogue e{};
     e.bias = bias_.begin(), e.bias_m = bias_m_.begin(), e.residual = residual_.begin();
     e.scale_row = f32(scale_row_), e.scale_column = f32(scale_column_), e.scale_block = f32(scale_block_);
@@ -292,8 +294,7 @@ class TileRun {
       return Decode(d_type_, &bits, 0);
     };
     const double got = Decode(d_type_, at, 0), wanted = stored(exact), least = stored(low), most = stored(high);
-    const bool same = std::isnan(wanted) ? std::isnan(got)
-                                         : got == wanted && std::signbit(got) == std::signbit(wanted);
+    const bool same = std::isnan(wanted) ? std::isnan(got) : got == wanted && std::signbit(got) == std::signbit(wanted);
     ASSERT_TRUE(same || (least < most && got >= least && got <= most))
         << "row " << i << " column " << j << ": " << got << ", not " << wanted << " or from " << least << " to " << most
         << '\n'

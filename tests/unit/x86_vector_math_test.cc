@@ -24,7 +24,7 @@ struct Function {
 };
 double ExactRsqrt(double x) { return 1 / std::sqrt(x); }
 constexpr Function kFunctions[] = {
-    {"exp", Exp, std::exp}, {"log", Log, std::log},         {"tanh", Tanh, std::tanh},
+    {"exp", Exp, std::exp}, {"log", Log, std::log},       {"tanh", Tanh, std::tanh},
     {"erf", Erf, std::erf}, {"rsqrt", Rsqrt, ExactRsqrt},
 };
 
@@ -139,8 +139,7 @@ TEST_P(X86VectorMath, IsWithin2UlpAroundWhateverIsSpecial) {
     for (const float special : specials)
       for (const float sign : {1.0f, -1.0f}) {
         const auto first = std::bit_cast<std::uint32_t>(sign * special) - static_cast<std::uint32_t>(x.size()) / 2;
-        for (std::size_t i = 0; i < x.size(); ++i)
-          x[i] = std::bit_cast<float>(first + static_cast<std::uint32_t>(i));
+        for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::bit_cast<float>(first + static_cast<std::uint32_t>(i));
         vectorised(x.data(), y.data());
         Worst worst;
         Compare(function, x.data(), y.data(), static_cast<int>(x.size()), worst);
@@ -149,8 +148,7 @@ TEST_P(X86VectorMath, IsWithin2UlpAroundWhateverIsSpecial) {
   }
 }
 
-class DISABLED_X86VectorMathOf
-    : public ::testing::TestWithParam<std::tuple<CodeTarget, Function>> {};
+class DISABLED_X86VectorMathOf : public ::testing::TestWithParam<std::tuple<CodeTarget, Function>> {};
 
 TEST_P(DISABLED_X86VectorMathOf, EveryFloatIsWithin2Ulp) {
   const auto& [target, function] = GetParam();

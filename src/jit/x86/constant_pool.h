@@ -8,8 +8,8 @@
 
 namespace gemmsmith {
 
-/// Constants that generated code reads, each once: single values for AVX-512, which broadcasts them as it reads; for AVX2
-/// a whole vector of each.
+/// Constants that generated code reads, each once: single values for AVX-512, which broadcasts them as it reads; for
+/// AVX2 a whole vector of each.
 class ConstantPool {
  public:
   using Mem = asmjit::x86::Mem;

@@ -13,7 +13,9 @@ using namespace asmjit::x86;
 constexpr std::uint32_t kMagnitude = 0x7fffffff;
 
 Mem Argument(std::size_t offset) { return qword_ptr(rdi, static_cast<std::int32_t>(offset)); }
-Mem Epilogue64(const Gp& epilogue, std::size_t offset) { return qword_ptr(epilogue, static_cast<std::int32_t>(offset)); }
+Mem Epilogue64(const Gp& epilogue, std::size_t offset) {
+  return qword_ptr(epilogue, static_cast<std::int32_t>(offset));
+}
 Mem Sized(Mem memory, std::uint32_t bytes) {
   memory.setSize(bytes);
   return memory;
@@ -258,8 +260,7 @@ void EpilogueOperands::PrepareMaxima(int free) {
       as_.add(rax, Epilogue64(rcx, offsetof(CpuEpilogue, amax_column)));
       as_.mov(item.pointer, rax);
       vectors_.Clear(vectors_.Register(free));
-      for (int group = 0; group < d_.groups; ++group)
-        as_.vmovups(Vector(item.vectors, group), vectors_.Register(free));
+      for (int group = 0; group < d_.groups; ++group) as_.vmovups(Vector(item.vectors, group), vectors_.Register(free));
     }
   }
 }
@@ -374,8 +375,7 @@ void EpilogueOperands::KeepMaximum(const Mem& kept, const Vec& value, const Vec&
   const Mem magnitude = pool_.Find(kMagnitude, vectors_.vector_bytes);
   if (IsMasked(group_) && vectors_.avx512) as_.k(k1).z();
   as_.emit(Inst::kIdVandps, scratch, value, magnitude);
-  if (IsMasked(group_) && !vectors_.avx512)
-    as_.vandps(scratch, scratch, vectors_.Register(TypedMemory::kMask));
+  if (IsMasked(group_) && !vectors_.avx512) as_.vandps(scratch, scratch, vectors_.Register(TypedMemory::kMask));
   if (!first) as_.vpmaxud(scratch, scratch, kept);
   as_.vmovups(kept, scratch);
 }

@@ -59,9 +59,9 @@ class EpilogueOperands final : public ProgramHost {
  private:
   /// What is kept for one input or output.
   struct Item {
-    Mem vectors;         ///< On the stack: one for each group, or a single one.
-    Mem pointer;         ///< On the stack: to what belongs to the row, or to the tile's first column.
-    Mem blocks;          ///< On the stack: numbers of blocks, of each group if `aligned`, else of each column of D.
+    Mem vectors;  ///< On the stack: one for each group, or a single one.
+    Mem pointer;  ///< On the stack: to what belongs to the row, or to the tile's first column.
+    Mem blocks;   ///< On the stack: numbers of blocks, of each group if `aligned`, else of each column of D.
     EpilogueBlock block{0, 0};
     bool aligned = false;  ///< No vector lies in several blocks.
   };

@@ -23,8 +23,8 @@ constexpr int kVectorsAtOnce = 4;  // Of a loop: enough to hide how long each ta
 Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
 Mem Flag(std::size_t offset) { return dword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
 
-/// The registers of a tile, and what is done to sums as they are: D = alpha * sum, + beta * C unless beta is 0 (of either
-/// sign). All of a row of C is read before D is written.
+/// The registers of a tile, and what is done to sums as they are: D = alpha * sum, + beta * C unless beta is 0 (of
+/// either sign). All of a row of C is read before D is written.
 class Sums {
  public:
   Sums(Assembler& assembler, const MicroKernelRecipe& recipe, const TileSums& sums)

@@ -202,9 +202,9 @@ void ProgramWriter::Evict(File& file, int reg) {
   const int value = file.value[reg];
   Home& home = homes_[value];
   const VectorNode& node = program_.nodes()[value];
-  const bool can_be_read_again = IsConstant(value) || home.slot >= 0 ||
-                                 (node.op == VectorOp::kSource && host_.Find(static_cast<int>(node.bits)) !=
-                                                                      ProgramHost::Place::kRegister);
+  const bool can_be_read_again =
+      IsConstant(value) || home.slot >= 0 ||
+      (node.op == VectorOp::kSource && host_.Find(static_cast<int>(node.bits)) != ProgramHost::Place::kRegister);
   if (!can_be_read_again) {
     home.slot = static_cast<int>(std::find(slots_.begin(), slots_.end(), false) - slots_.begin());
     slots_[home.slot] = true;

@@ -60,10 +60,10 @@ class ProgramWriter {
     std::uint32_t locked = 0;  ///< Needed by the instruction at hand.
   };
   struct Home {
-    int reg = kNone;         ///< In the file that the value's kind has.
-    int slot = kNone;        ///< On the stack.
-    int next_use = kNever;   ///< Place in the program.
-    bool is_fixed = false;   ///< In a register that is not ours: it stays there.
+    int reg = kNone;        ///< In the file that the value's kind has.
+    int slot = kNone;       ///< On the stack.
+    int next_use = kNever;  ///< Place in the program.
+    bool is_fixed = false;  ///< In a register that is not ours: it stays there.
   };
 
   void FindUses();

@@ -162,8 +162,8 @@ VectorProgram FinishProgram(const MicroKernelRecipe& recipe, DType sum, bool avx
     return program;
   }
   const V value = program.Source(static_cast<int>(Op::kAccumulator));
-  program.Sink(static_cast<int>(OutputKind::kD), sum == DType::kS32 ? EncodedS32(recipe.d_type, value)
-                                                                    : Encoded(recipe.d_type, value, false));
+  program.Sink(static_cast<int>(OutputKind::kD),
+               sum == DType::kS32 ? EncodedS32(recipe.d_type, value) : Encoded(recipe.d_type, value, false));
   return program;
 }
 

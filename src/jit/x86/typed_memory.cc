@@ -22,8 +22,8 @@ void TypedMemory::Load(DType type, const Vec& to, const Mem& from, bool masked) 
 
 void TypedMemory::Widen(DType type, const Vec& to, const Mem& from, bool masked) const {
   const bool is_words = SizeOf(type) == 2;
-  const Id id = type == DType::kF16 ? Inst::kIdVcvtph2ps
-                : is_words          ? Inst::kIdVpmovzxwd
+  const Id id = type == DType::kF16  ? Inst::kIdVcvtph2ps
+                : is_words           ? Inst::kIdVpmovzxwd
                 : type == DType::kS8 ? Inst::kIdVpmovsxbd
                                      : Inst::kIdVpmovzxbd;
   Mem memory = from;

@@ -64,8 +64,8 @@ V Negated(V x) { return Apply(VectorOp::kXor, x, x.LikeBits(kSignBit)); }
 V Exp(V x) {
   const V clamped = Clamped(x, -104.0f, 89.0f), shifted = Fma(clamped, kLog2E, kMagic), n = shifted - kMagic;
   const V rest = Fnma(n, x.Like(kLn2Rest), Fnma(n, x.Like(kLn2), clamped));
-  const V sum = Polynomial(
-      rest, {0x1.6a4da6p-10f, 0x1.123e5ap-7f, 0x1.5558b8p-5f, 0x1.55548cp-3f, 0x1.fffffcp-2f, 1.0f, 1.0f});
+  const V sum =
+      Polynomial(rest, {0x1.6a4da6p-10f, 0x1.123e5ap-7f, 0x1.5558b8p-5f, 0x1.55548cp-3f, 0x1.fffffcp-2f, 1.0f, 1.0f});
   if (x.program().avx512()) return Apply(VectorOp::kScale, sum, n);
   // 2^n may lie outside the floats, half of it never does; only the second product rounds.
   const V exponent = Apply(VectorOp::kNearestS32, n);
@@ -102,8 +102,8 @@ V Tanh(V x) {
   return WithSign(Fma(left, quotient + 1.0f, quotient), x);
 }
 
-// erf |x| = 1 - exp(-q) with q = -log(erfc |x|) = |x| + |x| * (...), weight |x| * erfc |x| / erf |x| up to 4: 2^-28. One
-// polynomial serves near 0 and far away, for exp(-q) makes its error vanish there. 1 is reached before 4.
+// erf |x| = 1 - exp(-q) with q = -log(erfc |x|) = |x| + |x| * (...), weight |x| * erfc |x| / erf |x| up to 4: 2^-28.
+// One polynomial serves near 0 and far away, for exp(-q) makes its error vanish there. 1 is reached before 4.
 V Erf(V x) {
   const V magnitude = Min(x.Like(4.0f), Abs(x));
   const V tail =
