@@ -201,7 +201,7 @@ std::string CpuFamily::WhyNot(const GemmProblem& p, const CodeTarget& target) co
   if (p.a_layout == Layout::kPacked) return fmt::format("{}: only b may be packed", name());
   if (p.scaling != Scaling::kNone) return fmt::format("{}: has no scaled operands", name());
   if (p.grouping != Grouping::kNone) return fmt::format("{}: has no grouped GEMM", name());
-  if (p.epilogue_id != 0) return fmt::format("{}: has no epilogues", name());
+  if (p.epilogue_id != 0 && target.isa == Isa::kPortable) return fmt::format("{}: has no epilogues", name());
   return {};
 }
 
