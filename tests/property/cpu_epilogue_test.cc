@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <regex>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -156,6 +158,27 @@ TEST_P(CpuEpilogue_, RandomTracesAreRightBitByBit) {
                 static_cast<std::int64_t>(random_() % 4), true});
     if (HasFailure()) return;
   }
+}
+
+TEST_P(CpuEpilogue_, FusedCodeCallsNothing) {
+  for (const EpilogueName& name : EpilogueNames())
+    for (const Shape& shape : Shapes()) {
+      KernelSource source;
+      source.target = GetParam();
+      source.text = ToString(Recipe(shape, Epilogue::Parse(name.name)));
+      std::istringstream lines(ListCode(source));
+      int instructions = 0;
+      static const std::regex instruction("[ 0-9a-f]{6}  ([a-z]+)[^;]*;.*"),
+          branch("[ 0-9a-f]{6}  (j[a-z]+) (short )?L[0-9]+ *;.*");
+      std::smatch match;
+      for (std::string line; std::getline(lines, line);) {
+        if (!std::regex_match(line, match, instruction)) continue;
+        ++instructions;
+        EXPECT_NE(match[1], "call") << name.name << ": " << line;
+        EXPECT_TRUE(match.str(1)[0] != 'j' || std::regex_match(line, branch)) << name.name << ": " << line;
+      }
+      EXPECT_GT(instructions, 50) << name.name;
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, CpuEpilogue_, ::testing::ValuesIn(X86Targets()),

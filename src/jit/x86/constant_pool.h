@@ -30,6 +30,7 @@ class ConstantPool {
   void Emit() {
     if (words_.empty()) return;
     const asmjit::Label after = as_.newLabel();
+    as_.commentf("; constants");
     as_.jmp(after);
     as_.align(asmjit::AlignMode::kData, avx512_ ? 4 : 32);
     as_.bind(label_);

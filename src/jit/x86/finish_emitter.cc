@@ -17,7 +17,7 @@ using namespace asmjit::x86;
 
 const Gp kArgs = rdi, kC = rsi, kCRow = rdx, kD = r8, kDRow = r9, kRowsLeft = r10;
 // Longer code is a loop over rows: what is written once need not be assembled and fetched again.
-constexpr int kMostUnrolled = 300;
+constexpr int kMostUnrolled = 100;
 constexpr int kVectorsAtOnce = 4;  // Of a loop: enough to hide how long each takes.
 
 Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
@@ -52,11 +52,13 @@ class Sums {
     vectors_.MakeMask(TypedMemory::kMask);
   }
   void Scale() const {
+    as_.commentf("; alpha");
     const Vec scalar = vectors_.Register(Free(true)[0]);
     Broadcast(scalar, offsetof(MicroKernelArgs, alpha));
     for (int i = 0; i < count(); ++i) vectors_.Multiply(Sum(i), Sum(i), scalar);
   }
   void JumpIfBetaIsZero(const asmjit::Label& label) const {
+    as_.commentf("; beta * C");
     const bool is_double = vectors_.element_bytes() == 8;
     as_.mov(rax, Argument(offsetof(MicroKernelArgs, beta)));
     const Gp bits = is_double ? Gp(rcx) : Gp(ecx);
@@ -178,11 +180,13 @@ class FusedFinish {
     sums_.JumpIfBetaIsZero(no_c);
     AddC();
     as_.bind(no_c);
+    as_.commentf("; sums of some of k only");
     as_.cmp(Flag(offsetof(MicroKernelArgs, d_is_sum)), 0);
     as_.je(finish);
     sums_.Store();
     as_.jmp(end);
     as_.bind(finish);
+    as_.commentf("; the epilogue, and D's type");
     if (converts_) Convert();
     EmitRows();
     as_.bind(end);
