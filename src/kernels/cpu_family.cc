@@ -22,7 +22,7 @@ constexpr double kWorthAThread = 1e5;
 constexpr int kFewTiles = 6;
 constexpr std::int64_t kDotRows = 16, kDotsInRow = 12;  // So few rows, or columns of a row-major B.
 constexpr std::int64_t kDotK = 64;                      // Adding up the lanes of shorter dot products takes too long.
-constexpr std::int64_t kDotBlock = 4096;                // Of k: four columns of B fit L2 several times.
+constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 4096;                // Of k: four columns of B fit L2 several times.
 constexpr std::int64_t kLeastPanels = 4, kMostPanels = 16;  // Of a B in place that are worked on for one block of k.
 constexpr std::int64_t kSumsBytes = 4 << 20;                // Of sums kept apart from D: a part of L3.
 
@@ -285,7 +285,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
     // What is kept of D between blocks of k stays in L2.
     nc = std::clamp(RoundDown(d_columns, nr), kLeastPanels * nr, kMostPanels * nr);
     if (dots)
-      kc = RoundUp(std::clamp<std::int64_t>(steps, 1, kDotBlock), 16);
+      kc = RoundUp(std::clamp<std::int64_t>(steps, 1, rows == 1 ? kDotRowBlock : kDotBlock), 16);
     else if (!StreamsB(problem, spec, path))
       nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
   } else if (KeepsSumsApart(problem, math) && steps > kc) {
