@@ -3,8 +3,8 @@
 #include <initializer_list>
 #include <limits>
 
-// Coefficients are minimax fits of our own in the weight named, printed by tools/fit_vector_math.py. Errors in ulp are the
-// worst of all 2^32 floats: x86_vector_math_test.cc has the test.
+// Coefficients are minimax fits of our own in the weight named, printed by tools/fit_vector_math.py. Errors in ulp are
+// the worst of all 2^32 floats: x86_vector_math_test.cc has the test.
 
 namespace gemmsmith {
 namespace {
@@ -58,8 +58,8 @@ V SmallOneMinusExp(V r, float parts) {
 V Abs(V x) { return x & ~kSignBit; }
 V Negated(V x) { return Apply(VectorOp::kXor, x, x.LikeBits(kSignBit)); }
 
-// 0.90 ulp. x = n * ln(2) + r; exp(r) = 1 + r + r^2 * (...), weight 1 / exp(r): 2^-28. Below 2^-150 and above the largest float,
-// scaling rounds to 0 and infinity.
+// 0.90 ulp. x = n * ln(2) + r; exp(r) = 1 + r + r^2 * (...), weight 1 / exp(r): 2^-28. Below 2^-150 and above the
+// largest float, scaling rounds to 0 and infinity.
 V Exp(V x) {
   const V clamped = Clamped(x, -104.0f, 89.0f), shifted = Fma(clamped, kLog2E, kMagic), n = shifted - kMagic;
   const V rest = Fnma(n, x.Like(kLn2Rest), Fnma(n, x.Like(kLn2), clamped));
@@ -90,8 +90,9 @@ V Log(V x) {
   return Select(Apply(VectorOp::kEqual, x, x.Like(0.0f)), x.Like(-kInfinity), positive);
 }
 
-// 1.96 ulp. With h = (1 - exp(-2 |x|)) / 2: tanh |x| = h / (1 - h). The quotient q is corrected by what division and difference
-// left out, times 1 / (1 - h) = 1 + q: two rounded operands alone would cost 2.5 ulp. 1 is reached before 9.2.
+// 1.96 ulp. With h = (1 - exp(-2 |x|)) / 2: tanh |x| = h / (1 - h). The quotient q is corrected by what division and
+// difference left out, times 1 / (1 - h) = 1 + q: two rounded operands alone would cost 2.5 ulp. 1 is reached
+// before 9.2.
 V Tanh(V x) {
   const V magnitude = Min(x.Like(9.2f), Abs(x));
   const auto [power, rest] = ReduceNegative(magnitude, 2);
@@ -101,8 +102,8 @@ V Tanh(V x) {
   return WithSign(Fma(left, quotient + 1.0f, quotient), x);
 }
 
-// 1.81 ulp. erf |x| = 1 - exp(-q) with q = -log(erfc |x|) = |x| + |x| * (...), weight |x| * erfc |x| / erf |x| up to 4: 2^-28.
-// One polynomial serves near 0 and far away, for exp(-q) makes its error vanish there. 1 is reached before 4.
+// 1.81 ulp. erf |x| = 1 - exp(-q) with q = -log(erfc |x|) = |x| + |x| * (...), weight |x| * erfc |x| / erf |x| up to 4:
+// 2^-28. One polynomial serves near 0 and far away, for exp(-q) makes its error vanish there. 1 is reached before 4.
 V Erf(V x) {
   const V magnitude = Min(x.Like(4.0f), Abs(x));
   const V tail =
