@@ -99,12 +99,19 @@ void EpilogueOperands::LoadColumnOfD(const Gp& to) const {
   if (recipe_.columns_per_d == 2) as_.shr(to, 1);
 }
 
+Mem EpilogueOperands::EverySecond(std::uint32_t first) {
+  if (!every_second_[first]) {
+    std::vector<std::uint32_t> lanes;
+    for (std::uint32_t lane = 0; lane < 16; ++lane) lanes.push_back(2 * lane + first);
+    every_second_[first] = pool_.Lanes(lanes);
+  }
+  return *every_second_[first];
+}
+
 void EpilogueOperands::PickColumns(int low, int high, int to, std::uint32_t first) {
   const Vec x = vectors_.Register(low), y = vectors_.Register(high), picked = vectors_.Register(to);
   if (vectors_.vector_bytes == 64) {
-    std::vector<std::uint32_t> from;
-    for (std::uint32_t lane = 0; lane < 16; ++lane) from.push_back(2 * lane + first);
-    as_.vmovups(picked, pool_.Lanes(from));
+    as_.vmovups(picked, EverySecond(first));
     as_.vpermi2ps(picked, x, y);
     return;
   }

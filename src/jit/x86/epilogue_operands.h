@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <map>
+#include <optional>
 
 #include "epilogue/trace.h"
 #include "jit/x86/finish_emitter.h"
@@ -72,6 +74,7 @@ class EpilogueOperands final : public ProgramHost {
   Mem Vector(const Mem& first, int group) const { return first.cloneAdjusted(group * vectors_.vector_bytes); }
 
   void Reserve(StackFrame& frame);
+  Mem EverySecond(std::uint32_t first);
   void LoadEpilogue(const asmjit::x86::Gp& to) const;
   void LoadColumnOfD(const asmjit::x86::Gp& to) const;
   void PrepareColumns(Op even, Op odd, DType type, std::size_t pointer, const std::vector<int>& free);
@@ -98,7 +101,8 @@ class EpilogueOperands final : public ProgramHost {
   ConstantPool& pool_;
   std::map<Op, Item> inputs_;
   std::map<OutputKind, Item> outputs_;
-  Mem row_, columns_, number_;  // 8 bytes each: of the row, of valid columns of D, of anything
+  Mem row_, columns_, number_;                      // 8 bytes each: of the row, of valid columns of D, of anything
+  std::array<std::optional<Mem>, 2> every_second_;  // Numbers of lanes from 0 or 1 on.
   int group_ = 0, sum_ = 0, paired_ = 0;
 };
 

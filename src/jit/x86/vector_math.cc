@@ -2,6 +2,7 @@
 
 #include <initializer_list>
 #include <limits>
+#include <span>
 
 // Coefficients are minimax fits of our own in the weight named, printed by tools/fit_vector_math.py. Errors in ulp are
 // the worst of all 2^32 floats: x86_vector_math_test.cc has the test.
@@ -15,12 +16,20 @@ constexpr float kLog2E = 0x1.715476p+0f, kLn2 = 0x1.62e43p-1f, kLn2Rest = -0x1.0
 // Added to a number below 2^22, it leaves the nearest whole number in the low bits.
 constexpr float kMagic = 0x1.8p23f;
 
-/// Coefficients from the highest degree to the lowest.
-V Polynomial(V x, std::initializer_list<float> coefficients) {
-  const float* next = coefficients.begin();
-  V sum = x.Like(*next++);
-  while (next != coefficients.end()) sum = Fma(sum, x, *next++);
+V Horner(V x, std::span<const float> coefficients, std::size_t step) {
+  V sum = x.Like(coefficients[0]);
+  for (std::size_t i = step; i < coefficients.size(); i += step) sum = Fma(sum, x, coefficients[i]);
   return sum;
+}
+
+/// Coefficients from the highest degree to the lowest. A long chain of instructions that wait for each other is cut
+/// into even and odd powers: the next vectors can only begin while all that waits has room.
+V Polynomial(V x, std::initializer_list<float> coefficients) {
+  constexpr std::size_t kLong = 8;
+  const std::span<const float> all(coefficients.begin(), coefficients.size());
+  if (all.size() < kLong) return Horner(x, all, 1);
+  const V square = x * x, with_last = Horner(square, all.subspan((all.size() - 1) % 2), 2);
+  return Fma(Horner(square, all.subspan(all.size() % 2), 2), x, with_last);
 }
 
 V Min(V x, V y) { return Apply(VectorOp::kMin, x, y); }
@@ -73,7 +82,7 @@ V Exp(V x) {
   return sum * AddS32(half << 23, 0x3f800000) * AddS32(other << 23, 0x3f800000);
 }
 
-// 1.05 ulp. x = 2^n * m with m in [2/3, 4/3); log(m) = f + f^2 * (...) for f = m - 1, weight f / log(1 + f): 2^-25.
+// 1.12 ulp. x = 2^n * m with m in [2/3, 4/3); log(m) = f + f^2 * (...) for f = m - 1, weight f / log(1 + f): 2^-25.
 V Log(V x) {
   const V is_small = Apply(VectorOp::kLess, x, x.Like(0x1p-126f));
   const V normal = Select(is_small, x * 0x1p23f, x);
@@ -102,7 +111,7 @@ V Tanh(V x) {
   return WithSign(Fma(left, quotient + 1.0f, quotient), x);
 }
 
-// 1.81 ulp. erf |x| = 1 - exp(-q) with q = -log(erfc |x|) = |x| + |x| * (...), weight |x| * erfc |x| / erf |x| up to 4:
+// 1.85 ulp. erf |x| = 1 - exp(-q) with q = -log(erfc |x|) = |x| + |x| * (...), weight |x| * erfc |x| / erf |x| up to 4:
 // 2^-28. One polynomial serves near 0 and far away, for exp(-q) makes its error vanish there. 1 is reached before 4.
 V Erf(V x) {
   const V magnitude = Min(x.Like(4.0f), Abs(x));
