@@ -52,7 +52,7 @@ struct Environment {
   std::string log_level;                     ///< GEMMSMITH_LOG: trace, debug, info, warn, error, off. Default warn.
   std::string trace_file;  ///< GEMMSMITH_TRACE: where to write a trace of all stages, for trace viewers.
   int num_threads = 0;     ///< GEMMSMITH_NUM_THREADS for the CPU device; 0: one per core this process may use.
-  std::string cpu_isa;     ///< GEMMSMITH_CPU_ISA: "portable", "avx2" or "avx512" caps what is used; empty: the best.
+  std::string cpu_isa;     ///< GEMMSMITH_CPU_ISA: "portable", "avx2", "avx512", ... caps what is used; empty: the best.
 
   GEMMSMITH_API static const Environment& Get();
 };

@@ -15,13 +15,15 @@ enum class Isa : std::uint8_t { kPortable, kX86, kCuda };
 /// What code is generated for; part of every cache key. sm_90a and sm_90 are different targets.
 struct CodeTarget {
   Isa isa = Isa::kPortable;
-  std::uint16_t version = 0;  ///< CUDA: 90 for sm_90. x86: 2 = AVX2+FMA, 512 = AVX-512 (F, BW, DQ, VL).
-  char suffix = 0;            ///< CUDA: 'a' or 'f' for the feature sets that only one chip or family has.
+  /// CUDA: 90 for sm_90. x86: 2 = AVX2, FMA and F16C; 512 = AVX-512 (F, BW, DQ, VL) besides; 513 = VNNI besides;
+  /// 514 = BF16 besides.
+  std::uint16_t version = 0;
+  char suffix = 0;  ///< CUDA: 'a' or 'f' for the feature sets that only one chip or family has.
 
   friend bool operator==(const CodeTarget&, const CodeTarget&) = default;
 };
 
-/// "sm_90a", "x86-64-avx512", "x86-64-avx2", "portable".
+/// "sm_90a", "x86-64-avx512-bf16", "x86-64-avx512-vnni", "x86-64-avx512", "x86-64-avx2", "portable".
 GEMMSMITH_API std::string ToString(const CodeTarget& target);
 /// The inverse. Throws kInvalidArgument, listing what there is.
 GEMMSMITH_API CodeTarget ParseTarget(std::string_view name);

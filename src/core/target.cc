@@ -14,12 +14,13 @@ namespace gemmsmith {
 namespace {
 
 constexpr CodeTarget kTargets[] = {
-    {Isa::kPortable, 0, 0}, {Isa::kX86, 2, 0},      {Isa::kX86, 512, 0},    {Isa::kCuda, 75, 0},
-    {Isa::kCuda, 80, 0},    {Isa::kCuda, 86, 0},    {Isa::kCuda, 87, 0},    {Isa::kCuda, 88, 0},
-    {Isa::kCuda, 89, 0},    {Isa::kCuda, 90, 0},    {Isa::kCuda, 90, 'a'},  {Isa::kCuda, 100, 0},
-    {Isa::kCuda, 100, 'a'}, {Isa::kCuda, 100, 'f'}, {Isa::kCuda, 103, 0},   {Isa::kCuda, 103, 'a'},
-    {Isa::kCuda, 110, 0},   {Isa::kCuda, 110, 'a'}, {Isa::kCuda, 120, 0},   {Isa::kCuda, 120, 'a'},
-    {Isa::kCuda, 120, 'f'}, {Isa::kCuda, 121, 0},   {Isa::kCuda, 121, 'a'},
+    {Isa::kPortable, 0, 0}, {Isa::kX86, 2, 0},      {Isa::kX86, 512, 0},    {Isa::kX86, 513, 0},
+    {Isa::kX86, 514, 0},    {Isa::kCuda, 75, 0},    {Isa::kCuda, 80, 0},    {Isa::kCuda, 86, 0},
+    {Isa::kCuda, 87, 0},    {Isa::kCuda, 88, 0},    {Isa::kCuda, 89, 0},    {Isa::kCuda, 90, 0},
+    {Isa::kCuda, 90, 'a'},  {Isa::kCuda, 100, 0},   {Isa::kCuda, 100, 'a'}, {Isa::kCuda, 100, 'f'},
+    {Isa::kCuda, 103, 0},   {Isa::kCuda, 103, 'a'}, {Isa::kCuda, 110, 0},   {Isa::kCuda, 110, 'a'},
+    {Isa::kCuda, 120, 0},   {Isa::kCuda, 120, 'a'}, {Isa::kCuda, 120, 'f'}, {Isa::kCuda, 121, 0},
+    {Isa::kCuda, 121, 'a'},
 };
 
 /// Names and numbers of devices.json are the fields of DeviceSpec.
@@ -67,6 +68,8 @@ std::string ToString(const CodeTarget& target) {
     case Isa::kPortable:
       return "portable";
     case Isa::kX86:
+      if (target.version == 514) return "x86-64-avx512-bf16";
+      if (target.version == 513) return "x86-64-avx512-vnni";
       return target.version == 512 ? "x86-64-avx512" : "x86-64-avx2";
     case Isa::kCuda:
       break;

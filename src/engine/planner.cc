@@ -20,6 +20,13 @@ constexpr std::size_t kTuneCandidates = 4;
              "gemm: no kernel for {} on {}", ToString(problem), where);
 }
 
+PackedForm PackedFor(DType dtype, const CodeTarget& target) {
+  for (const KernelFamily* family : AllFamilies())
+    if (family->Targets(target))
+      if (const PackedForm form = family->Packed(dtype, target); form.panel != 0) return form;
+  return {};
+}
+
 }  // namespace
 
 std::vector<CodeTarget> Planner::Targets(Device& device) const {
@@ -37,6 +44,10 @@ Planner::Choice Planner::Choose(const GemmProblem& problem, Device& device) {
     Explanation explanation = Rank(problem, target, device.spec());
     for (std::string& reason : explanation.refused)  // one family may refuse for several targets in the same words
       if (std::find(refused.begin(), refused.end(), reason) == refused.end()) refused.push_back(std::move(reason));
+    // A packed B has the form of the first target that packs: kernels of others would misread it.
+    if (explanation.ranked.empty() && problem.b_layout == Layout::kPacked &&
+        PackedFor(problem.b_type, target).panel != 0)
+      break;
     if (explanation.ranked.empty()) continue;
     if (target != device.targets().front())
       maker_.Fallback(ToString(device.targets().front()),
@@ -67,9 +78,7 @@ Planner::Rendered Planner::Render(const GemmProblem& problem, const CodeTarget& 
 
 PackedForm Planner::Packed(DType dtype, Device& device) {
   for (const CodeTarget& target : Targets(device))
-    for (const KernelFamily* family : AllFamilies())
-      if (family->Targets(target))
-        if (const PackedForm form = family->Packed(dtype, target); form.panel != 0) return form;
+    if (const PackedForm form = PackedFor(dtype, target); form.panel != 0) return form;
   return {};
 }
 

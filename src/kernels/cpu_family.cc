@@ -22,9 +22,9 @@ constexpr double kWorthAThread = 1e5;
 constexpr int kFewTiles = 6;
 constexpr std::int64_t kDotRows = 16, kDotsInRow = 12;  // So few rows, or columns of a row-major B.
 constexpr std::int64_t kDotK = 64;                      // Adding up the lanes of shorter dot products takes too long.
-constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 4096;                // Of k: four columns of B fit L2 several times.
-constexpr std::int64_t kLeastPanels = 4, kMostPanels = 16;  // Of a B in place that are worked on for one block of k.
-constexpr std::int64_t kSumsBytes = 4 << 20;                // Of sums kept apart from D: a part of L3.
+constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 4096;  // Of k: four columns of B fit L2 several times.
+constexpr std::int64_t kLeastPanels = 4, kMostPanels = 16;    // Of a B in place that are worked on for one block of k.
+constexpr std::int64_t kSumsBytes = 4 << 20;                  // Of sums kept apart from D: a part of L3.
 
 // For each vector of B and tile of rows that reads it; with more tiles, memory has kept pace.
 constexpr double kReadCycles = 0.3;
@@ -60,6 +60,18 @@ bool IsSmall(const GemmProblem& problem, const DeviceSpec& spec) {
   return problem.m * problem.k * a + problem.k * problem.n * b <= 2 * spec.l2_bytes;
 }
 
+/// The type of sums of such products; none: they are not multiplied.
+std::optional<DType> SumOf(DType a, DType b) {
+  const auto is_float = [](DType t) { return t == DType::kF32 || t == DType::kF16 || t == DType::kBf16; };
+  const auto is_byte = [](DType t) { return t == DType::kS8 || t == DType::kU8; };
+  if (a == DType::kF64 && b == DType::kF64) return DType::kF64;
+  if (is_float(a) && is_float(b)) return DType::kF32;
+  if (is_byte(a) && is_byte(b)) return DType::kS32;
+  return {};
+}
+/// Whether kernels convert such sums to D's type.
+bool CanStore(DType sum, DType d) { return d == sum || (sum != DType::kF64 && d != DType::kF64 && d != DType::kS32); }
+
 /// A has the other signedness than the math wants.
 bool FlipsA(const GemmProblem& problem, CpuMath math) {
   return (math == CpuMath::kU8S8 && problem.a_type == DType::kS8) ||
@@ -86,8 +98,10 @@ bool ReadsA(const GemmProblem& problem, CpuMath math) {
   const bool whole = group == 1 || (problem.a_layout == Layout::kRowMajor && problem.k % group == 0);
   return IsNative(problem.a_type, math) && !FlipsA(problem, math) && whole;
 }
+/// Likewise B: its tiles, or its columns for dot products.
 bool ReadsB(const GemmProblem& problem, CpuMath math) {
-  return problem.b_layout == Layout::kPacked || (IsNative(problem.b_type, math) && Info(math).group == 1);
+  if (problem.b_layout == Layout::kPacked) return true;
+  return IsNative(problem.b_type, math) && (problem.b_layout == Layout::kColMajor || Info(math).group == 1);
 }
 
 /// B comes from memory, a strip of columns after the other.
@@ -187,21 +201,26 @@ std::span<const ConfigField> CpuFamily::fields() const { return kFields; }
 
 std::string CpuFamily::WhyNot(const GemmProblem& p, const CodeTarget& target) const {
   if (!Targets(target)) return fmt::format("{}: makes no code for {}", name(), ToString(target));
-  const std::pair<const char*, DType> types[] = {{"a", p.a_type}, {"b", p.b_type}, {"c", p.c_type}, {"d", p.d_type}};
-  for (const auto& [operand, dtype] : types) {
-    if (dtype != DType::kF32 && dtype != DType::kF64)
-      return fmt::format("{}: computes f32 and f64 only; {} is {}", name(), operand, ToString(dtype));
-    if (dtype != p.a_type)
-      return fmt::format("{}: all operands are of one dtype; a is {}, {} is {}", name(), ToString(p.a_type), operand,
-                         ToString(dtype));
-  }
-  if (p.acc_type != p.a_type)
-    return fmt::format("{}: sums {} in {} only, not in {}", name(), ToString(p.a_type), ToString(p.a_type),
+  const std::optional<DType> sum = SumOf(p.a_type, p.b_type);
+  if (!sum)
+    return fmt::format(
+        "{}: multiplies f64, or any of f32, f16, bf16, or 8-bit integers, with each other; a is {}, b {}", name(),
+        ToString(p.a_type), ToString(p.b_type));
+  if (p.acc_type != *sum)
+    return fmt::format("{}: sums {} in {} only, not in {}", name(), ToString(p.a_type), ToString(*sum),
                        ToString(p.acc_type));
+  if (!CanStore(*sum, p.d_type) || p.c_type != p.d_type)
+    return fmt::format("{}: stores no {} sums as {}, with {} for c", name(), ToString(*sum), ToString(p.d_type),
+                       ToString(p.c_type));
+  const CpuMath packed_as = MathOf(p.b_type, p.b_type, target);
+  if (p.b_layout == Layout::kPacked && MathOf(p.a_type, p.b_type, target) != packed_as)
+    return fmt::format("{}: b was packed as {}, for an a of the same dtype; a is {}", name(), Info(packed_as).name,
+                       ToString(p.a_type));
   if (p.a_layout == Layout::kPacked) return fmt::format("{}: only b may be packed", name());
   if (p.scaling != Scaling::kNone) return fmt::format("{}: has no scaled operands", name());
   if (p.grouping != Grouping::kNone) return fmt::format("{}: has no grouped GEMM", name());
-  if (p.epilogue_id != 0 && target.isa == Isa::kPortable) return fmt::format("{}: has no epilogues", name());
+  if (p.epilogue_id != 0 && !Epilogue::Find(p.epilogue_id))
+    return fmt::format("{}: this process has made no epilogue {:016x}", name(), p.epilogue_id);
   return {};
 }
 
@@ -210,7 +229,7 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
                                           const DeviceSpec& spec) const {
   const CpuMath math = MathOf(problem.a_type, problem.b_type, target);
   const bool small = IsSmall(problem, spec), reads_a = ReadsA(problem, math);
-  const bool few = problem.m <= kFewTiles * Tiles(target)[0].rows;
+  const bool few = problem.m <= kFewTiles * Tiles(target, math)[0].rows;
   const CpuPath in_place = reads_a ? CpuPath::kDirect : CpuPath::kStream;
   if (!ReadsB(problem, math)) return {CpuPath::kPacked};
   switch (problem.b_layout) {
@@ -218,7 +237,7 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
       if (small || few) return {in_place, CpuPath::kPacked};
       return {CpuPath::kPacked, in_place};
     case Layout::kColMajor:
-      if (DotRows(target) == 0 || !reads_a) return {CpuPath::kPacked};
+      if (DotRows(target) == 0 || !IsNative(problem.a_type, math)) return {CpuPath::kPacked};
       if (problem.m <= kDotRows && problem.k >= kDotK) return {CpuPath::kDots, CpuPath::kPacked};
       return {CpuPath::kPacked, CpuPath::kDots};
     default:
@@ -236,17 +255,19 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
 /// Tiles of every width, with rows that cut m evenly, fewest cycles first; the first of Tiles() unless clearly worse.
 std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, const CodeTarget& target,
                                                   const DeviceSpec& spec, CpuPath path) const {
+  const CpuMath math = MathOf(problem.a_type, problem.b_type, target);
   if (path == CpuPath::kDots) {
-    const std::int64_t tiles = std::max<std::int64_t>(1, DivideUp(problem.m, DotRows(target)));
+    // Sums of B's columns take the registers of a row.
+    const int most = DotRows(target) - (FlipsA(problem, math) ? 1 : 0);
+    const std::int64_t tiles = std::max<std::int64_t>(1, DivideUp(problem.m, most));
     return {{static_cast<int>(std::max<std::int64_t>(1, DivideUp(problem.m, tiles))), kDotColumns}};
   }
-  const CpuMathInfo& math = Info(MathOf(problem.a_type, problem.b_type, target));
-  const std::int64_t lanes = VectorBytes(target) / math.unit_bytes, steps = DivideUp(problem.k, math.group);
+  const std::int64_t lanes = VectorBytes(target) / Info(math).unit_bytes, steps = DivideUp(problem.k, Info(math).group);
   std::vector<std::pair<double, Tile>> ranked;
   const bool streams = StreamsB(problem, spec, path);
-  for (Tile tile : Tiles(target)) {
+  for (Tile tile : Tiles(target, math)) {
     // Narrow pieces of rows that lie pages apart take long to find.
-    if (streams && tile.vectors + 1 < Tiles(target)[0].vectors) continue;
+    if (streams && tile.vectors + 1 < Tiles(target, math)[0].vectors) continue;
     const double bonus = ranked.empty() ? 0.97 : 1;
     if (FitsRows() && problem.m > 0) {
       const std::int64_t tiles = DivideUp(problem.m, tile.rows);
@@ -435,9 +456,9 @@ LaunchStep CpuFamily::MakeLaunch(const GemmProblem& asked, const TileConfig& con
 }
 
 PackedForm CpuFamily::Packed(DType dtype, const CodeTarget& target) const {
-  if (!Targets(target) || (dtype != DType::kF32 && dtype != DType::kF64)) return {};
+  if (!Targets(target) || !SumOf(dtype, dtype)) return {};
   const CpuMath math = MathOf(dtype, dtype, target);
-  return {Tiles(target)[0].vectors * VectorBytes(target) / Info(math).unit_bytes, math};
+  return {Tiles(target, math)[0].vectors * VectorBytes(target) / Info(math).unit_bytes, math};
 }
 
 }  // namespace gemmsmith

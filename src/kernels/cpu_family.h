@@ -24,7 +24,7 @@ class CpuFamily : public KernelFamily {
     int rows, vectors;
   };
   /// The largest tile of each width, the one for large problems first. It alone is used where B comes packed.
-  virtual std::span<const Tile> Tiles(const CodeTarget& target) const = 0;
+  virtual std::span<const Tile> Tiles(const CodeTarget& target, CpuMath math) const = 0;
   virtual int VectorBytes(const CodeTarget& target) const = 0;
   /// False: a tile has all its rows, whatever m (compiled-in kernels).
   virtual bool FitsRows() const = 0;

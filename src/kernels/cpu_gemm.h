@@ -37,6 +37,8 @@ struct CpuEpilogue {
   std::int64_t amax_block_row;
 };
 
+struct MicroKernelRecipe;
+
 /// Arguments of one micro-kernel call: D tile (mr, nr) = epilogue(alpha * A (mr, k) * B (k, nr) + beta * C). Strides in
 /// bytes. Columns of B are contiguous within the tile, or, for dot products, k is contiguous in A and B.
 struct MicroKernelArgs {
@@ -52,11 +54,12 @@ struct MicroKernelArgs {
   const void* alpha;          ///< One value of the sums' type.
   const void* beta;           ///< Likewise. Exactly 0: C is not read.
   std::int64_t columns;       ///< Valid columns of the tile, 1..nr; the rest is neither read from B or C nor written.
-  const std::int32_t* start;  ///< Recipes with `starts`: what each column's sums begin with, in -128ths; null: 0.
+  const std::int32_t* start;  ///< Recipes with `starts`: the sums of the tile's columns of B; null: added already.
   std::int32_t c_is_sum;      ///< C holds the sums of earlier blocks of k, in the sums' type.
   std::int32_t d_is_sum;      ///< D is a buffer of sums: more blocks of k follow, and the epilogue with the last.
   const CpuEpilogue* epilogue;
-  std::int64_t row, column;  ///< Of the tile's first element in the product.
+  std::int64_t row, column;                   ///< Of the tile's first element in the product.
+  const MicroKernelRecipe* recipe = nullptr;  ///< Compiled-in micro-kernels read what generated ones are made for.
 };
 using MicroKernel = void (*)(const MicroKernelArgs*);
 
@@ -66,6 +69,7 @@ struct MicroKernelSet {
   MicroKernel full_last = nullptr;  ///< mr rows, n % nr columns.
   MicroKernel last_full = nullptr;  ///< m % mr rows, nr columns.
   MicroKernel last_last = nullptr;
+  const MicroKernelRecipe* recipe = nullptr;  ///< What they were made of; as long-lived as they.
 };
 
 /// What to make a MicroKernelSet of; written as text into KernelSource::text by the families ("f32 d=f32 mr=14 nr=32
@@ -74,8 +78,10 @@ struct MicroKernelSet {
 struct MicroKernelRecipe {
   CpuMath math = CpuMath::kF32;
   int mr = 0, nr = 0, m_tail = 0, n_tail = 0;
-  int dots = 0;    ///< 1: vectors lie along k, each element of D is a dot product; 0: along n.
-  int starts = 0;  ///< 1: MicroKernelArgs::start is read. Signed A counted as unsigned is 128 too large, or reversed.
+  int dots = 0;  ///< 1: vectors lie along k, each element of D is a dot product; 0: along n.
+  /// 1: A's bytes count 128 more than they are (u8s8), or 128 less, which `start` makes up for. Dot products read A as
+  /// it is, and see to both themselves.
+  int starts = 0;
   int fetch = 0;   ///< Lines of MicroKernelArgs::ahead that come nearer with each step of k.
   int columns_per_d = 1;       ///< Of the product: 2 where the epilogue pairs columns.
   DType d_type = DType::kF32;  ///< C's too.

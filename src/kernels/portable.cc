@@ -10,7 +10,7 @@ class Portable final : public CpuFamily {
   bool Targets(const CodeTarget& target) const override { return target.isa == Isa::kPortable; }
 
  protected:
-  std::span<const Tile> Tiles(const CodeTarget&) const override {
+  std::span<const Tile> Tiles(const CodeTarget&, CpuMath) const override {
     static constexpr Tile kTiles[] = {{4, 2}};
     return kTiles;
   }
@@ -18,7 +18,8 @@ class Portable final : public CpuFamily {
   bool FitsRows() const override { return false; }
   int DotRows(const CodeTarget&) const override { return 0; }
   CpuMath MathOf(DType a_type, DType, const CodeTarget&) const override {
-    return a_type == DType::kF64 ? CpuMath::kF64 : CpuMath::kF32;
+    if (a_type == DType::kF64) return CpuMath::kF64;
+    return Info(a_type).is_integer() ? CpuMath::kS16 : CpuMath::kF32;
   }
 };
 

@@ -3,12 +3,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <ostream>
 #include <random>
+#include <string>
+#include <vector>
 
 #include "jit/compiler.h"
 #include "kernels/family.h"
@@ -38,6 +41,38 @@ inline void LaunchOnCpu(const CpuKernel& kernel, const LaunchStep& prepared, con
   step.bind(args, step.params.data());
   void* const parameters[] = {step.params.data()};
   kernel.Launch(step.grid, step.block, step.cluster, 0, parameters, {});
+}
+
+/// Two threads, whatever this machine has.
+inline DeviceSpec SpecFor(const CodeTarget& target) {
+  DeviceSpec spec = CpuSpec();
+  spec.target = target;
+  spec.multiprocessors = 2;
+  return spec;
+}
+/// Blocks small enough that small problems have several.
+inline void Shrink(TileConfig& config) {
+  for (std::size_t i = 0; i < config.fields.size(); ++i) {
+    if (config.fields[i].name == "kc") config[i] = 24;
+    if (config.fields[i].name == "mc") config[i] = 2 * config.Get("mr");
+    if (config.fields[i].name == "nc") config[i] = 2 * config.Get("nr");
+    if (config.fields[i].name == "threads") config[i] = 2;
+  }
+}
+
+/// Targets of this CPU that compute `problem` each in a way of its own: the best first of those with the same kernels.
+inline std::vector<CodeTarget> DistinctTargets(const GemmProblem& problem) {
+  std::vector<CodeTarget> targets;
+  std::vector<std::string> kernels;
+  for (const CodeTarget& target : CpuTargets()) {
+    const KernelFamily& family = FamilyFor(target);
+    const TileConfig config = family.Candidates(problem, target, SpecFor(target))[0];
+    const std::string kernel = family.Render(problem, config, target, {}).text;
+    if (std::find(kernels.begin(), kernels.end(), kernel) != kernels.end()) continue;
+    kernels.push_back(kernel);
+    targets.push_back(target);
+  }
+  return targets;
 }
 
 /// Memory whose last element is followed by a page that may not be touched.

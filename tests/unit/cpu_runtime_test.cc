@@ -218,7 +218,7 @@ TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheReg
     MicroKernelRecipe recipe;
     bool fits;
   };
-  for (const auto& [emitter, recipe, fits] : {
+  for (auto [emitter, recipe, fits] : {
            Row{&Avx512Emitter(), {CpuMath::kF32, 14, 32, 2, 16}, true},
            Row{&Avx512Emitter(), {CpuMath::kF64, 6, 32, 0, 0}, true},
            Row{&Avx512Emitter(), {CpuMath::kF32, 15, 32, 0, 0}, false},
@@ -230,7 +230,16 @@ TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheReg
            Row{&Avx512Emitter(), {CpuMath::kF32, 1, 5, 0, 0, 1}, false},
            Row{&Avx2Emitter(), {CpuMath::kF64, 2, 4, 1, 4, 1}, true},
            Row{&Avx2Emitter(), {CpuMath::kF64, 3, 4, 0, 0, 1}, false},
+           Row{&Avx512Emitter(), {CpuMath::kU8S8, 6, 64, 1, 16, 0, 1}, true},
+           Row{&Avx512Emitter(), {CpuMath::kBf16, 14, 32, 2, 16}, true},
+           Row{&Avx512Emitter(), {CpuMath::kS8U8, 5, 4, 1, 4, 1, 1}, true},
+           Row{&Avx512Emitter(), {CpuMath::kS8U8, 6, 4, 1, 4, 1, 1}, false},
+           Row{&Avx512Emitter(), {CpuMath::kS16, 1, 4, 0, 0, 1}, false},
+           Row{&Avx2Emitter(), {CpuMath::kS16, 5, 16, 1, 8}, true},
+           Row{&Avx2Emitter(), {CpuMath::kS16, 6, 16, 0, 0}, false},
+           Row{&Avx2Emitter(), {CpuMath::kBf16, 1, 8, 0, 0}, false},
        }) {
+    recipe.d_type = Info(recipe.math).sum;
     if (!fits) {
       EXPECT_THROW(emitter->Emit(recipe), Error) << ToString(recipe);
       continue;
@@ -263,12 +272,14 @@ TEST(CpuFamily, SaysWhyItCannot) {
     const char* reason;
   };
   for (const Row& row : {
-           Row{[](GemmProblem& p) { p.a_type = DType::kBf16; }, "x86: computes f32 and f64 only; a is bf16"},
-           Row{[](GemmProblem& p) { p.d_type = DType::kF64; }, "all operands are of one dtype"},
+           Row{[](GemmProblem& p) { p.a_type = DType::kE4m3; }, "8-bit integers, with each other; a is e4m3, b f32"},
+           Row{[](GemmProblem& p) { p.b_type = DType::kS8; }, "a is f32, b s8"},
+           Row{[](GemmProblem& p) { p.d_type = DType::kF64; }, "stores no f32 sums as f64"},
+           Row{[](GemmProblem& p) { p.c_type = DType::kBf16; }, "with bf16 for c"},
            Row{[](GemmProblem& p) { p.acc_type = DType::kF64; }, "sums f32 in f32 only"},
            Row{[](GemmProblem& p) { p.scaling = Scaling::kPerTensor; }, "no scaled operands"},
            Row{[](GemmProblem& p) { p.grouping = Grouping::kMasked; }, "no grouped GEMM"},
-           Row{[](GemmProblem& p) { p.epilogue_id = 1; }, "no epilogues"},
+           Row{[](GemmProblem& p) { p.epilogue_id = 1; }, "made no epilogue"},
            Row{[](GemmProblem& p) { p.a_layout = Layout::kPacked; }, "only b may be packed"},
        }) {
     GemmProblem problem = Dense(8, 8, 8);
@@ -279,10 +290,37 @@ TEST(CpuFamily, SaysWhyItCannot) {
   EXPECT_THAT(X86Family().WhyNot(Dense(8, 8, 8), kSm90), HasSubstr("sm_90a"));
 }
 
+TEST(CpuFamily, APackedBGoesWithTheTypesOfAThatItsFormIsMadeFor) {
+  constexpr CodeTarget kBf16{Isa::kX86, 514, 0}, kVnni{Isa::kX86, 513, 0};
+  struct Row {
+    DType a, b;
+    CodeTarget target;
+    const char* reason;  ///< Empty: it goes.
+  };
+  for (const auto& [a, b, target, reason] : {
+           Row{DType::kBf16, DType::kBf16, kBf16, ""},
+           Row{DType::kF32, DType::kBf16, kBf16, "b was packed as bf16, for an a of the same dtype; a is f32"},
+           Row{DType::kF32, DType::kBf16, kVnni, ""},
+           Row{DType::kBf16, DType::kF16, kBf16, ""},
+           Row{DType::kU8, DType::kS8, kVnni, ""},
+           Row{DType::kS8, DType::kS8, kVnni, ""},
+           Row{DType::kS8, DType::kU8, kAvx512, ""},
+       }) {
+    GemmProblem problem = Dense(8, 8, 8);
+    problem.a_type = a;
+    problem.b_type = b;
+    problem.acc_type = problem.c_type = problem.d_type = Info(a).is_integer() ? DType::kS32 : DType::kF32;
+    EXPECT_EQ(X86Family().WhyNot(problem, target), "");
+    problem.b_layout = Layout::kPacked;
+    EXPECT_THAT(X86Family().WhyNot(problem, target), HasSubstr(reason));
+    EXPECT_EQ(X86Family().WhyNot(problem, target).empty(), *reason == 0);
+  }
+}
+
 TEST(CpuFamily, CandidatesAreLegalAndDistinctAndFewThreadsServeSmallProblems) {
   DeviceSpec spec = CpuSpec();
   spec.multiprocessors = 8;
-  for (const CodeTarget& target : {kAvx512, kAvx2, CodeTarget{}})
+  for (const CodeTarget& target : {CodeTarget{Isa::kX86, 514, 0}, kAvx512, kAvx2, CodeTarget{}})
     for (const std::int64_t m : {0, 1, 16, 100, 1024, 5000}) {
       const KernelFamily& family = FamilyFor(target);
       const GemmProblem problem = Dense(m, 1000, 512);

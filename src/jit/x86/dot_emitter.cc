@@ -15,6 +15,7 @@ using Id = Inst::Id;
 const Gp kArgs = rdi, kA = rbp, kA5 = r11, kB = rsi, kBNext = rax, kK = rcx, kARow = r8, kARow3 = r9;
 const Gp kOffsets[] = {rdx, r10, rbx};
 constexpr int kUnroll = 4, kMask = 15;
+constexpr std::uint32_t kTopBits = 0x80808080;
 // The vectors of B, then that of A: numbers below 16, because horizontal additions exist for those only.
 constexpr int kVectorOfA = kDotColumns, kFirstSum = kDotColumns + 1;
 
@@ -26,11 +27,16 @@ class DotEmitter {
       : as_(assembler),
         tile_(tile),
         vector_bytes_(vector_bytes),
-        size_(Info(tile.recipe.math).unit_bytes),
-        lanes_(vector_bytes / size_),
+        math_(tile.recipe.math),
+        size_(Info(math_).unit_bytes),
+        lanes_(vector_bytes / size_ * Info(math_).group),
         wide_(vector_bytes == 64),
-        vectors_{assembler, Info(tile.recipe.math).sum, vector_bytes, wide_} {
-    const int needed = kFirstSum + tile.rows * kDotColumns + (wide_ ? 0 : 1), registers = wide_ ? 32 : 16;
+        flips_(tile.recipe.starts != 0),
+        vectors_{assembler, Info(math_).sum, vector_bytes, wide_} {
+    if (Info(math_).group > 1 && (!wide_ || math_ == CpuMath::kS16))
+      throw Fail(Code::kUnsupported, "", "dot products: not of {}", Info(math_).name);
+    const int flipping = flips_ ? kDotColumns + 1 : 0, registers = wide_ ? 32 : 16;
+    const int needed = kFirstSum + tile.rows * kDotColumns + (wide_ ? 0 : 1) + flipping;
     if (tile.vectors > kDotColumns || needed > registers)
       throw Fail(Code::kUnsupported, "", "dot products: a tile of {} rows by {} columns needs more than {} registers",
                  tile.rows, tile.vectors, registers);
@@ -40,7 +46,11 @@ class DotEmitter {
     as_.push(rbx);
     as_.push(rbp);
     LoadArguments();
-    for (int i = 0; i < tile_.rows * kDotColumns; ++i) vectors_.Clear(V(kFirstSum + i));
+    for (int i = 0; i < (tile_.rows + (flips_ ? 1 : 0)) * kDotColumns; ++i) vectors_.Clear(V(kFirstSum + i));
+    if (flips_) {
+      as_.mov(eax, kTopBits);
+      as_.vpbroadcastd(TopBits(), eax);
+    }
     EmitLoop();
     EmitResults();
     as_.vzeroupper();
@@ -67,13 +77,13 @@ class DotEmitter {
         as_.cmovle(kOffsets[column - 1], rcx);
       }
     }
-    as_.mov(kBNext, Argument(offsetof(MicroKernelArgs, ahead)));
     as_.mov(kK, Argument(offsetof(MicroKernelArgs, k)));
   }
 
   void EmitLoop() {
     const asmjit::Label main = as_.newLabel(), rest = as_.newLabel(), single = as_.newLabel(), tail = as_.newLabel(),
                         end = as_.newLabel();
+    as_.mov(kBNext, Argument(offsetof(MicroKernelArgs, ahead)));
     as_.sub(kK, kUnroll * lanes_);
     as_.jl(rest);
     as_.align(asmjit::AlignMode::kCode, 32);
@@ -93,7 +103,7 @@ class DotEmitter {
     as_.bind(tail);
     as_.add(kK, lanes_);
     as_.jz(end);
-    vectors_.MakeMask(kMask);  // Ends kBNext.
+    MakeMask();  // Ends kBNext.
     EmitTail();
     as_.bind(end);
   }
@@ -101,25 +111,65 @@ class DotEmitter {
   void EmitStep(int byte) {
     if (byte % 64 == 0)
       for (int column = 0; column < kDotColumns; ++column) as_.prefetcht1(AddressOfB(kBNext, column, byte));
-    if (tile_.rows > 1)
+    const bool from_memory = tile_.rows == 1 && !flips_ && math_ != CpuMath::kS8U8;
+    if (!from_memory)
       for (int column = 0; column < kDotColumns; ++column) as_.emit(Move(), V(column), AddressOfB(kB, column, byte));
+    if (flips_) SumColumns();
     for (int row = 0; row < tile_.rows; ++row) {
       as_.emit(Move(), V(kVectorOfA), AddressOfA(row, byte));
-      for (int column = 0; column < kDotColumns; ++column) {
-        if (tile_.rows > 1)
-          as_.emit(Fma(), Sum(row, column), V(kVectorOfA), V(column));
-        else
-          as_.emit(Fma(), Sum(row, column), V(kVectorOfA), AddressOfB(kB, column, byte));
+      if (!from_memory) {
+        MultiplyRow(row);
+        continue;
       }
+      for (int column = 0; column < kDotColumns; ++column)
+        as_.emit(Product(), Sum(row, column), V(kVectorOfA), AddressOfB(kB, column, byte));
+    }
+  }
+
+  /// Of the vectors of A and B.
+  void MultiplyRow(int row) {
+    if (flips_) as_.vpxord(V(kVectorOfA), V(kVectorOfA), TopBits());
+    for (int column = 0; column < kDotColumns; ++column) Multiply(Sum(row, column), V(kVectorOfA), V(column));
+  }
+  void Multiply(const Vec& sum, const Vec& a, const Vec& b) {
+    // The first factor of bytes is the unsigned one.
+    if (math_ == CpuMath::kS8U8)
+      as_.emit(Product(), sum, b, a);
+    else
+      as_.emit(Product(), sum, a, b);
+  }
+  /// Bytes with the top bit flipped count 128 too much where they are unsigned, and 128 too little where they are
+  /// signed; that bit alone is 128 or -128. What it makes with B is what the sums have too much.
+  void SumColumns() {
+    for (int column = 0; column < kDotColumns; ++column) Multiply(Sum(tile_.rows, column), TopBits(), V(column));
+  }
+
+  /// Of the elements that are left, kK.
+  void MakeMask() {
+    if (!wide_) return vectors_.MakeMask(kMask);
+    as_.mov(eax, 1);
+    as_.shl(rax, cl);
+    as_.dec(rax);
+    as_.kmovq(k1, rax);
+  }
+  void LoadFirst(const Vec& to, const Mem& from) {
+    switch (Info(math_).group) {
+      case 1:
+        return vectors_.Load(to, from, kMask);
+      case 2:
+        return static_cast<void>(as_.k(k1).z().vmovdqu16(to, from));
+      default:
+        return static_cast<void>(as_.k(k1).z().vmovdqu8(to, from));
     }
   }
 
   /// What does not fill a vector: neither A nor B is read beyond k.
   void EmitTail() {
-    for (int column = 0; column < kDotColumns; ++column) vectors_.Load(V(column), AddressOfB(kB, column, 0), kMask);
+    for (int column = 0; column < kDotColumns; ++column) LoadFirst(V(column), AddressOfB(kB, column, 0));
+    if (flips_) SumColumns();
     for (int row = 0; row < tile_.rows; ++row) {
-      vectors_.Load(V(kVectorOfA), AddressOfA(row, 0), kMask);
-      for (int column = 0; column < kDotColumns; ++column) as_.emit(Fma(), Sum(row, column), V(kVectorOfA), V(column));
+      LoadFirst(V(kVectorOfA), AddressOfA(row, 0));
+      MultiplyRow(row);
     }
   }
 
@@ -132,6 +182,8 @@ class DotEmitter {
   void EmitResults() {
     const int bytes = kDotColumns * size_;
     for (int row = 0; row < tile_.rows; ++row) {
+      for (int column = 0; flips_ && column < kDotColumns; ++column)
+        as_.vpsubd(Sum(row, column), Sum(row, column), Sum(tile_.rows, column));
       AddUp(row);
       as_.emit(Move(), OfBytes(kFirstSum + row, bytes), OfBytes(0, bytes));
     }
@@ -148,16 +200,16 @@ class DotEmitter {
       as_.emit(Add(), ymm(column), ymm(column), sums[column]);
       sums[column] = ymm(column);
     }
-    as_.emit(Pick(Inst::kIdVhaddps, Inst::kIdVhaddpd), ymm(0), sums[0], sums[1]);
-    as_.emit(Pick(Inst::kIdVhaddps, Inst::kIdVhaddpd), ymm(2), sums[2], sums[3]);
-    if (tile_.recipe.math == CpuMath::kF64) {
+    as_.emit(AddPairs(), ymm(0), sums[0], sums[1]);
+    as_.emit(AddPairs(), ymm(2), sums[2], sums[3]);
+    if (math_ == CpuMath::kF64) {
       as_.vperm2f128(ymm(1), ymm(0), ymm(2), 0x21);
       as_.vblendpd(ymm(0), ymm(0), ymm(2), 0xc);
       as_.vaddpd(ymm(0), ymm(0), ymm(1));
     } else {
-      as_.vhaddps(ymm(0), ymm(0), ymm(2));
+      as_.emit(AddPairs(), ymm(0), ymm(0), ymm(2));
       as_.vextractf128(xmm(1), ymm(0), 1);
-      as_.vaddps(xmm(0), xmm(0), xmm(1));
+      as_.emit(Add(), xmm(0), xmm(0), xmm(1));
     }
   }
 
@@ -186,15 +238,26 @@ class DotEmitter {
   }
   Vec V(int index) const { return OfBytes(index, vector_bytes_); }
   Vec Sum(int row, int column) const { return V(kFirstSum + row * kDotColumns + column); }
-  Id Pick(Id f32, Id f64) const { return tile_.recipe.math == CpuMath::kF64 ? f64 : f32; }
-  Id Move() const { return Pick(Inst::kIdVmovups, Inst::kIdVmovupd); }
-  Id Fma() const { return Pick(Inst::kIdVfmadd231ps, Inst::kIdVfmadd231pd); }
-  Id Add() const { return Pick(Inst::kIdVaddps, Inst::kIdVaddpd); }
+  Vec TopBits() const { return V(kFirstSum + (tile_.rows + 1) * kDotColumns); }
+  Id Pick(Id f32, Id f64, Id s32) const {
+    if (math_ == CpuMath::kF64) return f64;
+    return vectors_.type == DType::kS32 ? s32 : f32;
+  }
+  Id Move() const { return Pick(Inst::kIdVmovups, Inst::kIdVmovupd, Inst::kIdVmovups); }
+  Id Product() const {
+    if (math_ == CpuMath::kBf16) return Inst::kIdVdpbf16ps;
+    return Pick(Inst::kIdVfmadd231ps, Inst::kIdVfmadd231pd, Inst::kIdVpdpbusd);
+  }
+  Id Add() const { return Pick(Inst::kIdVaddps, Inst::kIdVaddpd, Inst::kIdVpaddd); }
+  Id AddPairs() const { return Pick(Inst::kIdVhaddps, Inst::kIdVhaddpd, Inst::kIdVphaddd); }
 
   Assembler& as_;
   const RegisterTile tile_;
-  const int vector_bytes_, size_, lanes_;
-  const bool wide_;
+  const int vector_bytes_;
+  const CpuMath math_;
+  const int size_;   ///< Of one sum, and of what of A and B is multiplied for it at once.
+  const int lanes_;  ///< Elements of A or B in a vector.
+  const bool wide_, flips_;
   const Vectors vectors_;
 };
 

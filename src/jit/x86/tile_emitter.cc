@@ -88,10 +88,15 @@ void TileEmitter::StartSums() {
     as_.mov(kLast, Argument(offsetof(MicroKernelArgs, start)));
     as_.test(kLast, kLast);
     as_.jz(zero);
+    const bool counts_more = math_ == CpuMath::kU8S8;  // A counts 128 more than it is; else 128 less.
+    const Vec nothing = sums.Register(tile_.rows * tile_.vectors);
+    if (counts_more) sums.Clear(nothing);
     // Whole vectors: a panel's first row has them all.
     for (int vector = 0; vector < tile_.vectors; ++vector) {
-      sums.Load(sums.Register(vector), ptr(kLast, vector * vector_bytes_), -1);
-      as_.vpslld(sums.Register(vector), sums.Register(vector), kLog2Of128);
+      const Vec sum = sums.Register(vector);
+      sums.Load(sum, ptr(kLast, vector * vector_bytes_), -1);
+      as_.vpslld(sum, sum, kLog2Of128);
+      if (counts_more) as_.vpsubd(sum, nothing, sum);
     }
     for (int i = tile_.vectors; i < tile_.rows * tile_.vectors; ++i)
       as_.vmovaps(sums.Register(i), sums.Register(i % tile_.vectors));

@@ -46,13 +46,13 @@ class RecipeCompiler : public Compiler {
 };
 
 const MicroKernelEmitter& EmitterFor(const CodeTarget& target) {
-  return target.version == 512 ? Avx512Emitter() : Avx2Emitter();
+  return target.version >= 512 ? Avx512Emitter() : Avx2Emitter();
 }
 
 class X86Compiler final : public RecipeCompiler {
  public:
   // The emitters change with this library alone: its own number, beside AsmJit's.
-  X86Compiler() : RecipeCompiler("x86", fmt::format("3 (asmjit {:#x})", ASMJIT_LIBRARY_VERSION)) {}
+  X86Compiler() : RecipeCompiler("x86", fmt::format("4 (asmjit {:#x})", ASMJIT_LIBRARY_VERSION)) {}
   bool Supports(const CodeTarget& target) const override { return target.isa == Isa::kX86; }
 
  private:

@@ -19,14 +19,19 @@
 namespace gemmsmith {
 namespace {
 
-constexpr CodeTarget kPortable{Isa::kPortable, 0, 0}, kAvx2{Isa::kX86, 2, 0}, kAvx512{Isa::kX86, 512, 0};
-
 #if defined(__x86_64__)
-bool HasAvx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+/// __builtin_cpu_supports has no name for it in every compiler.
+bool HasF16c() {
+  unsigned eax, ebx, ecx = 0, edx;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+bool HasAvx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasF16c(); }
 bool HasAvx512() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+  return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+bool HasVnni() { return HasAvx512() && __builtin_cpu_supports("avx512vnni"); }
+bool HasBf16() { return HasVnni() && __builtin_cpu_supports("avx512bf16"); }
 
 /// "AMD EPYC 9575F 64-Core Processor".
 std::string BrandName() {
@@ -73,6 +78,8 @@ double MeasureClock() {
 #else
 bool HasAvx2() { return false; }
 bool HasAvx512() { return false; }
+bool HasVnni() { return false; }
+bool HasBf16() { return false; }
 bool HasHalfRateAvx512() { return false; }
 std::string BrandName() { return "cpu"; }
 double MeasureClock() { return 2.5; }
@@ -115,21 +122,37 @@ int CountCores() {
   return std::max(1, quota > 0 ? std::min(allowed, quota) : allowed);
 }
 
+/// Instruction sets, best first: each has those after it.
+struct InstructionSet {
+  std::string_view name;  ///< In Environment::cpu_isa.
+  CodeTarget target;
+  bool (*is_there)();
+};
+constexpr InstructionSet kInstructionSets[] = {{"avx512-bf16", {Isa::kX86, 514, 0}, HasBf16},
+                                               {"avx512-vnni", {Isa::kX86, 513, 0}, HasVnni},
+                                               {"avx512", {Isa::kX86, 512, 0}, HasAvx512},
+                                               {"avx2", {Isa::kX86, 2, 0}, HasAvx2},
+                                               {"portable", {}, [] { return true; }}};
+
 std::vector<CodeTarget> FindTargets() {
   const std::string& cap = Environment::Get().cpu_isa;
-  if (!cap.empty() && cap != "portable" && cap != "avx2" && cap != "avx512")
-    Warn("GEMMSMITH_CPU_ISA=\"{}\" is none of portable, avx2, avx512; ignored", cap);
+  const auto* best = std::find_if(std::begin(kInstructionSets), std::end(kInstructionSets),
+                                  [&](const InstructionSet& set) { return set.name == cap; });
+  if (best == std::end(kInstructionSets)) {
+    best = std::begin(kInstructionSets);
+    if (!cap.empty())
+      Warn("GEMMSMITH_CPU_ISA=\"{}\" is none of portable, avx2, avx512, avx512-vnni, avx512-bf16; ignored", cap);
+  }
   std::vector<CodeTarget> targets;
-  if (HasAvx512() && HasAvx2() && cap != "portable" && cap != "avx2") targets.push_back(kAvx512);
-  if (HasAvx2() && cap != "portable") targets.push_back(kAvx2);
-  targets.push_back(kPortable);
+  for (; best != std::end(kInstructionSets); ++best)
+    if (best->is_there()) targets.push_back(best->target);
   return targets;
 }
 
 /// Flops per clock of one core, f32: two units for multiply-and-add.
 double FlopsPerClock(const CodeTarget& target) {
-  if (target == kAvx512) return HasHalfRateAvx512() ? 32 : 64;
-  return target == kAvx2 ? 32 : 8;  // Portable: separate products and sums, 16 bytes wide.
+  if (target.version >= 512) return HasHalfRateAvx512() ? 32 : 64;
+  return target.isa == Isa::kX86 ? 32 : 8;  // Portable: separate products and sums, 16 bytes wide.
 }
 
 DeviceSpec ReadSpec() {
@@ -161,6 +184,7 @@ std::vector<std::string> CpuFeatures() {
   GEMMSMITH_FEATURE("avx")
   GEMMSMITH_FEATURE("avx2")
   GEMMSMITH_FEATURE("fma")
+  if (HasF16c()) features.emplace_back("f16c");
   GEMMSMITH_FEATURE("avx512f")
   GEMMSMITH_FEATURE("avx512bw")
   GEMMSMITH_FEATURE("avx512dq")

@@ -20,7 +20,9 @@ class LoadedKernel final : public CpuKernel {
         resources_(artifact.resources),
         code_(std::move(code)),
         entries_(entries),
-        recipe_(recipe) {}
+        recipe_(recipe) {
+    entries_.recipe = &recipe_;
+  }
 
   const std::string& name() const override { return name_; }
   const KernelResources& resources() const override { return resources_; }
@@ -52,7 +54,7 @@ class LoadedKernel final : public CpuKernel {
   const std::string name_;
   const KernelResources resources_;
   const ExecutableMemory code_;
-  const MicroKernelSet entries_;
+  MicroKernelSet entries_;
   const MicroKernelRecipe recipe_;
 };
 

@@ -177,7 +177,8 @@ class Call {
   void Reserve(Scratch& scratch) {
     const std::int64_t rows = DivideUp(DivideUp(p_.m, p_.mr), grid_.m_parts) * p_.mr;
     const std::int64_t columns = DivideUp(DivideUp(p_.n, p_.nr), grid_.n_parts) * p_.nr;
-    pack_a_ = FindPackPanel(p_.a_type, p_.math, p_.flips_a ? PackSide::kAFlipped : PackSide::kA);
+    const PackSide flipped = p_.flips_a ? PackSide::kAFlipped : PackSide::kA;
+    pack_a_ = FindPackPanel(p_.a_type, p_.math, p_.path == CpuPath::kDots ? PackSide::kAOfDots : flipped);
     pack_b_ = FindPackPanel(p_.b_type, p_.math, PackSide::kB);
     kc_ = p_.kc, nc_ = std::min<std::int64_t>(p_.nc, columns);
     if (p_.path == CpuPath::kPacked) {
@@ -430,6 +431,7 @@ class Call {
   MicroKernelArgs CommonArgs() const {
     MicroKernelArgs args{};
     args.alpha = alpha_.data();
+    args.recipe = kernels_.recipe;
     return args;
   }
   CpuEpilogue EpilogueOf(std::int64_t batch, const Workplace& place) const {
@@ -508,6 +510,7 @@ void RunSingleTile(const MicroKernelSet& kernels, const CpuGemmParams& p) {
   args.alpha = &alpha, args.beta = &beta;
   args.columns = p.n;
   args.c_is_sum = args.d_is_sum = 0;
+  args.recipe = kernels.recipe;
   const bool whole_rows = p.m == p.mr, whole_columns = p.n == p.nr;
   const MicroKernel rows = whole_columns ? kernels.full_full : kernels.full_last;
   const MicroKernel tail = whole_columns ? kernels.last_full : kernels.last_last;
