@@ -14,12 +14,12 @@ namespace gemmsmith {
 /// Bytes of the stack, handed out before any code is written. rsp is a multiple of 64 while they are used.
 class StackFrame {
  public:
+  /// As aligned as vectors of which so many bytes consist.
   asmjit::x86::Mem Take(int bytes) {
-    const int at = bytes_;
-    bytes_ += bytes;
-    return asmjit::x86::ptr(asmjit::x86::rsp, at);
+    const int alignment = bytes % 64 == 0 ? 64 : bytes % 32 == 0 ? 32 : bytes % 16 == 0 ? 16 : 8;
+    bytes_ = (bytes_ + alignment - 1) / alignment * alignment + bytes;
+    return asmjit::x86::ptr(asmjit::x86::rsp, bytes_ - bytes);
   }
-  int used() const { return bytes_; }
   int bytes() const { return (bytes_ + 63) / 64 * 64; }
 
  private:

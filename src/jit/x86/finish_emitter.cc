@@ -155,18 +155,17 @@ class FusedFinish {
         pool_(assembler, sums.avx512),
         converts_(Info(recipe.math).sum == DType::kS32 && !Info(recipe.d_type).is_integer()),
         vectors_{assembler, DType::kF32, sums.vector_bytes, sums.avx512},
-        frame_(),
         tail_(frame_.Take(kMostVectorBytes)),
         beta_(frame_.Take(kMostVectorBytes)),
         count_(frame_.Take(kMostVectorBytes)),
         memory_(vectors_, tail_, count_),
-        operands_(vectors_, recipe, sums, d_, memory_, pool_, Aligned()),
+        operands_(vectors_, recipe, sums, d_, memory_, pool_, frame_),
         other_c_(memory_, beta_, recipe.d_type),
         add_c_(AddCProgram(recipe, AccumulatorType(), sums.avx512)),
         finish_(FinishProgram(recipe, AccumulatorType(), sums.avx512)),
         add_c_writer_(vectors_, add_c_, pool_, other_c_),
         writer_(vectors_, finish_, pool_, operands_),
-        stack_(Aligned().Take(kMostVectorBytes * std::max(add_c_writer_.stack_vectors(), writer_.stack_vectors()))),
+        stack_(frame_.Take(kMostVectorBytes * std::max(add_c_writer_.stack_vectors(), writer_.stack_vectors()))),
         free_(sums_.Free(sums.masked || d_.masked)) {}
 
   void Emit() {
@@ -198,10 +197,6 @@ class FusedFinish {
  private:
   static constexpr int kMostVectorBytes = 64;
 
-  StackFrame& Aligned() {
-    frame_.Take(frame_.bytes() - frame_.used());
-    return frame_;
-  }
   /// What the programs see.
   DType AccumulatorType() const { return converts_ ? DType::kF32 : Info(recipe_.math).sum; }
 
