@@ -20,10 +20,13 @@ constexpr ConfigField kFields[] = {{"mr", true},   {"nr", true},       {"m_tail"
 constexpr double kWorthAThread = 1e5;
 // This many tiles of rows gain little from a B that was packed.
 constexpr int kFewTiles = 6;
-constexpr std::int64_t kDotRows = 16, kDotsInRow = 12;  // So few rows, or columns of a row-major B.
-constexpr std::int64_t kDotK = 64;                      // Adding up the lanes of shorter dot products takes too long.
+constexpr std::int64_t kFewColumns = 256;  // Likewise.
+// Dot products are for so few rows of a column-major B; or for so few columns of a row-major one, and more rows.
+constexpr std::int64_t kDotMostRows = 48, kDotMostColumns = 12, kDotLeastRows = 16;
+constexpr std::int64_t kDotK = 64;  // Adding up the lanes of shorter dot products takes too long.
 constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 4096;  // Of k: four columns of B fit L2 several times.
 constexpr std::int64_t kLeastPanels = 4, kMostPanels = 16;    // Of a B in place that are worked on for one block of k.
+constexpr std::int64_t kPackedPanels = 8;                     // Of B, where A is packed once: they stay in L2.
 constexpr std::int64_t kSumsBytes = 4 << 20;                  // Of sums kept apart from D: a part of L3.
 
 // For each vector of B and tile of rows that reads it; with more tiles, memory has kept pace.
@@ -238,15 +241,16 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
       return {CpuPath::kPacked, in_place};
     case Layout::kColMajor:
       if (DotRows(target) == 0 || !IsNative(problem.a_type, math)) return {CpuPath::kPacked};
-      if (problem.m <= kDotRows && problem.k >= kDotK) return {CpuPath::kDots, CpuPath::kPacked};
+      if (problem.m <= kDotMostRows && problem.k >= kDotK) return {CpuPath::kDots, CpuPath::kPacked};
       return {CpuPath::kPacked, CpuPath::kDots};
     default:
-      if (DotRows(target) != 0 && reads_a && problem.a_layout == Layout::kRowMajor && problem.n <= kDotsInRow &&
-          problem.m >= kDotRows && problem.k >= kDotK)
+      if (DotRows(target) != 0 && reads_a && problem.a_layout == Layout::kRowMajor && problem.n <= kDotMostColumns &&
+          problem.m >= kDotLeastRows && problem.k >= kDotK)
         return {CpuPath::kDots, in_place};
       if (small || problem.m == 1) return {in_place, CpuPath::kPacked};
       // Every column of tiles reads all of A.
-      if (problem.m * problem.k * static_cast<std::int64_t>(SizeOf(problem.a_type)) <= spec.l3_bytes / 2)
+      if (problem.m * problem.k * static_cast<std::int64_t>(SizeOf(problem.a_type)) <= spec.l3_bytes / 2 ||
+          problem.n <= kFewColumns)
         return {in_place, CpuPath::kPacked};
       return {CpuPath::kPacked, in_place};
   }
@@ -309,8 +313,10 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
       kc = RoundUp(std::clamp<std::int64_t>(steps, 1, rows == 1 ? kDotRowBlock : kDotBlock), 16);
     else if (!StreamsB(problem, spec, path))
       nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
-  } else if (KeepsSumsApart(problem, math) && steps > kc) {
-    nc = std::clamp(RoundDown(kSumsBytes / (rows * static_cast<std::int64_t>(SizeOf(sum))), nr), nr, nc);
+  } else {
+    if (rows * steps * unit <= kKeptCopyOfA) nc = std::min(nc, kPackedPanels * nr);
+    const std::int64_t sum_columns = kSumsBytes / (rows * static_cast<std::int64_t>(SizeOf(sum)));
+    if (KeepsSumsApart(problem, math) && steps > kc) nc = std::clamp(RoundDown(sum_columns, nr), nr, nc);
   }
 
   // All tiles of a column fetch the next column's B together.

@@ -82,7 +82,7 @@ struct MicroKernelRecipe {
   /// 1: A's bytes count 128 more than they are (u8s8), or 128 less, which `start` makes up for. Dot products read A as
   /// it is, and see to both themselves.
   int starts = 0;
-  int fetch = 0;   ///< Lines of MicroKernelArgs::ahead that come nearer with each step of k.
+  int fetch = 0;               ///< Lines of MicroKernelArgs::ahead that come nearer with each step of k.
   int columns_per_d = 1;       ///< Of the product: 2 where the epilogue pairs columns.
   DType d_type = DType::kF32;  ///< C's too.
   DType bias_type = DType::kF32, residual_type = DType::kF32;
@@ -104,6 +104,9 @@ struct alignas(64) MicroKernelHeader {
 
 /// Columns of D that one micro-kernel of dot products computes: nr of its recipe.
 constexpr int kDotColumns = 4;
+
+/// Bytes of a packed A that is kept whole while blocks of B come and go.
+constexpr std::int64_t kKeptCopyOfA = 4 << 20;
 
 /// What is copied before it is multiplied.
 enum class CpuPath : std::int32_t {

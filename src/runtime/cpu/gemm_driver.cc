@@ -186,7 +186,8 @@ class Call {
       mc_ = BalancedBlock(rows, p_.mc, p_.mr);
       nc_ = BalancedBlock(columns, p_.nc, p_.nr);
       copies_ = grid_.m_parts > 1 ? 2 : 1;
-      a_bytes_ = RoundUp(mc_ * Units(kc_) * unit_, kPage);
+      keeps_a_ = rows * Units(p_.k) * unit_ <= kKeptCopyOfA;
+      a_bytes_ = RoundUp(keeps_a_ ? rows * Units(RoundUp(p_.k, kc_)) * unit_ : mc_ * Units(kc_) * unit_, kPage);
       b_bytes_ = p_.packed_b ? 0 : RoundUp(nc_ / p_.nr * form_.panel_bytes(kc_), kPage);
     } else if (CopiesA()) {
       a_bytes_ = RoundUp(rows * Units(RoundUp(p_.k, p_.kc)) * unit_, kLine);
@@ -316,7 +317,7 @@ class Call {
     args.a_row = unit_;
     args.a_col = p_.mr * unit_;
     args.b_step = p_.nr * unit_;
-    const bool a_stays = rows.size() <= mc_ && p_.k <= kc_;  // One block of A serves all columns.
+    const bool a_stays = keeps_a_ || (rows.size() <= mc_ && p_.k <= kc_);  // One copy of A serves all columns.
     int step = 0;
     for (std::int64_t batch = batches.begin; batch < batches.end; ++batch) {
       for (std::int64_t jc = columns.begin; jc < columns.end; jc += nc_) {
@@ -335,10 +336,13 @@ class Call {
               p_.packed_b ? PackedB(batch, jc, pc) : Panels(packed_b, form_.panel_bytes(k.size()), true);
           for (std::int64_t ic = rows.begin; ic < rows.end; ic += mc_) {
             const Range strip{ic, std::min(ic + mc_, rows.end)};
-            if (!a_stays || jc == columns.begin) PackA(place.a, batch, strip, k);
+            std::byte* const a =
+                place.a +
+                (keeps_a_ ? (RoundUp(rows.size(), p_.mr) * Units(pc) + (ic - rows.begin) * args.k) * unit_ : 0);
+            if (!a_stays || jc == columns.begin) PackA(a, batch, strip, k);
             Workplace strip_place = place;
             strip_place.sums += (ic - rows.begin) * nc_ * sum_size_;
-            RunTiles(args, strip_place, batch, pc, k.end == p_.k, strip, block, {place.a, p_.mr * args.k * unit_}, b);
+            RunTiles(args, strip_place, batch, pc, k.end == p_.k, strip, block, {a, p_.mr * args.k * unit_}, b);
           }
           pc += kc_;
         } while (pc < p_.k);
@@ -480,7 +484,7 @@ class Call {
   std::int64_t batch_residual_ = 0, maxima_ = 0, maxima_of_[3] = {};
 
   // The same for all threads.
-  bool keeps_sums_ = false;
+  bool keeps_sums_ = false, keeps_a_ = false;
   Grid grid_;
   PackPanel pack_a_ = nullptr, pack_b_ = nullptr;
   std::int64_t kc_ = 0, mc_ = 0, nc_ = 0;

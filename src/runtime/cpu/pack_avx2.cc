@@ -185,11 +185,16 @@ GEMMSMITH_AVX2 void TransposeSlices(const std::byte* source, std::int64_t line_b
                                     std::int64_t panel, std::int64_t k, std::byte* packed) {
   constexpr int kLanes = Units<Form::kUnitBytes>::kLanes, kUnit = Form::kUnitBytes;
   constexpr std::int64_t kElements = kLanes * Form::kGroup;
-  const std::int64_t units = (k + Form::kGroup - 1) / Form::kGroup;
-  for (std::int64_t i = (panel - 1) / kLanes * kLanes; i >= 0; i -= kLanes) {
+  const std::int64_t units = (k + Form::kGroup - 1) / Form::kGroup, last = (panel - 1) / kLanes * kLanes;
+  for (std::int64_t i = last; i >= 0; i -= kLanes) {
+    // The strip that comes next, at last the next panel's first, is brought meanwhile.
+    const std::int64_t next = (i > 0 ? -kLanes : panel + last) * line_bytes;
     for (std::int64_t u = 0; u < units; u += kLanes) {
       const std::int64_t elements = std::min(kElements, k - u * Form::kGroup);
       const std::byte* line = source + i * line_bytes + u * Form::kGroup * Form::kStored;
+      if (u * kUnit % kLine == 0)
+        for (int r = 0; r < kLanes; ++r)
+          _mm_prefetch(reinterpret_cast<const char*>(line + next + r * line_bytes), _MM_HINT_T0);
       __m256i lines[kLanes];
       for (int r = 0; r < kLanes; ++r, line += line_bytes) {
         if (i + r >= width)
