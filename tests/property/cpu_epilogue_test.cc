@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <regex>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -66,14 +68,14 @@ class CpuEpilogue_ : public ::testing::TestWithParam<CodeTarget> {
 };
 
 TEST_P(CpuEpilogue_, StoresTheSumsAsEveryType) {
-  for (const DType d_type : {DType::kF32, DType::kBf16, DType::kF16, DType::kS8, DType::kU8, DType::kS32, DType::kE4m3,
-                             DType::kE5m2})
+  for (const DType d_type :
+       {DType::kF32, DType::kBf16, DType::kF16, DType::kS8, DType::kU8, DType::kS32, DType::kE4m3, DType::kE5m2})
     for (const CpuMath math : {CpuMath::kF32, CpuMath::kS16})
       for (const Shape& shape : Shapes()) {
         if (shape.vectors == 0 && math != CpuMath::kF32) continue;
         TileCase c{Recipe(shape, Epilogue(), d_type)};
         c.recipe.math = math;
-        if (shape.rows > 6 && math == CpuMath::kS16) c.recipe.mr = 4;
+        if (math == CpuMath::kS16) c.recipe.mr = std::min(c.recipe.mr, 4);
         for (const bool c_is_sum : {true, false}) {
           c.c_is_sum = c_is_sum;
           c.beta = Pick({1.0, 0.0, -1.0});
@@ -111,8 +113,8 @@ TEST_P(CpuEpilogue_, ChainsAreRightInEveryType) {
         "swiglu+amax_row+amax_column+amax_block+d_scale+quantise_u8", "scale+tanh+quantise_s8"})
     for (const Shape& shape : Shapes())
       for (int round = 0; round < 2; ++round) {
-        const DType d_type = Pick({DType::kF32, DType::kBf16, DType::kF16, DType::kS8, DType::kU8, DType::kE4m3,
-                                   DType::kE5m2, DType::kS32});
+        const DType d_type = Pick(
+            {DType::kF32, DType::kBf16, DType::kF16, DType::kS8, DType::kU8, DType::kE4m3, DType::kE5m2, DType::kS32});
         TileCase c{Recipe(shape, Epilogue::Parse(chain), d_type), 0, static_cast<std::int64_t>(random_() % 3),
                    static_cast<std::int64_t>(random_() % 3)};
         c.recipe.bias_type = Pick({DType::kF32, DType::kBf16, DType::kF16});
@@ -156,6 +158,27 @@ TEST_P(CpuEpilogue_, RandomTracesAreRightBitByBit) {
                 static_cast<std::int64_t>(random_() % 4), true});
     if (HasFailure()) return;
   }
+}
+
+TEST_P(CpuEpilogue_, FusedCodeCallsNothing) {
+  for (const EpilogueName& name : EpilogueNames())
+    for (const Shape& shape : Shapes()) {
+      KernelSource source;
+      source.target = GetParam();
+      source.text = ToString(Recipe(shape, Epilogue::Parse(name.name)));
+      std::istringstream lines(ListCode(source));
+      int instructions = 0;
+      static const std::regex instruction("[ 0-9a-f]{6}  ([a-z]+)[^;]*;.*"),
+          branch("[ 0-9a-f]{6}  (j[a-z]+) (short )?L[0-9]+ *;.*");
+      std::smatch match;
+      for (std::string line; std::getline(lines, line);) {
+        if (!std::regex_match(line, match, instruction)) continue;
+        ++instructions;
+        EXPECT_NE(match[1], "call") << name.name << ": " << line;
+        EXPECT_TRUE(match.str(1)[0] != 'j' || std::regex_match(line, branch)) << name.name << ": " << line;
+      }
+      EXPECT_GT(instructions, 50) << name.name;
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, CpuEpilogue_, ::testing::ValuesIn(X86Targets()),

@@ -29,11 +29,11 @@ inline std::shared_ptr<const CpuKernel> CompileRecipe(const MicroKernelRecipe& r
   return LoadCpuKernel(OpenX86Compiler()->Compile(source, {}));
 }
 
-/// The targets that are assembled, of this machine.
+/// The targets of this machine whose tiles are finished differently: what AVX-512 has besides is for the loop over k.
 inline std::vector<CodeTarget> X86Targets() {
   std::vector<CodeTarget> targets;
   for (const CodeTarget& target : CpuTargets())
-    if (target.isa == Isa::kX86) targets.push_back(target);
+    if (target.isa == Isa::kX86 && target.version <= 512) targets.push_back(target);
   return targets;
 }
 inline std::string NameOf(const CodeTarget& target) {
@@ -43,8 +43,8 @@ inline std::string NameOf(const CodeTarget& target) {
 }
 
 struct TileCase {
-  MicroKernelRecipe recipe;  ///< mr rows; the tails are those of `columns`.
-  std::int64_t columns = 0;  ///< Of the product, at most nr.
+  MicroKernelRecipe recipe;              ///< mr rows; the tails are those of `columns`.
+  std::int64_t columns = 0;              ///< Of the product, at most nr.
   std::int64_t row = 0, tiles_left = 0;  ///< Where the tile lies in D.
   bool c_is_sum = false, d_is_sum = false;
   double beta = 1;
@@ -104,9 +104,7 @@ class TileRun {
       Fill(**scales, DType::kF32, random);
     for (const OpOutput& output : epilogue_.trace().outputs)
       if (output.kind == OutputKind::kAmaxBlock) amax_block_size_ = output.block;
-    amax_row_.assign(rows_, 0);
-    amax_column_.assign(d_n_, 0);
-    amax_block_.assign(Up(rows_, amax_block_size_.rows) * Up(d_n_, amax_block_size_.columns), 0);
+    maxima_ = Maxima(*this);
   }
 
   void Run(const CpuKernel& kernel) {
@@ -136,34 +134,36 @@ class TileRun {
   /// D is what the interpreter makes, with functions up to `ulps` off; nothing beside D has changed.
   void Check(int ulps = 0) {
     std::vector<std::byte> rest = d_;
-    std::vector<float> amax_row(rows_, 0), amax_column(d_n_, 0), amax_block(amax_block_.size(), 0);
+    Maxima least(*this), most(*this);
     for (std::int64_t i = 0; i < recipe_.mr; ++i)
       for (std::int64_t j = 0; j < d_columns_; ++j) {
         std::byte* const at = d_.data() + kGap + i * d_row_ + j * Size(d_type_);
         std::fill_n(rest.begin() + (at - d_.data()), Size(d_type_), kCanary);
-        if (case_.d_is_sum) {
-          CheckElement(at, Sum(i, j), Sum(i, j), i, j);
+        if (case_.d_is_sum || recipe_.epilogue_id == 0) {
+          CheckElement(at, Sum(i, j), Sum(i, j), Sum(i, j), i, j);
           continue;
         }
         const EpilogueElement element = Element(i, j);
-        EpilogueResult result = epilogue_.Evaluate(element);
-        double low = result.d, high = result.d;
+        const EpilogueResult exact = epilogue_.Evaluate(element);
+        EpilogueResult low = exact, high = exact;
         for (int u = -ulps; u <= ulps; ++u) {
-          const double moved = epilogue_.Evaluate(element, u).d;
-          low = std::min(low, moved), high = std::max(high, moved);
+          const EpilogueResult moved = u == 0 ? exact : epilogue_.Evaluate(element, u);
+          for (auto member : {&EpilogueResult::d, &EpilogueResult::amax_row, &EpilogueResult::amax_column,
+                              &EpilogueResult::amax_block}) {
+            low.*member = std::min(low.*member, moved.*member);
+            high.*member = std::max(high.*member, moved.*member);
+          }
         }
-        if (recipe_.epilogue_id == 0) low = high = Sum(i, j);
-        CheckElement(at, low, high, i, j);
-        Raise(amax_row[case_.row + i], result.amax_row);
-        Raise(amax_column[column_ / per_d_ + j], result.amax_column);
-        Raise(amax_block[Block(amax_block_size_, case_.row + i, column_ / per_d_ + j)], result.amax_block);
+        CheckElement(at, exact.d, low.d, high.d, i, j);
+        least.Raise(case_.row + i, column_ / per_d_ + j, low);
+        most.Raise(case_.row + i, column_ / per_d_ + j, high);
       }
     EXPECT_EQ(std::count(rest.begin(), rest.end(), kCanary), static_cast<std::ptrdiff_t>(rest.size()))
         << "wrote outside D";
     for (const OpOutput& output : epilogue_.trace().outputs) {
-      if (output.kind == OutputKind::kAmaxRow) CheckMaxima("row", amax_row_, amax_row);
-      if (output.kind == OutputKind::kAmaxColumn) CheckMaxima("column", amax_column_, amax_column);
-      if (output.kind == OutputKind::kAmaxBlock) CheckMaxima("block", amax_block_, amax_block);
+      if (output.kind == OutputKind::kAmaxRow) CheckMaxima("row", maxima_.row, least.row, most.row);
+      if (output.kind == OutputKind::kAmaxColumn) CheckMaxima("column", maxima_.column, least.column, most.column);
+      if (output.kind == OutputKind::kAmaxBlock) CheckMaxima("block", maxima_.block, least.block, most.block);
     }
   }
 
@@ -174,6 +174,28 @@ class TileRun {
   static constexpr std::int64_t kGap = 128;
   static constexpr std::byte kCanary{0x5a};
   using Memory = GuardedMemory<std::byte>;
+
+  struct Maxima {
+    explicit Maxima(const TileRun& run)
+        : block_size(run.amax_block_size_),
+          blocks_per_row(Up(run.d_n_, block_size.columns)),
+          row(run.rows_),
+          column(run.d_n_),
+          block(Up(run.rows_, block_size.rows) * blocks_per_row) {}
+    /// By bits, in which NaN is the largest.
+    void Raise(std::int64_t i, std::int64_t j, const EpilogueResult& result) {
+      const auto raise = [](float& maximum, float value) {
+        maximum = std::bit_cast<float>(
+            std::max(std::bit_cast<std::uint32_t>(maximum), std::bit_cast<std::uint32_t>(std::fabs(value))));
+      };
+      raise(row[i], result.amax_row);
+      raise(column[j], result.amax_column);
+      raise(block[i / block_size.rows * blocks_per_row + j / block_size.columns], result.amax_block);
+    }
+    EpilogueBlock block_size;
+    std::int64_t blocks_per_row;
+    std::vector<float> row, column, block;
+  };
 
   static std::int64_t Size(DType dtype) { return static_cast<std::int64_t>(SizeOf(dtype)); }
   static std::int64_t Up(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
@@ -200,7 +222,9 @@ class TileRun {
   }
 
   CpuEpilogue Arguments() {
-    const auto f32 = [](const std::optional<Memory>& memory) { return reinterpret_cast<const float*>(memory->begin()); };
+    const auto f32 = [](const std::optional<Memory>& memory) {
+      return reinterpret_cast<const float*>(memory->begin());
+    };
     CpuEpilogue e{};
     e.bias = bias_.begin(), e.bias_m = bias_m_.begin(), e.residual = residual_.begin();
     e.scale_row = f32(scale_row_), e.scale_column = f32(scale_column_), e.scale_block = f32(scale_block_);
@@ -209,7 +233,7 @@ class TileRun {
     e.residual_row = d_n_ * Size(recipe_.residual_type);
     e.block_row = Up(d_n_, BlockOf(EpilogueInput::kScaleBlock).columns);
     e.d_block_row = Up(d_n_, BlockOf(EpilogueInput::kDScaleBlock).columns);
-    e.amax_row = amax_row_.data(), e.amax_column = amax_column_.data(), e.amax_block = amax_block_.data();
+    e.amax_row = maxima_.row.data(), e.amax_column = maxima_.column.data(), e.amax_block = maxima_.block.data();
     e.amax_block_row = Up(d_n_, amax_block_size_.columns);
     return e;
   }
@@ -229,8 +253,10 @@ class TileRun {
     const double c = case_.beta == 0 ? 0 : Decode(c_type_, c_.begin(), i * case_.columns + j);
     if (sum_ != DType::kS32) return static_cast<float>(case_.beta == 0 ? 0 : case_.beta * c);
     if (!Info(c_type_).is_integer()) return 0.0f + static_cast<float>(case_.beta) * static_cast<float>(c);
-    return static_cast<std::int32_t>(static_cast<std::uint32_t>(static_cast<std::int64_t>(c)) *
-                                     static_cast<std::uint32_t>(static_cast<std::int32_t>(case_.beta)));
+    const auto product = static_cast<std::int32_t>(static_cast<std::uint32_t>(static_cast<std::int64_t>(c)) *
+                                                   static_cast<std::uint32_t>(static_cast<std::int32_t>(case_.beta)));
+    if (Info(d_type_).is_integer() && recipe_.epilogue_id == 0) return product;
+    return static_cast<float>(product);
   }
 
   EpilogueElement Element(std::int64_t i, std::int64_t j) const {
@@ -261,28 +287,25 @@ class TileRun {
     return e;
   }
 
-  void CheckElement(const std::byte* at, double low, double high, std::int64_t i, std::int64_t j) const {
+  void CheckElement(const std::byte* at, double exact, double low, double high, std::int64_t i, std::int64_t j) const {
     const auto stored = [&](double value) {
       std::uint64_t bits = 0;
       Encode(d_type_, &bits, 0, value);
       return Decode(d_type_, &bits, 0);
     };
-    const double got = Decode(d_type_, at, 0), least = stored(low), most = stored(high);
-    const bool same = std::isnan(least) ? std::isnan(got)
-                      : low == high     ? got == least && std::signbit(got) == std::signbit(least)
-                                        : got >= least && got <= most;
-    ASSERT_TRUE(same) << "row " << i << " column " << j << ": " << got << ", not " << least << " to " << most << '\n'
-                      << epilogue_.text() << "c " << Decode(c_type_, c_.begin(), i * case_.columns + j);
+    const double got = Decode(d_type_, at, 0), wanted = stored(exact), least = stored(low), most = stored(high);
+    const bool same = std::isnan(wanted) ? std::isnan(got) : got == wanted && std::signbit(got) == std::signbit(wanted);
+    ASSERT_TRUE(same || (least < most && got >= least && got <= most))
+        << "row " << i << " column " << j << ": " << got << ", not " << wanted << " or from " << least << " to " << most
+        << '\n'
+        << epilogue_.text() << "c " << Decode(c_type_, c_.begin(), i * case_.columns + j);
   }
 
-  static void Raise(float& maximum, float value) {
-    maximum = std::bit_cast<float>(
-        std::max(std::bit_cast<std::uint32_t>(maximum), std::bit_cast<std::uint32_t>(std::fabs(value))));
-  }
-  static void CheckMaxima(const char* of, const std::vector<float>& got, const std::vector<float>& expected) {
+  static void CheckMaxima(const char* of, const std::vector<float>& got, const std::vector<float>& least,
+                          const std::vector<float>& most) {
     for (std::size_t i = 0; i < got.size(); ++i)
-      ASSERT_TRUE(got[i] == expected[i] || (std::isnan(got[i]) && std::isnan(expected[i])))
-          << "maximum of " << of << ' ' << i << ": " << got[i] << ", not " << expected[i];
+      ASSERT_TRUE((got[i] >= least[i] && got[i] <= most[i]) || (std::isnan(got[i]) && std::isnan(least[i])))
+          << "maximum of " << of << ' ' << i << ": " << got[i] << ", not " << least[i] << " to " << most[i];
   }
 
   const TileCase case_;
@@ -295,7 +318,7 @@ class TileRun {
   std::optional<Memory> scale_row_, d_scale_row_, scale_column_, d_scale_column_, scalar_, d_scale_, scale_block_,
       d_scale_block_;
   EpilogueBlock amax_block_size_{1, 128};
-  std::vector<float> amax_row_, amax_column_, amax_block_;
+  Maxima maxima_{*this};
   std::vector<std::byte> d_;
   std::int64_t d_columns_ = 0, d_row_ = 0;
   std::uint32_t alpha_ = 0, beta_ = 0;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -8,8 +7,8 @@
 
 namespace gemmsmith {
 
-/// Constants that generated code reads, each once: single values for AVX-512, which broadcasts them as it reads; for AVX2
-/// a whole vector of each.
+/// Constants that generated code reads, each once: single values for AVX-512, which broadcasts them as it reads; for
+/// AVX2 a whole vector of each.
 class ConstantPool {
  public:
   using Mem = asmjit::x86::Mem;
@@ -19,17 +18,19 @@ class ConstantPool {
 
   /// As an operand of vectors of so many bytes.
   Mem Find(std::uint32_t bits, int vector_bytes) {
-    if (!avx512_) return asmjit::x86::ptr(label_, Offset(std::vector<std::uint32_t>(kAvx2Lanes, bits)));
-    const Mem single = asmjit::x86::dword_ptr(label_, Offset({bits}));
+    const std::int32_t offset = OffsetOf(bits);
+    if (!avx512_) return asmjit::x86::ptr(label_, offset);
+    const Mem single = asmjit::x86::dword_ptr(label_, offset);
     return vector_bytes == 64 ? single._1to16() : vector_bytes == 32 ? single._1to8() : single._1to4();
   }
-  /// A whole vector of different lanes.
-  Mem Lanes(const std::vector<std::uint32_t>& lanes) { return asmjit::x86::ptr(label_, Offset(lanes)); }
+  /// A whole vector of different lanes, at a place of its own.
+  Mem Lanes(const std::vector<std::uint32_t>& lanes) { return asmjit::x86::ptr(label_, Append(lanes)); }
 
   /// Puts the constants here, with a jump around them.
   void Emit() {
     if (words_.empty()) return;
     const asmjit::Label after = as_.newLabel();
+    as_.commentf("; constants");
     as_.jmp(after);
     as_.align(asmjit::AlignMode::kData, avx512_ ? 4 : 32);
     as_.bind(label_);
@@ -40,23 +41,28 @@ class ConstantPool {
  private:
   static constexpr int kAvx2Lanes = 8;
 
-  /// Bytes from the label. Few enough to be searched through.
-  std::int32_t Offset(const std::vector<std::uint32_t>& lanes) {
-    for (const Entry& entry : entries_)
-      if (entry.lanes == lanes) return entry.offset;
-    entries_.push_back({lanes, static_cast<std::int32_t>(words_.size() * sizeof(std::uint32_t))});
-    words_.insert(words_.end(), lanes.begin(), lanes.end());
-    return entries_.back().offset;
-  }
-
-  struct Entry {
-    std::vector<std::uint32_t> lanes;
+  struct Single {
+    std::uint32_t bits;
     std::int32_t offset;
   };
+
+  /// Bytes from the label. Few enough to be searched through.
+  std::int32_t OffsetOf(std::uint32_t bits) {
+    for (const Single& single : singles_)
+      if (single.bits == bits) return single.offset;
+    singles_.push_back({bits, Append(std::vector<std::uint32_t>(avx512_ ? 1 : kAvx2Lanes, bits))});
+    return singles_.back().offset;
+  }
+  std::int32_t Append(const std::vector<std::uint32_t>& words) {
+    const auto offset = static_cast<std::int32_t>(words_.size() * sizeof(std::uint32_t));
+    words_.insert(words_.end(), words.begin(), words.end());
+    return offset;
+  }
+
   asmjit::x86::Assembler& as_;
   const asmjit::Label label_;
   const bool avx512_;
-  std::vector<Entry> entries_;
+  std::vector<Single> singles_;
   std::vector<std::uint32_t> words_;
 };
 

@@ -13,9 +13,7 @@ using namespace asmjit::x86;
 constexpr std::uint32_t kMagnitude = 0x7fffffff;
 
 Mem Argument(std::size_t offset) { return qword_ptr(rdi, static_cast<std::int32_t>(offset)); }
-Mem Epilogue64(const Gp& epilogue, std::size_t offset) {
-  return qword_ptr(epilogue, static_cast<std::int32_t>(offset));
-}
+Mem Member(const Gp& epilogue, std::size_t offset) { return qword_ptr(epilogue, static_cast<std::int32_t>(offset)); }
 Mem Sized(Mem memory, std::uint32_t bytes) {
   memory.setSize(bytes);
   return memory;
@@ -72,22 +70,17 @@ void EpilogueOperands::Reserve(StackFrame& frame) {
     if (Info(node.op).kind == OpKind::kInput) inputs_[node.op].block = node.block;
   for (const OpOutput& output : epilogue.trace().outputs) outputs_[output.kind].block = output.block;
   outputs_.erase(OutputKind::kD);
-  const int all = d_.groups * vectors_.vector_bytes;
+  const int all = d_.groups * vectors_.vector_bytes, numbers = d_.groups * lanes() * 4;
   const bool whole = recipe_.nr / recipe_.columns_per_d % lanes() == 0;  // Tiles begin with whole vectors of D.
-  for (auto* item : {&inputs_[Op::kScaleBlock], &inputs_[Op::kDScaleBlock], &outputs_[OutputKind::kAmaxBlock]})
-    item->aligned = whole && item->block.columns % lanes() == 0;
-  for (const auto& [op, item] : std::map<Op, Item>(inputs_))
-    if (IsBlock(op) && item.block.columns == 0) inputs_.erase(op);
-  if (outputs_[OutputKind::kAmaxBlock].block.columns == 0) outputs_.erase(OutputKind::kAmaxBlock);
-  // Vectors first: they stay aligned.
-  for (auto& [op, item] : inputs_) item.vectors = frame.Take(IsSingle(op) ? vectors_.vector_bytes : all);
-  for (auto& [kind, item] : outputs_) item.vectors = frame.Take(all);
-  for (auto& [op, item] : inputs_)
-    if (IsBlock(op)) item.blocks = frame.Take(d_.groups * lanes() * 4);
-  for (auto& [kind, item] : outputs_)
-    if (item.block.columns > 0) item.blocks = frame.Take(d_.groups * lanes() * 4);
-  for (auto& [op, item] : inputs_) item.pointer = frame.Take(8);
-  for (auto& [kind, item] : outputs_) item.pointer = frame.Take(8);
+  const auto reserve = [&](Item& item, int vectors) {
+    item.vectors = frame.Take(vectors);
+    item.pointer = frame.Take(8);
+    if (item.block.columns == 0) return;
+    item.blocks = frame.Take(numbers);
+    item.aligned = whole && item.block.columns % lanes() == 0;
+  };
+  for (auto& [op, item] : inputs_) reserve(item, IsSingle(op) ? vectors_.vector_bytes : all);
+  for (auto& [kind, item] : outputs_) reserve(item, all);
   row_ = frame.Take(8);
   columns_ = frame.Take(8);
   number_ = frame.Take(8);
@@ -99,12 +92,19 @@ void EpilogueOperands::LoadColumnOfD(const Gp& to) const {
   if (recipe_.columns_per_d == 2) as_.shr(to, 1);
 }
 
+Mem EpilogueOperands::EverySecond(std::uint32_t first) {
+  if (!every_second_[first]) {
+    std::vector<std::uint32_t> lanes;
+    for (std::uint32_t lane = 0; lane < 16; ++lane) lanes.push_back(2 * lane + first);
+    every_second_[first] = pool_.Lanes(lanes);
+  }
+  return *every_second_[first];
+}
+
 void EpilogueOperands::PickColumns(int low, int high, int to, std::uint32_t first) {
   const Vec x = vectors_.Register(low), y = vectors_.Register(high), picked = vectors_.Register(to);
   if (vectors_.vector_bytes == 64) {
-    std::vector<std::uint32_t> from;
-    for (std::uint32_t lane = 0; lane < 16; ++lane) from.push_back(2 * lane + first);
-    as_.vmovups(picked, pool_.Lanes(from));
+    as_.vmovups(picked, EverySecond(first));
     as_.vpermi2ps(picked, x, y);
     return;
   }
@@ -122,7 +122,7 @@ void EpilogueOperands::PrepareColumns(Op even, Op odd, DType type, std::size_t p
   if (!Reads(even) && !Reads(odd)) return;
   const int bytes = static_cast<int>(SizeOf(type));
   LoadEpilogue(rax);
-  as_.mov(rax, Epilogue64(rax, pointer));
+  as_.mov(rax, Member(rax, pointer));
   as_.mov(rcx, Argument(offsetof(MicroKernelArgs, column)));
   as_.lea(rax, ptr(rax, rcx, bytes == 4 ? 2 : 1));
   const auto load = [&](int vector, int to) {
@@ -175,7 +175,7 @@ void EpilogueOperands::PrepareD(const std::vector<int>& free) {
 
 void EpilogueOperands::PrepareDScaleColumn(int free) {
   LoadEpilogue(rax);
-  as_.mov(rax, Epilogue64(rax, PointerOf(Op::kDScaleColumn)));
+  as_.mov(rax, Member(rax, PointerOf(Op::kDScaleColumn)));
   LoadColumnOfD(rcx);
   as_.lea(rax, ptr(rax, rcx, 2));
   for (int group = 0; group < d_.groups; ++group) {
@@ -198,7 +198,7 @@ void EpilogueOperands::PrepareColumnNumbers(int free) {
 
 void EpilogueOperands::PrepareSingle(Op op, std::size_t pointer, int free) {
   LoadEpilogue(rax);
-  as_.mov(rax, Epilogue64(rax, pointer));
+  as_.mov(rax, Member(rax, pointer));
   as_.vbroadcastss(vectors_.Register(free), dword_ptr(rax));
   as_.vmovups(inputs_.at(op).vectors, vectors_.Register(free));
 }
@@ -207,9 +207,9 @@ void EpilogueOperands::PrepareSingle(Op op, std::size_t pointer, int free) {
 void EpilogueOperands::PrepareRowPointer(const Mem& slot, std::size_t pointer, std::size_t stride, int element) {
   LoadEpilogue(rcx);
   as_.mov(rax, row_);
-  if (stride != kNoStride) as_.imul(rax, Epilogue64(rcx, stride));
+  if (stride != kNoStride) as_.imul(rax, Member(rcx, stride));
   as_.imul(rax, rax, element);
-  as_.add(rax, Epilogue64(rcx, pointer));
+  as_.add(rax, Member(rcx, pointer));
   as_.mov(slot, rax);
 }
 
@@ -257,7 +257,7 @@ void EpilogueOperands::PrepareMaxima(int free) {
       LoadEpilogue(rcx);
       LoadColumnOfD(rax);
       as_.shl(rax, 2);
-      as_.add(rax, Epilogue64(rcx, offsetof(CpuEpilogue, amax_column)));
+      as_.add(rax, Member(rcx, offsetof(CpuEpilogue, amax_column)));
       as_.mov(item.pointer, rax);
       vectors_.Clear(vectors_.Register(free));
       for (int group = 0; group < d_.groups; ++group) as_.vmovups(Vector(item.vectors, group), vectors_.Register(free));
@@ -284,9 +284,9 @@ void EpilogueOperands::FindRowOfBlocks(const Item& item, std::size_t pointer, st
     as_.div(rcx);
   }
   LoadEpilogue(rcx);
-  as_.imul(rax, Epilogue64(rcx, stride));
+  as_.imul(rax, Member(rcx, stride));
   as_.shl(rax, 2);
-  as_.add(rax, Epilogue64(rcx, pointer));
+  as_.add(rax, Member(rcx, pointer));
   as_.mov(item.pointer, rax);
 }
 
@@ -404,7 +404,7 @@ void EpilogueOperands::MoveOn(const Mem& slot, std::size_t stride, int element) 
     return;
   }
   LoadEpilogue(rax);
-  as_.mov(rax, Epilogue64(rax, stride));
+  as_.mov(rax, Member(rax, stride));
   as_.add(slot, rax);
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <map>
+#include <optional>
 
 #include "epilogue/trace.h"
 #include "jit/x86/finish_emitter.h"
@@ -12,12 +14,12 @@ namespace gemmsmith {
 /// Bytes of the stack, handed out before any code is written. rsp is a multiple of 64 while they are used.
 class StackFrame {
  public:
+  /// As aligned as vectors of which so many bytes consist.
   asmjit::x86::Mem Take(int bytes) {
-    const int at = bytes_;
-    bytes_ += bytes;
-    return asmjit::x86::ptr(asmjit::x86::rsp, at);
+    const int alignment = bytes % 64 == 0 ? 64 : bytes % 32 == 0 ? 32 : bytes % 16 == 0 ? 16 : 8;
+    bytes_ = (bytes_ + alignment - 1) / alignment * alignment + bytes;
+    return asmjit::x86::ptr(asmjit::x86::rsp, bytes_ - bytes);
   }
-  int used() const { return bytes_; }
   int bytes() const { return (bytes_ + 63) / 64 * 64; }
 
  private:
@@ -59,9 +61,9 @@ class EpilogueOperands final : public ProgramHost {
  private:
   /// What is kept for one input or output.
   struct Item {
-    Mem vectors;         ///< On the stack: one for each group, or a single one.
-    Mem pointer;         ///< On the stack: to what belongs to the row, or to the tile's first column.
-    Mem blocks;          ///< On the stack: numbers of blocks, of each group if `aligned`, else of each column of D.
+    Mem vectors;  ///< On the stack: one for each group, or a single one.
+    Mem pointer;  ///< On the stack: to what belongs to the row, or to the tile's first column.
+    Mem blocks;   ///< On the stack: numbers of blocks, of each group if `aligned`, else of each column of D.
     EpilogueBlock block{0, 0};
     bool aligned = false;  ///< No vector lies in several blocks.
   };
@@ -72,6 +74,7 @@ class EpilogueOperands final : public ProgramHost {
   Mem Vector(const Mem& first, int group) const { return first.cloneAdjusted(group * vectors_.vector_bytes); }
 
   void Reserve(StackFrame& frame);
+  Mem EverySecond(std::uint32_t first);
   void LoadEpilogue(const asmjit::x86::Gp& to) const;
   void LoadColumnOfD(const asmjit::x86::Gp& to) const;
   void PrepareColumns(Op even, Op odd, DType type, std::size_t pointer, const std::vector<int>& free);
@@ -98,7 +101,8 @@ class EpilogueOperands final : public ProgramHost {
   ConstantPool& pool_;
   std::map<Op, Item> inputs_;
   std::map<OutputKind, Item> outputs_;
-  Mem row_, columns_, number_;  // 8 bytes each: of the row, of valid columns of D, of anything
+  Mem row_, columns_, number_;                      // 8 bytes each: of the row, of valid columns of D, of anything
+  std::array<std::optional<Mem>, 2> every_second_;  // Numbers of lanes from 0 or 1 on.
   int group_ = 0, sum_ = 0, paired_ = 0;
 };
 

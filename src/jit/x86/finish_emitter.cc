@@ -17,7 +17,7 @@ using namespace asmjit::x86;
 
 const Gp kArgs = rdi, kC = rsi, kCRow = rdx, kD = r8, kDRow = r9, kRowsLeft = r10;
 // Longer code is a loop over rows: what is written once need not be assembled and fetched again.
-constexpr int kMostUnrolled = 300;
+constexpr int kMostUnrolled = 100;
 constexpr int kVectorsAtOnce = 4;  // Of a loop: enough to hide how long each takes.
 
 Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
@@ -52,11 +52,13 @@ class Sums {
     vectors_.MakeMask(TypedMemory::kMask);
   }
   void Scale() const {
+    as_.commentf("; alpha");
     const Vec scalar = vectors_.Register(Free(true)[0]);
     Broadcast(scalar, offsetof(MicroKernelArgs, alpha));
     for (int i = 0; i < count(); ++i) vectors_.Multiply(Sum(i), Sum(i), scalar);
   }
   void JumpIfBetaIsZero(const asmjit::Label& label) const {
+    as_.commentf("; beta * C");
     const bool is_double = vectors_.element_bytes() == 8;
     as_.mov(rax, Argument(offsetof(MicroKernelArgs, beta)));
     const Gp bits = is_double ? Gp(rcx) : Gp(ecx);
@@ -153,18 +155,17 @@ class FusedFinish {
         pool_(assembler, sums.avx512),
         converts_(Info(recipe.math).sum == DType::kS32 && !Info(recipe.d_type).is_integer()),
         vectors_{assembler, DType::kF32, sums.vector_bytes, sums.avx512},
-        frame_(),
         tail_(frame_.Take(kMostVectorBytes)),
         beta_(frame_.Take(kMostVectorBytes)),
         count_(frame_.Take(kMostVectorBytes)),
         memory_(vectors_, tail_, count_),
-        operands_(vectors_, recipe, sums, d_, memory_, pool_, Aligned()),
+        operands_(vectors_, recipe, sums, d_, memory_, pool_, frame_),
         other_c_(memory_, beta_, recipe.d_type),
         add_c_(AddCProgram(recipe, AccumulatorType(), sums.avx512)),
         finish_(FinishProgram(recipe, AccumulatorType(), sums.avx512)),
         add_c_writer_(vectors_, add_c_, pool_, other_c_),
         writer_(vectors_, finish_, pool_, operands_),
-        stack_(Aligned().Take(kMostVectorBytes * std::max(add_c_writer_.stack_vectors(), writer_.stack_vectors()))),
+        stack_(frame_.Take(kMostVectorBytes * std::max(add_c_writer_.stack_vectors(), writer_.stack_vectors()))),
         free_(sums_.Free(sums.masked || d_.masked)) {}
 
   void Emit() {
@@ -178,11 +179,13 @@ class FusedFinish {
     sums_.JumpIfBetaIsZero(no_c);
     AddC();
     as_.bind(no_c);
+    as_.commentf("; sums of some of k only");
     as_.cmp(Flag(offsetof(MicroKernelArgs, d_is_sum)), 0);
     as_.je(finish);
     sums_.Store();
     as_.jmp(end);
     as_.bind(finish);
+    as_.commentf("; the epilogue, and D's type");
     if (converts_) Convert();
     EmitRows();
     as_.bind(end);
@@ -194,10 +197,6 @@ class FusedFinish {
  private:
   static constexpr int kMostVectorBytes = 64;
 
-  StackFrame& Aligned() {
-    frame_.Take(frame_.bytes() - frame_.used());
-    return frame_;
-  }
   /// What the programs see.
   DType AccumulatorType() const { return converts_ ? DType::kF32 : Info(recipe_.math).sum; }
 

@@ -1,6 +1,7 @@
 #include "jit/x86/program_writer.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "util/log.h"
 
@@ -89,7 +90,7 @@ Spelling SpellingOf(VectorOp op) {
 bool IsShift(VectorOp op) { return op >= VectorOp::kShiftLeft && op <= VectorOp::kShiftRightSigned; }
 bool IsConstantOp(VectorOp op) { return op == VectorOp::kConstant || op == VectorOp::kMaskConstant; }
 
-constexpr int kFirstMask = 2, kLastMask = 7;  // k1 is the tail's.
+constexpr std::uint32_t kMasks = 0xfc;  // k1 is the tail's, and k0 is none.
 
 }  // namespace
 
@@ -130,25 +131,22 @@ void ProgramWriter::Write(const std::vector<int>& registers, const Mem& stack) {
   homes_.assign(nodes.size(), {});
   slots_.assign(static_cast<std::size_t>(stack_vectors_), false);
   registers_ = masks_ = {};
-  registers_.value.fill(kUnavailable);
-  masks_.value.fill(kUnavailable);
-  for (const int reg : registers) registers_.value[reg] = kNone;
-  std::fill(masks_.value.begin() + kFirstMask, masks_.value.begin() + kLastMask + 1, kNone);
+  for (const int reg : registers) registers_.usable |= 1u << reg;
+  masks_.usable = kMasks;
+  registers_.free = registers_.usable, masks_.free = masks_.usable;
   for (std::size_t i = 0; i < nodes.size(); ++i) homes_[i].next_use = first_use_[i];
-  TakeSources(registers);
+  TakeSources();
   for (std::size_t i = 0; i < nodes.size(); ++i)
     if (is_used_[i]) WriteNode(static_cast<int>(i));
 }
 
-void ProgramWriter::TakeSources(const std::vector<int>& registers) {
+void ProgramWriter::TakeSources() {
   const std::vector<VectorNode>& nodes = program_.nodes();
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     if (!is_used_[i] || nodes[i].op != VectorOp::kSource) continue;
     const int source = static_cast<int>(nodes[i].bits);
-    if (host_.Find(source) != ProgramHost::Place::kRegister) continue;
-    const int reg = homes_[i].reg = host_.Register(source);
-    homes_[i].is_fixed = std::find(registers.begin(), registers.end(), reg) == registers.end();
-    if (!homes_[i].is_fixed) registers_.value[reg] = static_cast<int>(i);
+    if (host_.Find(source) == ProgramHost::Place::kRegister)
+      Put(static_cast<int>(i), registers_, host_.Register(source));
   }
 }
 
@@ -185,15 +183,18 @@ ProgramWriter::Operand ProgramWriter::RegisterOf(int value) const {
 
 /// A register that is free, or becomes so.
 int ProgramWriter::Take(File& file) {
-  int best = kNone, best_use = kNone;
-  for (int reg = 0; reg < static_cast<int>(file.value.size()); ++reg) {
-    const int value = file.value[reg];
-    if (value == kUnavailable || (file.locked >> reg & 1) != 0) continue;
-    const int use = value == kNone ? kNever + 1 : homes_[value].next_use;
-    if (use > best_use) best = reg, best_use = use;
+  int best = kNone;
+  if (const std::uint32_t free = file.free & ~file.locked; free != 0) {
+    best = std::countr_zero(free);
+  } else {
+    int best_use = kNone;
+    for (std::uint32_t rest = file.usable & ~file.locked; rest != 0; rest &= rest - 1) {
+      const int reg = std::countr_zero(rest), use = homes_[file.value[reg]].next_use;
+      if (use > best_use) best = reg, best_use = use;
+    }
+    if (best < 0) throw Fail(Code::kInternal, "", "x86: an epilogue needs more than {} registers", kFewestRegisters);
+    Evict(file, best);
   }
-  if (best < 0) throw Fail(Code::kInternal, "", "x86: an epilogue needs more than {} registers", kFewestRegisters);
-  if (file.value[best] >= 0) Evict(file, best);
   file.locked |= 1u << best;
   return best;
 }
@@ -214,12 +215,13 @@ void ProgramWriter::Evict(File& file, int reg) {
       as_.vmovups(Slot(home.slot), vectors_.Register(reg));
   }
   home.reg = kNone;
-  file.value[reg] = kNone;
+  file.free |= 1u << reg;
 }
 
 void ProgramWriter::Put(int value, File& file, int reg) {
   homes_[value].reg = reg;
   file.value[reg] = value;
+  file.free &= ~(1u << reg);
   file.locked |= 1u << reg;
 }
 
@@ -229,7 +231,7 @@ void ProgramWriter::Need(int value) {
     const int reg = Take(file);
     Fetch(value, reg);
     Put(value, file, reg);
-  } else if (!homes_[value].is_fixed) {
+  } else {
     file.locked |= 1u << homes_[value].reg;
   }
 }
@@ -295,7 +297,7 @@ void ProgramWriter::Leave(const VectorNode& node, int at) {
     if (home.next_use != kNever) continue;
     if (home.slot >= 0) slots_[home.slot] = false;
     home.slot = kNone;
-    if (home.reg >= 0 && !home.is_fixed) FileOf(value).value[home.reg] = kNone;
+    if (home.reg >= 0) FileOf(value).free |= 1u << home.reg;
   }
 }
 
@@ -304,7 +306,7 @@ int ProgramWriter::Result(int at, const VectorNode& node) {
   File& file = FileOf(at);
   for (int j = 0; j < 3 && node.operands[j] >= 0; ++j) {
     const int value = node.operands[j], reg = homes_[value].reg;
-    if (homes_[value].next_use != kNever || reg < 0 || homes_[value].is_fixed || &FileOf(value) != &file) continue;
+    if (homes_[value].next_use != kNever || reg < 0 || &FileOf(value) != &file) continue;
     Put(at, file, reg);
     return reg;
   }

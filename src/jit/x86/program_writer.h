@@ -45,29 +45,29 @@ class ProgramWriter {
   int stack_vectors() const { return stack_vectors_; }
   /// Instructions, about.
   int size() const { return size_; }
-  /// `registers` may be used, whatever sources lie in them.
+  /// `registers` may be used; sources that are in registers lie in some of these.
   void Write(const std::vector<int>& registers, const asmjit::x86::Mem& stack);
 
  private:
   using Mem = asmjit::x86::Mem;
   using Vec = asmjit::x86::Vec;
   using Operand = asmjit::Operand_;
-  static constexpr int kNever = 1 << 30, kNone = -1, kUnavailable = -2;
+  static constexpr int kNever = 1 << 30, kNone = -1;
 
   /// Registers of one kind, and the value in each.
   struct File {
     std::array<int, 32> value{};
+    std::uint32_t usable = 0, free = 0;
     std::uint32_t locked = 0;  ///< Needed by the instruction at hand.
   };
   struct Home {
-    int reg = kNone;         ///< In the file that the value's kind has.
-    int slot = kNone;        ///< On the stack.
-    int next_use = kNever;   ///< Place in the program.
-    bool is_fixed = false;   ///< In a register that is not ours: it stays there.
+    int reg = kNone;        ///< In the file that the value's kind has.
+    int slot = kNone;       ///< On the stack.
+    int next_use = kNever;  ///< Place in the program.
   };
 
   void FindUses();
-  void TakeSources(const std::vector<int>& registers);
+  void TakeSources();
   void WriteNode(int at);
   void WriteSink(const VectorNode& node);
   void WriteUnary(const VectorNode& node, int at);
@@ -78,9 +78,7 @@ class ProgramWriter {
   void WriteSelect(const VectorNode& node, int at);
   void WriteMaskNot(const VectorNode& node, int at);
 
-  bool IsLastUse(int at, int operand) const {
-    return later_use_[at][operand] == kNever && !homes_[program_.nodes()[at].operands[operand]].is_fixed;
-  }
+  bool IsLastUse(int at, int operand) const { return later_use_[at][operand] == kNever; }
   bool IsConstant(int value) const {
     const VectorOp op = program_.nodes()[value].op;
     return op == VectorOp::kConstant || op == VectorOp::kMaskConstant;

@@ -7,8 +7,8 @@
 
 namespace gemmsmith {
 
-/// What both AVX2 and AVX-512 can do to a vector of 32-bit lanes in one instruction, or nearly. f32 unless the name says
-/// otherwise. Masks are a bit or a whole lane, which only the writer of instructions needs to know.
+/// What both AVX2 and AVX-512 can do to a vector of 32-bit lanes in one instruction, or nearly. f32 unless the name
+/// says otherwise. Masks are a bit or a whole lane, which only the writer of instructions needs to know.
 enum class VectorOp : std::uint8_t {
   kSource,    ///< bits: which one; asked for when it is needed.
   kConstant,  ///< bits: of every lane.
