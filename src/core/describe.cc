@@ -1,5 +1,6 @@
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
@@ -91,6 +92,14 @@ void CheckPointer(const char* name, const Tensor& t, const Matrix& v) {
 std::uint64_t AlignmentBits(const Tensor& t, const Matrix& v) {
   const std::uint64_t size = SizeOf(t.dtype);
   return reinterpret_cast<std::uintptr_t>(t.data) | v.ld * size | v.batch_stride * size;
+}
+
+/// Sums of integers are scaled by integers.
+void CheckWhole(const char* name, const Scalar& scalar) {
+  const double value = scalar.value;
+  if (scalar.device_pointer == nullptr && !(value == std::trunc(value) && std::fabs(value) <= 0x7fffffff)) [[unlikely]]
+    throw Fail(Code::kInvalidArgument, "scale in an epilogue: \"scale\", \"scale_row\", \"scale_column\"",
+               "gemm: {} is {}, and sums of integers take a whole number of 32 bits", name, value);
 }
 
 void CheckShapes(const Matrix& a, const Matrix& b, const Matrix& d, bool pairs_columns) {
@@ -290,6 +299,10 @@ GemmProblem Describe(const GemmArgs& args, DType acc_type, ComputeMode compute) 
   CheckPointer("b", args.b, b);
   CheckPointer("d", args.d, d);
   CheckOutput(args, a, b, d);
+  if (acc_type == DType::kS32) {
+    CheckWhole("alpha", args.alpha);
+    CheckWhole("beta", args.beta);
+  }
   GemmProblem p;
   p.m = d.rows, p.n = b.columns, p.k = a.columns, p.batch = d.batch;
   p.columns_per_d = pairs_columns ? 2 : 1;

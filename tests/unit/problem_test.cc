@@ -194,6 +194,23 @@ TEST(Describe, BadArgumentsAreRefused) {
   }
 }
 
+TEST(Describe, SumsOfIntegersAreScaledByWholeNumbersOnly) {
+  HostTensor<std::int8_t> a(3, 4), b(4, 5);
+  HostTensor<std::int32_t> d(3, 5);
+  GemmArgs args;
+  args.a = a, args.b = b, args.d = d;
+  for (const double whole : {0.0, 1.0, -3.0, 2147483647.0}) {
+    args.alpha = args.beta = whole;
+    EXPECT_NO_THROW(Describe(args, DType::kS32)) << whole;
+  }
+  for (const double bad : {0.5, 3e9, -1e300, std::numeric_limits<double>::quiet_NaN()}) {
+    args.alpha = bad, args.beta = 1;
+    EXPECT_THROW(Describe(args, DType::kS32), Error) << bad;
+    args.alpha = 1, args.beta = bad;
+    EXPECT_THROW(Describe(args, DType::kS32), Error) << bad;
+  }
+}
+
 TEST(Describe, ColumnRangesOfOneMatrixDoNotOverlap) {
   std::vector<float> wide(4 * 11 + 30);
   GemmArgs args;
