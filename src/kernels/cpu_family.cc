@@ -23,7 +23,10 @@ constexpr int kFewTiles = 6;
 constexpr std::int64_t kFewColumns = 256;  // Likewise.
 // Dot products are for so few rows of a column-major B; or for so few columns of a row-major one, and more rows.
 constexpr std::int64_t kDotMostRows = 48, kDotMostColumns = 12, kDotLeastRows = 16;
-constexpr std::int64_t kDotK = 64;  // Adding up the lanes of shorter dot products takes too long.
+constexpr std::int64_t kJoinRows = 16;      // With more, units of B are better made once.
+constexpr int kMostJoinRows = 20;           // Of a tile: more leave no registers for the rows of B.
+constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is packed for few rows of A.
+constexpr std::int64_t kDotK = 64;          // Adding up the lanes of shorter dot products takes too long.
 constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 4096;  // Of k: four columns of B fit L2 several times.
 constexpr std::int64_t kLeastPanels = 4, kMostPanels = 16;    // Of a B in place that are worked on for one block of k.
 constexpr std::int64_t kPackedPanels = 8;                     // Of B, where A is packed once: they stay in L2.
@@ -104,7 +107,13 @@ bool ReadsA(const GemmProblem& problem, CpuMath math) {
 /// Likewise B: its tiles, or its columns for dot products.
 bool ReadsB(const GemmProblem& problem, CpuMath math) {
   if (problem.b_layout == Layout::kPacked) return true;
-  return IsNative(problem.b_type, math) && (problem.b_layout == Layout::kColMajor || Info(math).group == 1);
+  return IsNative(problem.b_type, math) && (problem.b_layout == Layout::kColMajor || problem.k % Info(math).group == 0);
+}
+
+/// Micro-kernels make units of several rows of B. Large ones would do so again for each tile of rows.
+bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path) {
+  const bool in_place = path == CpuPath::kDirect || path == CpuPath::kStream;
+  return in_place && problem.b_layout == Layout::kRowMajor && Info(math).group > 1;
 }
 
 /// B comes from memory, a strip of columns after the other.
@@ -258,9 +267,11 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
       if (problem.m <= kDotMostRows && problem.k >= kDotK) return {CpuPath::kDots, CpuPath::kPacked};
       return {CpuPath::kPacked, CpuPath::kDots};
     default:
-      if (DotRows(target) != 0 && reads_a && problem.a_layout == Layout::kRowMajor && problem.n <= kDotMostColumns &&
-          problem.m >= kDotLeastRows && problem.k >= kDotK)
+      if (DotRows(target) != 0 && reads_a && Info(math).group == 1 && problem.a_layout == Layout::kRowMajor &&
+          problem.n <= kDotMostColumns && problem.m >= kDotLeastRows && problem.k >= kDotK)
         return {CpuPath::kDots, in_place};
+      if (JoinsB(problem, math, in_place))
+        return problem.m <= kJoinRows ? std::vector{in_place, CpuPath::kPacked} : std::vector{CpuPath::kPacked};
       if (small || problem.m == 1) return {in_place, CpuPath::kPacked};
       // Every column of tiles reads all of A.
       if (problem.m * problem.k * static_cast<std::int64_t>(SizeOf(problem.a_type)) <= spec.l3_bytes / 2 ||
@@ -290,6 +301,11 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
     if (FitsRows() && problem.m > 0) {
       const std::int64_t tiles = DivideUp(problem.m, tile.rows);
       if (tiles <= 8) tile.rows = static_cast<int>(DivideUp(problem.m, tiles));
+    }
+    if (JoinsB(problem, math, path)) {
+      const int flips = FlipsA(problem, math) ? 1 : 0, free = 31 - (Info(math).group == 4 ? 2 : 0) - flips;
+      tile.rows = std::min(tile.rows, kMostJoinRows);
+      tile.vectors = std::min(tile.vectors, free / (tile.rows + 1 + flips));
     }
     double cycles = Cycles(problem, steps, tile.rows, tile.vectors * lanes, lanes);
     if (streams) {
@@ -329,6 +345,11 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
       nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
   } else {
     if (rows * steps * unit <= kKeptCopyOfA) nc = std::min(nc, kPackedPanels * nr);
+    if (problem.b_layout == Layout::kRowMajor && rows <= kFewTiles * tile.rows) {
+      // B is read once: packed into half of L2, from long runs of few rows, and multiplied there.
+      kc = kFewRowsSteps;
+      nc = RoundDown(spec.l2_bytes / 2 / (kc * unit), nr);
+    }
     const std::int64_t sum_columns = kSumsBytes / (rows * static_cast<std::int64_t>(SizeOf(sum)));
     if (KeepsSumsApart(problem, math) && steps > kc) nc = std::clamp(RoundDown(sum_columns, nr), nr, nc);
   }
@@ -336,7 +357,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   // All tiles of a column fetch the next column's B together.
   constexpr std::int64_t kLine = 64;
   const std::int64_t lines = std::max<std::int64_t>(1, nr * unit / kLine), tiles = DivideUp(rows, tile.rows);
-  const std::int64_t fetch = dots ? 0 : DivideUp(lines, tiles);
+  const std::int64_t fetch = dots ? 0 : JoinsB(problem, math, path) ? lines : DivideUp(lines, tiles);
 
   TileConfig config;
   config.family = name();
@@ -417,6 +438,7 @@ KernelSource CpuFamily::Render(const GemmProblem& asked, const TileConfig& confi
   recipe.n_tail = config[kNTail];
   recipe.dots = dots ? 1 : 0;
   recipe.fetch = config[kFetch];
+  recipe.joins = JoinsB(problem, recipe.math, static_cast<CpuPath>(config[kPath])) ? 1 : 0;
   recipe.starts = FlipsA(problem, recipe.math) ? 1 : 0;
   recipe.columns_per_d = static_cast<int>(problem.columns_per_d);
   recipe.epilogue_id = problem.epilogue_id;

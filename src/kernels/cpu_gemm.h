@@ -59,7 +59,7 @@ struct MicroKernelArgs {
   std::int32_t d_is_sum;      ///< D is a buffer of sums: more blocks of k follow, and the epilogue with the last.
   const CpuEpilogue* epilogue;
   std::int64_t row, column;                   ///< Of the tile's first element in the product.
-  const MicroKernelRecipe* recipe = nullptr;  ///< Compiled-in micro-kernels read what generated ones are made for.
+  const MicroKernelRecipe* recipe = nullptr;  ///< What compiled-in micro-kernels finish for; null: plain.
 };
 using MicroKernel = void (*)(const MicroKernelArgs*);
 
@@ -82,7 +82,10 @@ struct MicroKernelRecipe {
   /// 1: A's bytes count 128 more than they are (u8s8), or 128 less, which `start` makes up for. Dot products read A as
   /// it is, and see to both themselves.
   int starts = 0;
-  int fetch = 0;               ///< Lines of MicroKernelArgs::ahead that come nearer with each step of k.
+  int fetch = 0;  ///< Lines of MicroKernelArgs::ahead that come nearer with each step of k.
+  /// 1: B's rows are read where they lie, `group` at once, and made units in registers: k is whole units. Sums of B's
+  /// columns, where A is flipped, are made there too.
+  int joins = 0;
   int columns_per_d = 1;       ///< Of the product: 2 where the epilogue pairs columns.
   DType d_type = DType::kF32;  ///< C's too.
   DType bias_type = DType::kF32, residual_type = DType::kF32;
@@ -138,6 +141,11 @@ struct CpuGemmParams {
   bool has_epilogue;  ///< This is the first member of a CpuFusedParams.
   bool sums_apart;    ///< D cannot hold the sums of blocks of k.
   std::int8_t columns_per_d;
+
+  /// Micro-kernels make units of several rows of B.
+  bool joins_b() const {
+    return Info(math).group > 1 && !packed_b && (path == CpuPath::kDirect || path == CpuPath::kStream);
+  }
 };
 /// With an epilogue. Its pointers are those of the first batch entry.
 struct CpuFusedParams {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
+#include <tuple>
 
 #include "../support/cpu_gemm.h"
 #include "runtime/cpu/pack.h"
@@ -26,9 +28,9 @@ constexpr Form kForms[] = {
     {DType::kS8, CpuMath::kU8S8, PackSide::kB},        {DType::kU8, CpuMath::kS8U8, PackSide::kB},
 };
 
+bool HasSums(const Form& form) { return form.side == PackSide::kB && Info(form.math).group == 4; }
 std::int64_t PanelBytes(const Form& form, std::int64_t panel, std::int64_t k) {
-  const std::int64_t sums = form.side == PackSide::kB && Info(form.math).group == 4 ? 1 : 0;
-  return ((k + Info(form.math).group - 1) / Info(form.math).group + sums) * panel * Info(form.math).unit_bytes;
+  return (k + Info(form.math).group - 1) / Info(form.math).group * panel * Info(form.math).unit_bytes;
 }
 
 /// A NaN may lose its payload where it is converted.
@@ -62,11 +64,16 @@ void Check(const Form& form, PackPanel pack, const Shape& s, std::mt19937_64& ra
   const std::int64_t bytes = PanelBytes(form, s.panel, s.k);
   constexpr std::int64_t kCanary = 64;
   const GuardedMemory<std::byte> expected(bytes), packed(kCanary + bytes);
+  const GuardedMemory<std::int32_t> expected_sums(s.panel), sums(s.panel);
   std::fill(packed.begin(), packed.end(), std::byte{0xa5});
-  FindPortablePackPanel(form.stored, form.math, form.side)(source.begin(), width_stride, k_stride, s.width, s.panel,
-                                                           s.k, expected.begin());
-  pack(source.begin(), width_stride, k_stride, s.width, s.panel, s.k, packed.begin() + kCanary);
+  for (const auto& [function, to, sums_to] :
+       {std::tuple{FindPortablePackPanel(form.stored, form.math, form.side), expected.begin(), expected_sums.begin()},
+        {pack, packed.begin() + kCanary, sums.begin()}}) {
+    std::iota(sums_to, sums_to + s.panel, 1000);  // What they are added to.
+    function(source.begin(), width_stride, k_stride, s.width, s.panel, s.k, to, HasSums(form) ? sums_to : nullptr);
+  }
   EXPECT_TRUE(SameUnits(form, expected.begin(), packed.begin() + kCanary, bytes)) << s;
+  EXPECT_TRUE(std::equal(sums.begin(), sums.end(), expected_sums.begin())) << s;
   EXPECT_EQ(std::count(packed.begin(), packed.begin() + kCanary, std::byte{0xa5}), kCanary) << s;
 }
 
@@ -124,7 +131,7 @@ TEST(CpuPackForms, AOfDotProductsIsCopiedAsItIs) {
       const std::int64_t row = row_major ? kK + kGap : 1, column = row_major ? 1 : kRows + kGap;
       const GuardedMemory<std::byte> a(((kRows - 1) * row + (kK - 1) * column + 1) * size), copy(kRows * kK * size);
       for (std::byte& byte : a) byte = static_cast<std::byte>(random() & 0x7e);
-      FindPackPanel(stored, math, PackSide::kAOfDots)(a.begin(), column, row, kK, kK, kRows, copy.begin());
+      FindPackPanel(stored, math, PackSide::kAOfDots)(a.begin(), column, row, kK, kK, kRows, copy.begin(), nullptr);
       for (std::int64_t i = 0; i < kRows; ++i)
         for (std::int64_t p = 0; p < kK; ++p)
           EXPECT_EQ(Decode(stored, copy.begin(), i * kK + p), Decode(stored, a.begin(), i * row + p * column));

@@ -268,22 +268,54 @@ TEST(Engine, WithoutTheJitThePortableKernelComputes) {
 
 TEST(Engine, APackedWeightGivesTheSameProduct) {
   Engine engine(NoDisk());
-  for (const DType dtype : {DType::kF32, DType::kF64}) {
+  using enum DType;
+  for (const auto& [a_type, b_type, d_type] : {std::tuple{kF32, kF32, kF32},
+                                               {kF64, kF64, kF64},
+                                               {kBf16, kBf16, kF32},
+                                               {kF16, kF16, kF32},
+                                               {kF32, kF16, kF32},
+                                               {kS8, kS8, kS32},
+                                               {kU8, kS8, kS32},
+                                               {kS8, kU8, kS32},
+                                               {kU8, kU8, kS32}}) {
     std::vector<double> a(70 * 33), b(33 * 57), d(70 * 57);
     GemmArgs args;
-    args.a = Tensor(static_cast<void*>(a.data()), dtype, {70, 33});
-    args.b = Tensor(static_cast<void*>(b.data()), dtype, {33, 57});
-    args.d = Tensor(static_cast<void*>(d.data()), dtype, {70, 57});
+    args.a = Tensor(static_cast<void*>(a.data()), a_type, {70, 33});
+    args.b = Tensor(static_cast<void*>(b.data()), b_type, {33, 57});
+    args.d = Tensor(static_cast<void*>(d.data()), d_type, {70, 57});
     FillRandom(args.a, 1);
     FillRandom(args.b, 2);
     Poison(args.d);
-    const GemmProblem plain = Describe(args, dtype);
+    const GemmProblem plain = Describe(args, d_type);
     const auto packed = engine.Pack(args.b, DeviceId{});
     ASSERT_TRUE(packed.has_value());
     GemmArgs with_packed = args;
     with_packed.b = packed->packed;
     engine.Gemm(with_packed);
-    EXPECT_TRUE(Verify(plain, args, {}).ok) << ToString(dtype);
+    EXPECT_TRUE(Verify(plain, args, {}).ok) << ToString(plain);
+  }
+}
+
+TEST(Engine, APackedWeightOfOneDtypeIsRefusedOrReadRightByAnother) {
+  Engine engine(NoDisk());
+  std::vector<float> a(70 * 33), b(33 * 57), d(70 * 57);
+  GemmArgs args;
+  args.a = Tensor(a.data(), {70, 33});
+  args.b = Tensor(static_cast<void*>(b.data()), DType::kBf16, {33, 57});
+  args.d = Tensor(d.data(), {70, 57});
+  FillRandom(args.a, 1);
+  FillRandom(args.b, 2);
+  Poison(args.d);
+  const auto packed = engine.Pack(args.b, DeviceId{});
+  ASSERT_TRUE(packed.has_value());
+  GemmArgs with_packed = args;
+  with_packed.b = packed->packed;
+  try {
+    engine.Gemm(with_packed);
+    EXPECT_TRUE(Verify(Describe(args, DType::kF32), args, {}).ok);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Code::kUnsupported);
+    EXPECT_NE(std::string(error.what()).find("b was packed as bf16"), std::string::npos) << error.what();
   }
 }
 

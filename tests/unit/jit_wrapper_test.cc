@@ -56,6 +56,37 @@ TYPED_TEST(JITWrapperOf, ComputesEveryTranspositionAlphaAndBeta) {
         }
 }
 
+template <class A, class B, class D>
+void CheckNarrow() {
+  for (const bool trans_b : {false, true})
+    for (const bool prepack : {false, true}) {
+      HostTensor<A> input(19, 23);
+      HostTensor<B> weight(trans_b ? 35 : 23, trans_b ? 23 : 35);
+      HostTensor<D> output(19, 35);
+      FillRandom(input, 1);
+      FillRandom(weight, 2);
+      Poison(output);
+      Gemm<A, B, D, D> gemm(false, trans_b);
+      gemm.SetWeight(weight);
+      if (prepack) gemm.Prepack();
+      JITWrapper<Gemm<A, B, D, D>>(gemm).Forward(input, output);
+      GemmArgs args;
+      args.a = input;
+      args.b = trans_b ? gemm.weight().Transposed() : gemm.weight();
+      args.d = output;
+      const GemmProblem problem = Describe(args, gemm.kAccType);
+      EXPECT_TRUE(Verify(problem, args, {}).ok) << ToString(problem) << " " << prepack;
+    }
+}
+
+TEST(JITWrapper, NarrowTypesAreSummedInWideOnesPrepackedOrNot) {
+  CheckNarrow<Bfloat16, Bfloat16, float>();
+  CheckNarrow<Half, Half, float>();
+  CheckNarrow<std::int8_t, std::int8_t, std::int32_t>();
+  CheckNarrow<std::uint8_t, std::int8_t, std::int32_t>();
+  CheckNarrow<std::int8_t, std::uint8_t, std::int32_t>();
+}
+
 TEST(JITWrapper, APackedWeightIsReadAgainOnlyAfterWeightChanged) {
   HostTensor<float> input(1, 4), weight(4, 8), output(1, 8);
   std::fill(input.begin(), input.end(), 1.f);

@@ -16,6 +16,7 @@ constexpr int kProduct = 13, kBroadcast = 14, kMask = 15;
 class Avx2Tile final : public TileEmitter {
  public:
   Avx2Tile(Assembler& assembler, const RegisterTile& tile) : TileEmitter(assembler, tile, kVectorBytes) {
+    if (joins()) throw Fail(Code::kUnsupported, "", "avx2: joins no rows of B");
     if (math_ != CpuMath::kF32 && math_ != CpuMath::kF64 && math_ != CpuMath::kS16)
       throw Fail(Code::kUnsupported, "", "avx2: has no instruction for {}", Info(math_).name);
     if ((tile.rows + 1) * tile.vectors > (math_ == CpuMath::kS16 ? kProduct : kBroadcast))

@@ -15,8 +15,10 @@ constexpr int kVectorBytes = 64, kRegisters = 32;
 class Avx512Tile final : public TileEmitter {
  public:
   Avx512Tile(Assembler& assembler, const RegisterTile& tile) : TileEmitter(assembler, tile, kVectorBytes) {
-    if ((tile.rows + 1) * tile.vectors + (tile.vectors > 1 || !EmbedsA() ? 1 : 0) + (math_ == CpuMath::kS16 ? 1 : 0) >
-        kRegisters)
+    if (math_ == CpuMath::kS16 && joins()) throw Fail(Code::kUnsupported, "", "avx512: joins no rows of s16");
+    const int besides = (tile.vectors > 1 || !EmbedsA() || joins() ? 1 : 0) + (math_ == CpuMath::kS16 ? 1 : 0) +
+                        (joins() && Info(math_).group == 4 ? 2 : 0) + (sums_columns() ? 1 : 0);
+    if ((tile.rows + 1 + (sums_columns() ? 1 : 0)) * tile.vectors + besides > kRegisters)
       throw Fail(Code::kUnsupported, "", "avx512: a tile of {} rows by {} vectors needs more than {} registers",
                  tile.rows, tile.vectors, kRegisters);
   }
@@ -25,6 +27,59 @@ class Avx512Tile final : public TileEmitter {
   void MakeMask() override { Sums().MakeMask(0); }
   Vectors Sums() const override { return {as_, Info(math_).sum, kVectorBytes, true}; }
   void LoadB(int vector, const Mem& b) override { Masked(vector, true).emit(Move(), B(vector), b); }
+  void PrepareJoins() override {
+    if (Info(math_).group != 4) return;
+    const asmjit::Label quarters = as_.newLabel(), bytes = as_.newLabel(), after = as_.newLabel();
+    as_.vmovdqu32(Quarters(), ptr(quarters));
+    as_.vbroadcasti32x4(Bytes(), ptr(bytes));
+    for (int row = 1; row < 4; ++row) {
+      as_.mov(eax, 0xf << 4 * row);
+      as_.kmovw(Quarter(row), eax);
+    }
+    if (sums_columns()) {
+      as_.mov(eax, 0x80808080u);
+      as_.vpbroadcastd(TopBits(), eax);
+    }
+    as_.jmp(after);
+    as_.bind(quarters);
+    for (const std::uint32_t quarter : {0, 1, 2, 3})
+      for (const std::uint32_t row : {0, 4, 8, 12}) as_.embedUInt32(row + quarter);
+    as_.bind(bytes);
+    for (const int byte : {0, 1, 2, 3})
+      for (const int row : {0, 4, 8, 12}) as_.embedUInt8(static_cast<std::uint8_t>(row + byte));
+    as_.bind(after);
+  }
+  void JoinB(int vector) override {
+    const Zmm b = B(vector), other = Broadcast();
+    if (Info(math_).group == 2) {
+      const int byte = vector * kVectorBytes / 2;
+      Masked(vector, true).vpmovzxwd(b, RowOfB(0, byte));
+      Masked(vector, true).vpmovzxwd(other, RowOfB(1, byte));
+      as_.vpslld(other, other, 16);
+      as_.vpord(b, b, other);
+      return;
+    }
+    // A row of 16 columns in each quarter; then fours of bytes of one column.
+    for (int row = 0; row < 4; ++row) {
+      const Mem from = RowOfB(row, vector * kVectorBytes / 4);
+      if (IsMasked(vector)) as_.k(k1).z().vmovdqu8(Xmm(other.id()), from);
+      if (row > 0) as_.k(Quarter(row));
+      if (IsMasked(vector))
+        as_.vshufi32x4(b, other, other, 0);
+      else
+        as_.vbroadcasti32x4(b, from);
+    }
+    as_.vpermd(b, Quarters(), b);
+    as_.vpshufb(b, b, Bytes());
+  }
+  void SumColumns() override {
+    for (int vector = 0; vector < tile_.vectors; ++vector) {
+      if (math_ == CpuMath::kU8S8)
+        as_.vpdpbusd(Acc(tile_.rows, vector), TopBits(), B(vector));
+      else
+        as_.vpdpbusd(Acc(tile_.rows, vector), B(vector), TopBits());
+    }
+  }
   void MultiplyRow(int row, const Mem& a) override {
     if (tile_.vectors == 1 && EmbedsA()) {
       as_.emit(Product(), Acc(row, 0), B(0), math_ == CpuMath::kF64 ? a._1to8() : a._1to16());
@@ -55,9 +110,13 @@ class Avx512Tile final : public TileEmitter {
     return zero ? as_.z() : as_;
   }
   Zmm Acc(int row, int vector) const { return zmm(row * tile_.vectors + vector); }
-  Zmm B(int vector) const { return zmm(tile_.rows * tile_.vectors + vector); }
-  Zmm Broadcast() const { return zmm((tile_.rows + 1) * tile_.vectors); }
-  Zmm Temporary() const { return zmm((tile_.rows + 1) * tile_.vectors + 1); }
+  Zmm B(int vector) const { return zmm((tile_.rows + (sums_columns() ? 1 : 0)) * tile_.vectors + vector); }
+  Zmm Broadcast() const { return B(tile_.vectors); }
+  Zmm Temporary() const { return B(tile_.vectors + 1); }
+  Zmm Quarters() const { return B(tile_.vectors + 1); }
+  Zmm Bytes() const { return B(tile_.vectors + 2); }
+  Zmm TopBits() const { return B(tile_.vectors + 3); }
+  static KReg Quarter(int index) { return k(index + 1); }
   /// A is the second factor, which may come from memory.
   bool EmbedsA() const { return math_ != CpuMath::kS16 && math_ != CpuMath::kU8S8; }
   Id Product() const {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 
 #include "jit/x86/finish_emitter.h"
 #include "jit/x86/listing.h"
@@ -24,9 +25,18 @@ constexpr int kRowsPerBase = 5;
 const Gp kBases[] = {rax, r11, rbx, rbp, r12, r13};
 constexpr int kScratchBases = 2;  // The first of kBases need not be saved for the caller.
 const Gp kArgs = rdi, kB = rsi, kBStep = rdx, kK = rcx, kARow = r8, kARow3 = r9, kACol = r10, kAhead = r14, kLast = r15;
+// Where rows of B are joined: from one to the next, and three times that. There are fewer bases then.
+const Gp kBRow = r12, kBRow3 = r13;
+constexpr int kMostBasesWithJoins = 4;
 constexpr int kLine = 64;       // Bytes of a cache line.
 constexpr int kLastSteps = 64;  // Of k: as long as memory takes to bring D.
 constexpr int kShortK = 24;     // Below it, prefetching D costs more than it hides.
+
+/// The row of B `row` rows after that of `base`.
+Mem RowAfter(const Gp& base, int row, int byte) {
+  if (row == 0) return ptr(base, byte);
+  return row == 3 ? ptr(base, kBRow3, 0, byte) : ptr(base, kBRow, row == 2 ? 1 : 0, byte);
+}
 
 Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
 
@@ -35,7 +45,10 @@ Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int3
 int TileEmitter::bases() const { return (tile_.rows + kRowsPerBase - 1) / kRowsPerBase; }
 
 void TileEmitter::Emit() {
-  const int saved = std::max(0, bases() - kScratchBases);
+  if (joins() && bases() > kMostBasesWithJoins)
+    throw Fail(Code::kUnsupported, "", "x86: rows of B are not joined for {} rows of A", tile_.rows);
+  const int saved =
+      joins() ? static_cast<int>(std::size(kBases)) - kScratchBases : std::max(0, bases() - kScratchBases);
   for (int i = 0; i < saved; ++i) as_.push(kBases[kScratchBases + i]);
   as_.push(kAhead);
   as_.push(kLast);
@@ -45,6 +58,7 @@ void TileEmitter::Emit() {
     if (tile_.vectors > 1) as_.sub(rcx, (tile_.vectors - 1) * lanes());
     MakeMask();
   }
+  if (joins()) PrepareJoins();
   LoadArguments();
   StartSums();
 
@@ -57,6 +71,7 @@ void TileEmitter::Emit() {
   as_.bind(strided);
   EmitLoop(Rows::kStrided);
   as_.bind(done);
+  if (sums_columns()) SubtractColumns();
   const Vectors sums = Sums();
   EmitFinish(as_, tile_.recipe, {0, tile_.rows, tile_.vectors, tile_.masked, vector_bytes_, sums.avx512});
 
@@ -73,6 +88,11 @@ void TileEmitter::LoadArguments() {
   as_.mov(kBStep, Argument(offsetof(MicroKernelArgs, b_step)));
   as_.mov(kARow, Argument(offsetof(MicroKernelArgs, a_row)));
   as_.mov(kACol, Argument(offsetof(MicroKernelArgs, a_col)));
+  if (joins()) {
+    as_.mov(kBRow, kBStep);
+    as_.shr(kBRow, Info(math_).group == 2 ? 1 : 2);
+    as_.lea(kBRow3, ptr(kBRow, kBRow, 1));
+  }
   as_.lea(kARow3, ptr(kARow, kARow, 1));
   as_.lea(kAhead, ptr(kARow, kARow, 2));
   for (int i = 1; i < bases(); ++i) as_.lea(kBases[i], ptr(kBases[i - 1], kAhead));
@@ -83,7 +103,7 @@ void TileEmitter::LoadArguments() {
 void TileEmitter::StartSums() {
   const Vectors sums = Sums();
   const asmjit::Label zero = as_.newLabel(), done = as_.newLabel();
-  if (tile_.recipe.starts != 0) {
+  if (tile_.recipe.starts != 0 && !joins()) {
     constexpr int kLog2Of128 = 7;
     as_.mov(kLast, Argument(offsetof(MicroKernelArgs, start)));
     as_.test(kLast, kLast);
@@ -103,8 +123,14 @@ void TileEmitter::StartSums() {
     as_.jmp(done);
     as_.bind(zero);
   }
-  for (int i = 0; i < tile_.rows * tile_.vectors; ++i) sums.Clear(sums.Register(i));
+  for (int i = 0; i < (tile_.rows + (sums_columns() ? 1 : 0)) * tile_.vectors; ++i) sums.Clear(sums.Register(i));
   as_.bind(done);
+}
+
+void TileEmitter::SubtractColumns() {
+  const Vectors sums = Sums();
+  const int all = tile_.rows * tile_.vectors;
+  for (int i = 0; i < all; ++i) as_.vpsubd(sums.Register(i), sums.Register(i), sums.Register(all + i % tile_.vectors));
 }
 
 /// kLast: the last steps of k, at whose begin D is fetched; earlier, B would drive it out of L1 again. kK: those
@@ -167,16 +193,30 @@ void TileEmitter::EmitLoop(Rows rows) {
 }
 
 void TileEmitter::EmitStep(Rows rows) {
-  const int fetched = std::min(tile_.recipe.fetch, tile_.vectors * vector_bytes_ / kLine);
-  for (int vector = 0; vector < tile_.vectors; ++vector) LoadB(vector, ptr(kB, vector * vector_bytes_));
-  // The hardware does not follow the rows of an unpacked B by itself, each on a page of its own.
-  for (int line = 0; line < fetched; ++line) as_.prefetcht1(ptr(kAhead, line * kLine));
+  for (int vector = 0; vector < tile_.vectors; ++vector) {
+    if (joins())
+      JoinB(vector);
+    else
+      LoadB(vector, ptr(kB, vector * vector_bytes_));
+  }
+  PrefetchB();
+  if (sums_columns()) SumColumns();
   for (int row = 0; row < tile_.rows; ++row) MultiplyRow(row, AddressOfA(rows, row));
   as_.add(kB, kBStep);
   as_.add(kAhead, kBStep);
   const int moving = rows == Rows::kAdjacent ? 1 : bases();
   for (int i = 0; i < moving; ++i) as_.add(kBases[i], kACol);
 }
+
+/// The hardware does not follow the rows of an unpacked B by itself, each on a page of its own.
+void TileEmitter::PrefetchB() {
+  const int rows = joins() ? Info(math_).group : 1, bytes = tile_.vectors * vector_bytes_ / rows;
+  const int fetched = joins() ? bytes : std::min(tile_.recipe.fetch * kLine, bytes);
+  for (int row = 0; row < rows; ++row)
+    for (int byte = 0; byte < fetched; byte += kLine) as_.prefetcht1(RowAfter(kAhead, row, byte));
+}
+
+Mem TileEmitter::RowOfB(int row, int byte) const { return RowAfter(kB, row, byte); }
 
 Mem TileEmitter::AddressOfA(Rows rows, int row) const {
   const auto size = static_cast<std::uint32_t>(unit_bytes());

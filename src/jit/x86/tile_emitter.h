@@ -34,9 +34,18 @@ class TileEmitter {
   virtual void MakeMask() = 0;
   virtual Vectors Sums() const = 0;  ///< Sums lie in the first registers, row by row.
   virtual void LoadB(int vector, const Mem& b) = 0;
+  /// Where rows of B are joined to units in registers: what that needs, before the loop, with eax free; and one vector,
+  /// from RowOfB(0..group - 1).
+  virtual void PrepareJoins() {}
+  virtual void JoinB(int) {}
+  /// Sums of the columns of B, into the row of accumulators after the last one.
+  virtual void SumColumns() {}
   /// Accumulators of `row` += the element at `a` * the vectors of B.
   virtual void MultiplyRow(int row, const Mem& a) = 0;
 
+  bool joins() const { return tile_.recipe.joins != 0; }
+  bool sums_columns() const { return joins() && tile_.recipe.starts != 0; }
+  Mem RowOfB(int row, int byte) const;
   bool IsMasked(int vector) const { return tile_.masked && vector + 1 == tile_.vectors; }
   Id Pick(Id f32, Id f64) const { return math_ == CpuMath::kF64 ? f64 : f32; }
   int unit_bytes() const { return Info(math_).unit_bytes; }
@@ -56,6 +65,8 @@ class TileEmitter {
   void PrefetchD();
   void EmitLoop(Rows rows);
   void EmitStep(Rows rows);
+  void PrefetchB();
+  void SubtractColumns();
   Mem AddressOfA(Rows rows, int row) const;
   int bases() const;
 };

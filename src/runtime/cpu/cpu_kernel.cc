@@ -47,6 +47,7 @@ class LoadedKernel final : public CpuKernel {
     if (p.math != recipe_.math || p.d_type != recipe_.d_type || p.mr != recipe_.mr || p.nr != recipe_.nr) return false;
     if (dots != (p.path == CpuPath::kDots) || p.has_epilogue != (recipe_.epilogue_id != 0)) return false;
     if (p.sums_apart == recipe_.plain() || p.columns_per_d != recipe_.columns_per_d) return false;
+    if (p.joins_b() != (recipe_.joins != 0)) return false;
     const std::int64_t rows = p.m % p.mr, columns = p.n % p.nr;
     return (rows == 0 || rows == recipe_.m_tail) && columns <= recipe_.n_tail;
   }

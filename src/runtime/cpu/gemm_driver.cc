@@ -14,6 +14,8 @@ namespace {
 constexpr std::int64_t kLine = 64;           // Bytes of a cache line.
 constexpr std::int64_t kBytesAhead = 12288;  // Of a B in place: what one core keeps on the way from memory, and some.
 
+constexpr std::int64_t kSlabRows = 8;  // Of B, packed together: a multiple of every group.
+
 // Below it, waking a thread costs more than the thread does. In multiply-adds.
 constexpr double kWorthWaking = 1e6;
 
@@ -256,7 +258,7 @@ class Call {
     MicroKernelArgs args = CommonArgs();
     args.a_row = p_.a_row * a_size_;
     args.a_col = p_.a_col * a_size_ * math_.group;
-    args.b_step = p_.packed_b ? p_.nr * unit_ : (dots ? p_.b_col : p_.b_row) * b_size_;
+    args.b_step = p_.packed_b ? p_.nr * unit_ : (dots ? p_.b_col : p_.b_row * math_.group) * b_size_;
     if (copies && !dots) {
       args.a_row = unit_;
       args.a_col = p_.mr * unit_;
@@ -286,7 +288,7 @@ class Call {
   TileSource InPlaceB(const Workplace& place, std::int64_t batch, Range block, Range columns, Range k) const {
     if (CopiesB()) {
       const std::byte* const from = B(batch) + (k.begin * p_.b_row + block.begin * p_.b_col) * b_size_;
-      pack_b_(from, p_.b_row, p_.b_col, k.size(), k.size(), block.size(), place.b_copy);
+      pack_b_(from, p_.b_row, p_.b_col, k.size(), k.size(), block.size(), place.b_copy, nullptr);
       return {place.b_copy, p_.nr * k.size() * b_size_};
     }
     TileSource b = p_.packed_b ? PackedB(batch, block.begin, k.begin) : UnpackedB(batch, block.begin, k.begin);
@@ -306,7 +308,7 @@ class Call {
       const Range k{pc, std::min<std::int64_t>(pc + p_.kc, p_.k)};
       if (p_.path == CpuPath::kDots)
         pack_a_(A(batch) + (rows.begin * p_.a_row + pc * p_.a_col) * a_size_, p_.a_col, p_.a_row, k.size(), k.size(),
-                rows.size(), CopyOfA(to, rows, pc));
+                rows.size(), CopyOfA(to, rows, pc), nullptr);
       else
         PackA(CopyOfA(to, rows, pc), batch, rows, k);
     }
@@ -354,16 +356,25 @@ class Call {
     const std::byte* const from = A(batch) + k.begin * p_.a_col * a_size_;
     for (std::int64_t i = rows.begin; i < rows.end; i += p_.mr, to += p_.mr * Units(k.size()) * unit_)
       pack_a_(from + i * p_.a_row * a_size_, p_.a_row, p_.a_col, std::min<std::int64_t>(p_.mr, rows.end - i), p_.mr,
-              k.size(), to);
+              k.size(), to, nullptr);
   }
 
-  /// This thread's share of the panels.
+  /// This thread's share of the panels. Rows of B go by few at a time, from end to end, as the hardware follows them.
   void PackB(std::byte* to, std::int64_t batch, Range columns, Range k, int m_index) const {
     const Range share = Part(columns.size(), p_.nr, grid_.m_parts, m_index);
     const std::byte* const from = B(batch) + (k.begin * p_.b_row + columns.begin * p_.b_col) * b_size_;
-    for (std::int64_t j = share.begin; j < share.end; j += p_.nr)
-      pack_b_(from + j * p_.b_col * b_size_, p_.b_col, p_.b_row, std::min<std::int64_t>(p_.nr, columns.size() - j),
-              p_.nr, k.size(), to + j / p_.nr * form_.panel_bytes(k.size()));
+    const std::int64_t panel = form_.panel_bytes(k.size()), sums_bytes = form_.has_sums() ? p_.nr * unit_ : 0;
+    if (p_.flips_a)
+      for (std::int64_t j = share.begin; j < share.end; j += p_.nr) std::memset(to + j / p_.nr * panel, 0, sums_bytes);
+    const std::int64_t slab = p_.b_col == 1 ? kSlabRows : k.size();
+    for (std::int64_t p = 0; p < k.size(); p += slab)
+      for (std::int64_t j = share.begin; j < share.end; j += p_.nr) {
+        std::byte* const sums = to + j / p_.nr * panel;
+        pack_b_(from + (j * p_.b_col + p * p_.b_row) * b_size_, p_.b_col, p_.b_row,
+                std::min<std::int64_t>(p_.nr, columns.size() - j), p_.nr, std::min(slab, k.size() - p),
+                sums + sums_bytes + Units(p) * p_.nr * unit_,
+                p_.flips_a ? reinterpret_cast<std::int32_t*>(sums) : nullptr);
+      }
   }
 
   /// All tiles of D in rows x columns, for the slices of A and B from k = `pc` on that `args` and the sources name;

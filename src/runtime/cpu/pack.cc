@@ -23,18 +23,15 @@ Part Converted(DType stored, const void* source, std::int64_t index, bool flippe
 
 template <class Part, DType kStored, int kGroup, PackSide kSide>
 void PackPortable(const void* source, std::int64_t width_stride, std::int64_t k_stride, std::int64_t width,
-                  std::int64_t panel, std::int64_t k, void* packed) {
-  constexpr bool kHasSums = kGroup == 4 && kSide == PackSide::kB;
-  auto* const sums = static_cast<std::int32_t*>(packed);
-  auto* to = reinterpret_cast<Part*>(sums + (kHasSums ? panel : 0));
-  if (kHasSums) std::fill_n(sums, panel, 0);
+                  std::int64_t panel, std::int64_t k, void* packed, std::int32_t* sums) {
+  auto* to = static_cast<Part*>(packed);
   for (std::int64_t p = 0; p < k; p += kGroup) {
     for (std::int64_t i = 0; i < panel; ++i) {
       for (std::int64_t g = p; g < p + kGroup; ++g, ++to) {
         const bool valid = i < width && g < k;
         *to = valid ? Converted<Part>(kStored, source, i * width_stride + g * k_stride, kSide == PackSide::kAFlipped)
                     : Part(0);
-        if (kHasSums && valid) sums[i] += static_cast<std::int32_t>(Decode(kStored, to, 0));
+        if (sums != nullptr && valid) sums[i] += static_cast<std::int32_t>(Decode(kStored, to, 0));
       }
     }
   }
@@ -43,7 +40,7 @@ void PackPortable(const void* source, std::int64_t width_stride, std::int64_t k_
 /// A's rows, or parts of them, one after the other.
 template <class Part>
 void CopyLines(const void* source, std::int64_t width_stride, std::int64_t k_stride, std::int64_t width,
-               std::int64_t panel, std::int64_t k, void* packed) {
+               std::int64_t panel, std::int64_t k, void* packed, std::int32_t*) {
   const auto* from = static_cast<const Part*>(source);
   auto* to = static_cast<Part*>(packed);
   for (std::int64_t p = 0; p < k; ++p, from += k_stride, to += panel) {

@@ -8,9 +8,10 @@ namespace gemmsmith {
 
 /// Copies `k` slices of `width` elements into a panel (ceil(k / group), panel) of units, contiguous and zero beyond
 /// `width` and `k`. Element `i` of slice `p` comes from source + (i * width_stride + p * k_stride) elements; one of the
-/// strides must be 1 (or its extent is 1). VNNI's B: first goes a row of s32, the sums of the panel's columns.
+/// strides must be 1 (or its extent is 1). `sums`: (panel) gets the sums of the panel's columns added; of kB and fours
+/// only, else null.
 using PackPanel = void (*)(const void* source, std::int64_t width_stride, std::int64_t k_stride, std::int64_t width,
-                           std::int64_t panel, std::int64_t k, void* packed);
+                           std::int64_t panel, std::int64_t k, void* packed, std::int32_t* sums);
 
 /// What is packed. kAFlipped: 8-bit integers with the top bit flipped, which makes s8 + 128 of s8, u8 - 128 of u8.
 /// kAOfDots: elements as they are, in units of one.

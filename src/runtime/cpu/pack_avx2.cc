@@ -217,7 +217,7 @@ GEMMSMITH_AVX2 void TransposeSlices(const std::byte* source, std::int64_t line_b
 
 template <class Form>
 GEMMSMITH_AVX2 void Pack(const void* source, std::int64_t width_stride, std::int64_t k_stride, std::int64_t width,
-                         std::int64_t panel, std::int64_t k, void* packed) {
+                         std::int64_t panel, std::int64_t k, void* packed, std::int32_t*) {
   const auto* const from = static_cast<const std::byte*>(source);
   auto* const to = static_cast<std::byte*>(packed);
   if (width_stride == 1 || (width == 1 && k_stride != 1))

@@ -25,6 +25,7 @@ GEMMSMITH_AVX512 void StoreFirst(std::byte* p, __m512i v, std::int64_t n) {
     _mm512_mask_storeu_epi32(p, static_cast<__mmask16>((1u << n) - 1), v);
 }
 GEMMSMITH_AVX512 __m512i LoadFirst(const std::byte* p, std::int64_t n) {
+  if (n >= kLanes) return _mm512_loadu_si512(p);
   return _mm512_maskz_loadu_epi32(static_cast<__mmask16>((1u << n) - 1), p);
 }
 
@@ -45,11 +46,11 @@ struct Pairs {
   }
 };
 
-/// Fours of bytes. kSigned: how the sums of columns take them.
-template <bool kFlipsTopBit, bool kSumsUp, bool kSigned>
+/// Fours of bytes. kSigned: how sums of columns take them.
+template <bool kFlipsTopBit, bool kSigned>
 struct Fours {
   static constexpr int kGroup = 4, kStored = 1;
-  static constexpr bool kFlips = kFlipsTopBit, kHasSums = kSumsUp;
+  static constexpr bool kFlips = kFlipsTopBit, kHasSums = !kFlips;
 
   /// Of a slice in each quarter, units of one column after the other.
   GEMMSMITH_AVX512 static __m512i Interleave(__m512i slices) {
@@ -80,10 +81,16 @@ struct Fours {
   }
 };
 
+template <class Form>
+GEMMSMITH_AVX512 void AddSums(std::int32_t* sums, __m512i units, std::int64_t room) {
+  auto* const at = reinterpret_cast<std::byte*>(sums);
+  StoreFirst(at, Form::AddUp(LoadFirst(at, room), units), room);
+}
+
 /// Slices that are contiguous in the source.
 template <class Form>
 GEMMSMITH_AVX512 void CopySlices(const std::byte* source, std::int64_t k_bytes, std::int64_t width, std::int64_t panel,
-                                 std::int64_t k, std::byte* sums, std::byte* packed) {
+                                 std::int64_t k, std::byte* packed, std::int32_t* sums) {
   const std::int64_t slice_bytes = panel * Form::kStored;
   for (std::int64_t p = 0; p < k; p += Form::kGroup, source += Form::kGroup * k_bytes) {
     const int slices = static_cast<int>(std::min<std::int64_t>(Form::kGroup, k - p));
@@ -98,10 +105,8 @@ GEMMSMITH_AVX512 void CopySlices(const std::byte* source, std::int64_t k_bytes, 
                                 ? Form::LoadWhole(from, k_bytes)
                                 : Form::LoadPart(from, k_bytes, static_cast<__mmask16>((1u << valid) - 1), slices);
       StoreFirst(packed + i * kUnit, units, room);
-      if constexpr (Form::kHasSums) {
-        std::byte* const at = sums + i * kUnit;
-        StoreFirst(at, Form::AddUp(LoadFirst(at, std::min<std::int64_t>(room, kLanes)), units), room);
-      }
+      if constexpr (Form::kHasSums)
+        if (sums != nullptr) AddSums<Form>(sums + i, units, room);
     }
     packed += panel * kUnit;
   }
@@ -137,7 +142,7 @@ GEMMSMITH_AVX512 void Transpose(__m512i* r) {
 /// next ones, where an earlier strip is still to come; only the very last slices have no room behind them.
 template <class Form>
 GEMMSMITH_AVX512 void TransposeSlices(const std::byte* source, std::int64_t line_bytes, std::int64_t width,
-                                      std::int64_t panel, std::int64_t k, std::byte* sums, std::byte* packed) {
+                                      std::int64_t panel, std::int64_t k, std::byte* packed, std::int32_t* sums) {
   constexpr std::int64_t kElements = kLanes * Form::kGroup;
   const std::int64_t units = (k + Form::kGroup - 1) / Form::kGroup;
   for (std::int64_t i = (panel - 1) / kLanes * kLanes; i >= 0; i -= kLanes) {
@@ -161,21 +166,22 @@ GEMMSMITH_AVX512 void TransposeSlices(const std::byte* source, std::int64_t line
         StoreFirst(to, lines[r], (units - u - r) * panel - i >= kLanes ? kLanes : panel - i);
       }
     }
-    if constexpr (Form::kHasSums) StoreFirst(sums + i * kUnit, sum, panel - i);
+    if (sums != nullptr) {
+      auto* const at = reinterpret_cast<std::byte*>(sums + i);
+      StoreFirst(at, _mm512_add_epi32(LoadFirst(at, panel - i), sum), panel - i);
+    }
   }
 }
 
 template <class Form>
 GEMMSMITH_AVX512 void Pack(const void* source, std::int64_t width_stride, std::int64_t k_stride, std::int64_t width,
-                           std::int64_t panel, std::int64_t k, void* packed) {
+                           std::int64_t panel, std::int64_t k, void* packed, std::int32_t* sums) {
   const auto* const from = static_cast<const std::byte*>(source);
-  auto* const sums = static_cast<std::byte*>(packed);
-  std::byte* const to = sums + (Form::kHasSums ? panel * kUnit : 0);
-  if (Form::kHasSums) std::fill(sums, to, std::byte{0});
+  auto* const to = static_cast<std::byte*>(packed);
   if (width_stride == 1 || (width == 1 && k_stride != 1))
-    CopySlices<Form>(from, k_stride * Form::kStored, width, panel, k, sums, to);
+    CopySlices<Form>(from, k_stride * Form::kStored, width, panel, k, to, sums);
   else  // k is contiguous, or 1.
-    TransposeSlices<Form>(from, width_stride * Form::kStored, width, panel, k, sums, to);
+    TransposeSlices<Form>(from, width_stride * Form::kStored, width, panel, k, to, sums);
 }
 
 }  // namespace
@@ -184,9 +190,8 @@ PackPanel FindAvx512PackPanel(DType stored, CpuMath math, PackSide side) {
   if (side == PackSide::kAOfDots) return nullptr;
   if (math == CpuMath::kBf16) return Pack<Pairs>;
   if (math != CpuMath::kU8S8 && math != CpuMath::kS8U8) return nullptr;
-  if (side == PackSide::kA) return Pack<Fours<false, false, false>>;
-  if (side == PackSide::kAFlipped) return Pack<Fours<true, false, false>>;
-  return stored == DType::kS8 ? Pack<Fours<false, true, true>> : Pack<Fours<false, true, false>>;
+  if (side == PackSide::kAFlipped) return Pack<Fours<true, false>>;
+  return stored == DType::kS8 ? Pack<Fours<false, true>> : Pack<Fours<false, false>>;
 }
 
 }  // namespace gemmsmith

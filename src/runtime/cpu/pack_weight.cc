@@ -14,11 +14,14 @@ void PackB(const Tensor& b, const PackedForm& form, void* packed) {
   const auto size = static_cast<std::int64_t>(SizeOf(b.dtype));
   const PackPanel pack = FindPackPanel(b.dtype, form.math, PackSide::kB);
   auto* to = static_cast<std::byte*>(packed);
+  const std::int64_t sums_bytes = form.has_sums() ? form.panel * std::int64_t{sizeof(std::int32_t)} : 0;
   for (std::int64_t i = 0; i < matrices; ++i) {
     const auto* const matrix = static_cast<const std::byte*>(b.data) + i * (b.rank == 3 ? b.strides[0] : 0) * size;
-    for (std::int64_t j = 0; j < n; j += form.panel, to += form.panel_bytes(k))
+    for (std::int64_t j = 0; j < n; j += form.panel, to += form.panel_bytes(k)) {
+      std::fill_n(to, sums_bytes, std::byte{0});
       pack(matrix + j * b.strides[column] * size, b.strides[column], b.strides[row], std::min(form.panel, n - j),
-           form.panel, k, to);
+           form.panel, k, to + sums_bytes, sums_bytes == 0 ? nullptr : reinterpret_cast<std::int32_t*>(to));
+    }
   }
 }
 

@@ -116,8 +116,10 @@ void AddC(const MicroKernelArgs& args, DType c_type, const std::byte* c, Sum* li
 
 template <class Sum>
 void FinishTile(const MicroKernelArgs& args, Sum* sums, int rows, int stride) {
-  const MicroKernelRecipe& recipe = *args.recipe;
-  const bool raw = args.d_is_sum != 0 || recipe.plain(), reads_c = Scalar<Sum>(args.beta) != 0;
+  static const MicroKernelRecipe kPlain{.d_type = DTypeOf<Sum>::value};
+  const MicroKernelRecipe& recipe = args.recipe == nullptr ? kPlain : *args.recipe;
+  const bool raw = args.d_is_sum != 0 || args.recipe == nullptr || recipe.plain();
+  const bool reads_c = Scalar<Sum>(args.beta) != 0;
   const DType c_type = args.c_is_sum != 0 ? DTypeOf<Sum>::value : recipe.d_type;
   // To integer sums, which then become f32.
   const bool adds_fractions = reads_c && std::is_integral_v<Sum> && !Info(c_type).is_integer();

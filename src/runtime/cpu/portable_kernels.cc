@@ -83,8 +83,8 @@ MicroKernel ForRows(int rows) {
 
 template <class Math>
 MicroKernelSet Find(const MicroKernelRecipe& recipe) {
-  if (recipe.dots != 0 || recipe.starts != 0 || recipe.mr < 1 || recipe.mr > kMaxRows || recipe.m_tail >= recipe.mr ||
-      recipe.nr != kColumns<typename Math::Unit>)
+  if (recipe.dots != 0 || recipe.starts != 0 || recipe.joins != 0 || recipe.mr < 1 || recipe.mr > kMaxRows ||
+      recipe.m_tail >= recipe.mr || recipe.nr != kColumns<typename Math::Unit>)
     throw Fail(Code::kDevice, "", "cpu: no portable micro-kernel for \"{}\"", ToString(recipe));
   return {ForRows<Math, true>(recipe.mr), ForRows<Math, false>(recipe.mr), ForRows<Math, true>(recipe.m_tail),
           ForRows<Math, false>(recipe.m_tail)};
