@@ -122,7 +122,7 @@ void FinishTile(const MicroKernelArgs& args, Sum* sums, int rows, int stride) {
   const bool reads_c = Scalar<Sum>(args.beta) != 0;
   const DType c_type = args.c_is_sum != 0 ? DTypeOf<Sum>::value : recipe.d_type;
   // To integer sums, which then become f32.
-  const bool adds_fractions = reads_c && std::is_integral_v<Sum> && !Info(c_type).is_integer();
+  const bool adds_fractions = !raw && reads_c && std::is_integral_v<Sum> && !Info(c_type).is_integer();
   const std::optional<Epilogue> epilogue = raw ? std::nullopt : Epilogue::Find(recipe.epilogue_id);
   const auto* c = static_cast<const std::byte*>(args.c);
   auto* d = static_cast<std::byte*>(args.d);
