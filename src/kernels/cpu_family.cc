@@ -207,6 +207,20 @@ void BindColumn(const GemmArgs& args, std::byte* bytes) {
   std::swap(p.a, p.b);
 }
 
+/// Integer sums become f32 before a C with fractions is added, so they must be complete: k in one block, and fewer rows
+/// and columns in theirs.
+void CompleteSumsAtOnce(const GemmProblem& problem, CpuGemmParams& p) {
+  const bool adds_fractions =
+      problem.beta != BetaClass::kZero && Info(p.math).sum == DType::kS32 && !Info(problem.d_type).is_integer();
+  if (!adds_fractions || p.k <= p.kc) return;
+  const auto fewer = [&](std::int64_t size, std::int64_t granule) {
+    return static_cast<std::int32_t>(RoundDown(size * p.kc / p.k, granule));
+  };
+  p.mc = fewer(p.mc, p.mr);
+  p.nc = fewer(p.nc, p.nr);
+  p.kc = static_cast<std::int32_t>(p.k);
+}
+
 }  // namespace
 
 std::span<const ConfigField> CpuFamily::fields() const { return kFields; }
@@ -471,6 +485,7 @@ LaunchStep CpuFamily::MakeLaunch(const GemmProblem& asked, const TileConfig& con
   p.packed_b = problem.b_layout == Layout::kPacked;
   p.flips_a = FlipsA(problem, p.math);
   p.sums_apart = KeepsSumsApart(problem, p.math);
+  CompleteSumsAtOnce(problem, p);
   p.columns_per_d = static_cast<std::int8_t>(problem.columns_per_d);
   p.has_epilogue = problem.epilogue_id != 0;
 

@@ -57,6 +57,7 @@ struct MicroKernelArgs {
   const std::int32_t* start;  ///< Recipes with `starts`: the sums of the tile's columns of B; null: added already.
   std::int32_t c_is_sum;      ///< C holds the sums of earlier blocks of k, in the sums' type.
   std::int32_t d_is_sum;      ///< D is a buffer of sums: more blocks of k follow, and the epilogue with the last.
+                              ///< Not where a C with fractions is added to integer sums, which must be complete.
   const CpuEpilogue* epilogue;
   std::int64_t row, column;                   ///< Of the tile's first element in the product.
   const MicroKernelRecipe* recipe = nullptr;  ///< What compiled-in micro-kernels finish for; null: plain.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../support/cpu_tile.h"
+#include "gemmsmith/verify.h"
 
 namespace gemmsmith {
 namespace {
@@ -19,7 +20,7 @@ struct Shape {
   int rows, vectors;
 };
 
-class CpuEpilogue_ : public ::testing::TestWithParam<CodeTarget> {
+class CpuTileEpilogue : public ::testing::TestWithParam<CodeTarget> {
  protected:
   bool is_avx512() const { return GetParam().version == 512; }
   int lanes() const { return is_avx512() ? 16 : 8; }
@@ -67,7 +68,7 @@ class CpuEpilogue_ : public ::testing::TestWithParam<CodeTarget> {
   std::mt19937 random_{seed_};
 };
 
-TEST_P(CpuEpilogue_, StoresTheSumsAsEveryType) {
+TEST_P(CpuTileEpilogue, StoresTheSumsAsEveryType) {
   for (const DType d_type :
        {DType::kF32, DType::kBf16, DType::kF16, DType::kS8, DType::kU8, DType::kS32, DType::kE4m3, DType::kE5m2})
     for (const CpuMath math : {CpuMath::kF32, CpuMath::kS16})
@@ -85,7 +86,7 @@ TEST_P(CpuEpilogue_, StoresTheSumsAsEveryType) {
       }
 }
 
-TEST_P(CpuEpilogue_, KeepsTheSumsWhileMoreBlocksOfKFollow) {
+TEST_P(CpuTileEpilogue, KeepsTheSumsWhileMoreBlocksOfKFollow) {
   for (const Shape& shape : Shapes()) {
     TileCase c{Recipe(shape, Epilogue::Parse("gelu"), DType::kBf16)};
     c.c_is_sum = c.d_is_sum = true;
@@ -93,7 +94,7 @@ TEST_P(CpuEpilogue_, KeepsTheSumsWhileMoreBlocksOfKFollow) {
   }
 }
 
-TEST_P(CpuEpilogue_, EveryNameIsRightOnEveryTile) {
+TEST_P(CpuTileEpilogue, EveryNameIsRightOnEveryTile) {
   for (const EpilogueName& name : EpilogueNames())
     for (const Shape& shape : Shapes()) {
       if (shape.vectors == 0 && name.name == "amax_block") continue;
@@ -105,7 +106,7 @@ TEST_P(CpuEpilogue_, EveryNameIsRightOnEveryTile) {
     }
 }
 
-TEST_P(CpuEpilogue_, ChainsAreRightInEveryType) {
+TEST_P(CpuTileEpilogue, ChainsAreRightInEveryType) {
   for (const char* chain :
        {"bias+gelu", "bias+silu+residual", "bias+swiglu", "scale_column+bias+swiglu+residual+d_scale_column",
         "bias_m+relu+residual", "scale_row+scale_column+bias+amax_row+d_scale_row+quantise_s8",
@@ -127,7 +128,7 @@ TEST_P(CpuEpilogue_, ChainsAreRightInEveryType) {
       }
 }
 
-TEST_P(CpuEpilogue_, BlocksOfAnySizeAreFound) {
+TEST_P(CpuTileEpilogue, BlocksOfAnySizeAreFound) {
   for (const EpilogueBlock block : {EpilogueBlock{1, 1}, {3, 5}, {1, 16}, {2, 32}, {128, 128}, {4, 24}, {1, 100}})
     for (const Shape& shape : Shapes())
       for (const bool paired : {false, true}) {
@@ -149,7 +150,7 @@ OpTrace ExactTrace(std::mt19937& random, int size) {
   return trace;
 }
 
-TEST_P(CpuEpilogue_, RandomTracesAreRightBitByBit) {
+TEST_P(CpuTileEpilogue, RandomTracesAreRightBitByBit) {
   for (int round = 0; round < 400; ++round) {
     const OpTrace trace = ExactTrace(random_, 1 + static_cast<int>(random_() % (round % 10 == 0 ? 300 : 40)));
     const Epilogue epilogue = FromTrace(trace);
@@ -160,7 +161,7 @@ TEST_P(CpuEpilogue_, RandomTracesAreRightBitByBit) {
   }
 }
 
-TEST_P(CpuEpilogue_, FusedCodeCallsNothing) {
+TEST_P(CpuTileEpilogue, FusedCodeCallsNothing) {
   for (const EpilogueName& name : EpilogueNames())
     for (const Shape& shape : Shapes()) {
       KernelSource source;
@@ -181,7 +182,36 @@ TEST_P(CpuEpilogue_, FusedCodeCallsNothing) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, CpuEpilogue_, ::testing::ValuesIn(X86Targets()),
+TEST(CpuEpilogues, FractionsOfCAreAddedToIntegerSumsOverAllOfK) {
+  constexpr std::int64_t kM = 50, kN = 70, kK = 1100;
+  std::mt19937 random(std::random_device{}());
+  std::vector<std::int8_t> a(kM * kK), b(kK * kN);
+  for (auto* operand : {&a, &b})
+    for (std::int8_t& element : *operand) element = static_cast<std::int8_t>(random());
+  std::vector<float> c(kM * kN), d(c.size());
+  for (float& element : c) element = std::uniform_real_distribution<float>(-2, 2)(random);
+  GemmProblem problem = MakeProblem(kM, kN, kK, DType::kS8, "nn", BetaClass::kGeneral);
+  problem.c_type = problem.d_type = DType::kF32;
+  GemmArgs args;
+  args.a = Tensor(a.data(), {kM, kK});
+  args.b = Tensor(b.data(), {kK, kN});
+  args.c = Tensor(c.data(), {kM, kN});
+  args.d = Tensor(d.data(), {kM, kN});
+  args.beta = 1.0;
+  for (const CodeTarget& target : CpuTargets()) {
+    const KernelFamily& family = FamilyFor(target);
+    if (!family.WhyNot(problem, target).empty()) continue;
+    DeviceSpec spec = CpuSpec();
+    spec.target = target;
+    for (const TileConfig& config : family.Candidates(problem, target, spec)) {
+      LaunchOnCpu(*MakeCpuKernel(problem, config, target), family.MakeLaunch(problem, config), args);
+      const VerifyReport report = Verify(problem, args, args.c);
+      EXPECT_TRUE(report.ok) << ToString(target) << ' ' << ToString(config) << ": " << report.max_error;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, CpuTileEpilogue, ::testing::ValuesIn(X86Targets()),
                          [](const auto& info) { return NameOf(info.param); });
 
 }  // namespace

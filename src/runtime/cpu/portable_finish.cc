@@ -97,16 +97,18 @@ class ElementwiseFinish {
   const Epilogue& epilogue_;
 };
 
-/// alpha * sum + beta * C, in place.
+template <class Sum>
+Sum Scalar(const void* value) {
+  return *static_cast<const Sum*>(value);
+}
+
+/// sum + beta * C, in place.
 template <class Sum>
 void AddC(const MicroKernelArgs& args, DType c_type, const std::byte* c, Sum* line) {
-  const Sum alpha = *static_cast<const Sum*>(args.alpha), beta = *static_cast<const Sum*>(args.beta);
-  for (std::int64_t j = 0; j < args.columns; ++j) line[j] = MultiplyAdd(line[j], alpha, Sum(0));
-  if (beta == 0) return;
   for (std::int64_t j = 0; j < args.columns; ++j) {
     const Sum element =
         c_type == DTypeOf<Sum>::value ? reinterpret_cast<const Sum*>(c)[j] : static_cast<Sum>(Decode(c_type, c, j));
-    line[j] = MultiplyAdd(beta, element, line[j]);
+    line[j] = MultiplyAdd(Scalar<Sum>(args.beta), element, line[j]);
   }
 }
 
@@ -117,21 +119,31 @@ void FinishTile(const MicroKernelArgs& args, Sum* sums, int rows, int stride) {
   static const MicroKernelRecipe kPlain{.d_type = DTypeOf<Sum>::value};
   const MicroKernelRecipe& recipe = args.recipe == nullptr ? kPlain : *args.recipe;
   const bool raw = args.d_is_sum != 0 || args.recipe == nullptr || recipe.plain();
+  const bool reads_c = Scalar<Sum>(args.beta) != 0;
+  const DType c_type = args.c_is_sum != 0 ? DTypeOf<Sum>::value : recipe.d_type;
+  // To integer sums, which then become f32.
+  const bool adds_fractions = !raw && reads_c && std::is_integral_v<Sum> && !Info(c_type).is_integer();
   const std::optional<Epilogue> epilogue = raw ? std::nullopt : Epilogue::Find(recipe.epilogue_id);
   const auto* c = static_cast<const std::byte*>(args.c);
   auto* d = static_cast<std::byte*>(args.d);
   for (int row = 0; row < rows; ++row, sums += stride, c += args.c_row, d += args.d_row) {
-    AddC(args, args.c_is_sum != 0 ? DTypeOf<Sum>::value : recipe.d_type, c, sums);
+    for (std::int64_t j = 0; j < args.columns; ++j) sums[j] = MultiplyAdd(sums[j], Scalar<Sum>(args.alpha), Sum(0));
+    if (reads_c && !adds_fractions) AddC(args, c_type, c, sums);
+    const auto value = [&](std::int64_t j) -> double {
+      if (!adds_fractions) return static_cast<double>(sums[j]);
+      return std::fma(static_cast<float>(Scalar<Sum>(args.beta)), static_cast<float>(Decode(c_type, c, j)),
+                      static_cast<float>(sums[j]));
+    };
     if (raw) {
       for (std::int64_t j = 0; j < args.columns; ++j) reinterpret_cast<Sum*>(d)[j] = sums[j];
     } else if (recipe.epilogue_id == 0) {
-      for (std::int64_t j = 0; j < args.columns; ++j) Encode(recipe.d_type, d, j, static_cast<double>(sums[j]));
+      for (std::int64_t j = 0; j < args.columns; ++j) Encode(recipe.d_type, d, j, value(j));
     } else {
       const ElementwiseFinish finish(args, *epilogue);
       for (std::int64_t j = 0; j < args.columns; j += recipe.columns_per_d) {
-        const float paired = recipe.columns_per_d == 2 ? static_cast<float>(sums[j + 1]) : 0.0f;
-        const float value = finish.Element(args.row + row, args.column + j, static_cast<float>(sums[j]), paired);
-        Encode(recipe.d_type, d, j / recipe.columns_per_d, value);
+        const float paired = recipe.columns_per_d == 2 ? static_cast<float>(value(j + 1)) : 0.0f;
+        const float made = finish.Element(args.row + row, args.column + j, static_cast<float>(value(j)), paired);
+        Encode(recipe.d_type, d, j / recipe.columns_per_d, made);
       }
     }
   }
