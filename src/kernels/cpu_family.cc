@@ -26,6 +26,8 @@ constexpr std::int64_t kDotK = 64;            // Adding up the lanes of shorter 
 constexpr std::int64_t kSumsBytes = 4 << 20;  // Of sums kept apart from D: a part of L3.
 constexpr std::int64_t kFewRowsSteps = 64;    // Of k, in a block of B that is packed for few rows of A.
 constexpr std::int64_t kDotBlock = 4096;      // Of k: four columns of B fit L2 several times.
+// Share of the issue rate that dot products keep: both factors come from the caches.
+constexpr double kDotEfficiency = 0.85;
 // So many rows of B are read at once: as many as the hardware follows, and as L1 holds where they are some power of 2
 // apart.
 constexpr std::int64_t kStreamRows = 8;
@@ -331,6 +333,7 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   const bool dots = static_cast<CpuPath>(config[kPath]) == CpuPath::kDots;
   const std::int64_t vectors = dots ? nr : std::max<std::int64_t>(1, nr * Info(ConfiguredMath(config)).unit_bytes / 64);
   shape.issue_efficiency = mr * vectors / 2.0 / StepCycles(mr, vectors);
+  if (dots) shape.issue_efficiency *= kDotEfficiency;
   if (static_cast<CpuPath>(config[kPath]) == CpuPath::kPacked) {
     const double b = problem.b_layout == Layout::kPacked ? 0 : static_cast<double>(problem.k) * problem.n;
     const double part =
