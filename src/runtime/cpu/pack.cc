@@ -87,11 +87,9 @@ PackPanel FindPortablePackPanel(DType stored, CpuMath math, PackSide side) {
 }
 
 PackPanel FindPackPanel(DType stored, CpuMath math, PackSide side) {
-  static const CodeTarget target = CpuTargets().front();
-  PackPanel pack = nullptr;
-  if (target.isa == Isa::kX86) pack = FindAvx2PackPanel(stored, math, side);
-  if (target.isa == Isa::kX86 && target.version >= 513 && pack == nullptr)
-    pack = FindAvx512PackPanel(stored, math, side);
+  static const bool avx2 = CpuRuns({Isa::kX86, 2, 0}), vnni = CpuRuns({Isa::kX86, 513, 0});
+  PackPanel pack = avx2 ? FindAvx2PackPanel(stored, math, side) : nullptr;
+  if (vnni && pack == nullptr) pack = FindAvx512PackPanel(stored, math, side);
   return pack != nullptr ? pack : FindPortablePackPanel(stored, math, side);
 }
 
