@@ -31,6 +31,8 @@ constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 4096;  // Of k: four colu
 constexpr std::int64_t kLeastPanels = 4, kMostPanels = 16;    // Of a B in place that are worked on for one block of k.
 constexpr std::int64_t kPackedPanels = 8;                     // Of B, where A is packed once: they stay in L2.
 constexpr std::int64_t kSumsBytes = 4 << 20;                  // Of sums kept apart from D: a part of L3.
+// Share of the issue rate that dot products keep: both factors come from the caches.
+constexpr double kDotEfficiency = 0.85;
 
 // For each vector of B and tile of rows that reads it; with more tiles, memory has kept pace.
 constexpr double kReadCycles = 0.3;
@@ -414,6 +416,7 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   const bool dots = static_cast<CpuPath>(config[kPath]) == CpuPath::kDots;
   const std::int64_t vectors = dots ? nr : std::max<std::int64_t>(1, nr * Info(ConfiguredMath(config)).unit_bytes / 64);
   shape.issue_efficiency = mr * vectors / 2.0 / StepCycles(mr, vectors);
+  if (dots) shape.issue_efficiency *= kDotEfficiency;
   if (static_cast<CpuPath>(config[kPath]) == CpuPath::kPacked) {
     const double b = problem.b_layout == Layout::kPacked ? 0 : static_cast<double>(problem.k) * problem.n;
     const double part =

@@ -320,6 +320,15 @@ TEST_P(CpuGemmTypes, LargeEnoughToBeBlockedAndSharedIsRight) {
   Check({.m = 50, .n = 64, .k = 333, .batch = 3, .packed_b = true});
 }
 
+TEST_P(CpuGemmTypes, AFewRowsByRowsOfBThatAreJoinedAreRight) {
+  for (const std::int64_t m : {1, 4, 7, 13, 16})
+    for (const std::int64_t n : {1, 15, 16, 48, 101})
+      for (const std::int64_t gap : {0, 3}) {
+        Check({.m = m, .n = n, .k = 96, .gap = gap});
+        Check({.m = m, .n = n, .k = 200, .batch = 2, .a_columns = true, .gap = gap, .alpha = 2, .beta = -1});
+      }
+}
+
 TEST_P(CpuGemmTypes, ASingleRowOrColumnIsRightInEveryLayout) {
   for (const bool a_columns : {false, true})
     for (const bool b_columns : {false, true})

@@ -82,13 +82,9 @@ class CpuPack : public ::testing::TestWithParam<Form> {
   /// What this CPU runs.
   static std::vector<PackPanel> Vectorised() {
     std::vector<PackPanel> packs;
-    const auto runs = [](int version) {
-      return std::any_of(CpuTargets().begin(), CpuTargets().end(),
-                         [version](const CodeTarget& t) { return t.isa == Isa::kX86 && t.version == version; });
-    };
     const auto& [stored, math, side] = GetParam();
-    if (runs(2)) packs.push_back(FindAvx2PackPanel(stored, math, side));
-    if (runs(513)) packs.push_back(FindAvx512PackPanel(stored, math, side));
+    if (CpuRuns({Isa::kX86, 2, 0})) packs.push_back(FindAvx2PackPanel(stored, math, side));
+    if (CpuRuns({Isa::kX86, 513, 0})) packs.push_back(FindAvx512PackPanel(stored, math, side));
     std::erase(packs, nullptr);
     return packs;
   }

@@ -138,6 +138,21 @@ TEST_F(Cli, EveryCommandExplainsItselfWithAnExample) {
   }
 }
 
+TEST_F(Cli, TheInstructionSetOfTheEnvironmentIsTheBestThatCpuKernelsUse) {
+  struct Row {
+    const char *isa, *dtype, *math;  // Numbers of CpuMath.
+  };
+  for (const auto& [isa, dtype, math] : {Row{"avx512-vnni", "bf16,bf16,f32", " math=0 "},
+                                         {"avx512", "s8", " math=3 "},
+                                         {"avx2", "u8", " math=3 "},
+                                         {"portable", "s8", "portable "}}) {
+    const std::string line = std::string("run --m 9 --n 9 --k 9 --device cpu --check --json --dtype ") + dtype;
+    const json run = Run(line, {std::string("GEMMSMITH_CPU_ISA=") + isa}).Json();
+    EXPECT_NE(run.at("config").get<std::string>().find(math), std::string::npos) << isa << ": " << run;
+  }
+  EXPECT_NE(Run("devices", {"GEMMSMITH_CPU_ISA=mmx"}).err.find("none of portable, avx2"), std::string::npos);
+}
+
 TEST_F(Cli, VersionIsTheLibrarys) { EXPECT_EQ(Run("--version").out, GEMMSMITH_VERSION "\n"); }
 
 TEST_F(Cli, RunChecksAndTimesAProblem) {

@@ -127,12 +127,13 @@ struct InstructionSet {
   std::string_view name;  ///< In Environment::cpu_isa.
   CodeTarget target;
   bool (*is_there)();
+  double f32_flops_per_clock;  ///< Two units for multiply-and-add; portable: separate products and sums, 16 bytes wide.
 };
-constexpr InstructionSet kInstructionSets[] = {{"avx512-bf16", {Isa::kX86, 514, 0}, HasBf16},
-                                               {"avx512-vnni", {Isa::kX86, 513, 0}, HasVnni},
-                                               {"avx512", {Isa::kX86, 512, 0}, HasAvx512},
-                                               {"avx2", {Isa::kX86, 2, 0}, HasAvx2},
-                                               {"portable", {}, [] { return true; }}};
+constexpr InstructionSet kInstructionSets[] = {{"avx512-bf16", {Isa::kX86, 514, 0}, HasBf16, 64},
+                                               {"avx512-vnni", {Isa::kX86, 513, 0}, HasVnni, 64},
+                                               {"avx512", {Isa::kX86, 512, 0}, HasAvx512, 64},
+                                               {"avx2", {Isa::kX86, 2, 0}, HasAvx2, 32},
+                                               {"portable", {}, [] { return true; }, 8}};
 
 std::vector<CodeTarget> FindTargets() {
   const std::string& cap = Environment::Get().cpu_isa;
@@ -149,10 +150,11 @@ std::vector<CodeTarget> FindTargets() {
   return targets;
 }
 
-/// Flops per clock of one core, f32: two units for multiply-and-add.
+/// Flops per clock of one core, f32.
 double FlopsPerClock(const CodeTarget& target) {
-  if (target.version >= 512) return HasHalfRateAvx512() ? 32 : 64;
-  return target.isa == Isa::kX86 ? 32 : 8;  // Portable: separate products and sums, 16 bytes wide.
+  const auto* const set = std::find_if(std::begin(kInstructionSets), std::end(kInstructionSets),
+                                       [&](const InstructionSet& set) { return set.target == target; });
+  return HasHalfRateAvx512() ? std::min(set->f32_flops_per_clock, 32.0) : set->f32_flops_per_clock;
 }
 
 DeviceSpec ReadSpec() {
@@ -199,6 +201,10 @@ std::vector<std::string> CpuFeatures() {
 const std::vector<CodeTarget>& CpuTargets() {
   static const auto* const targets = new std::vector<CodeTarget>(FindTargets());
   return *targets;
+}
+
+bool CpuRuns(const CodeTarget& target) {
+  return std::find(CpuTargets().begin(), CpuTargets().end(), target) != CpuTargets().end();
 }
 
 int CpuThreads() {

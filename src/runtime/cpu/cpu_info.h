@@ -11,6 +11,7 @@ namespace gemmsmith {
 std::vector<std::string> CpuFeatures();
 /// Targets whose code this CPU runs, best first, within Environment::cpu_isa. Ends with "portable".
 const std::vector<CodeTarget>& CpuTargets();
+bool CpuRuns(const CodeTarget& target);
 /// Threads that a kernel uses by default: Environment::num_threads, else the cores this process may use, by affinity
 /// and cgroup quota.
 int CpuThreads();

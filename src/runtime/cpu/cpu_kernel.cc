@@ -1,6 +1,5 @@
 #include "runtime/cpu/cpu_kernel.h"
 
-#include <algorithm>
 #include <cstring>
 
 #include "runtime/cpu/cpu_info.h"
@@ -84,8 +83,7 @@ std::shared_ptr<const CpuKernel> LoadX86(const Artifact& artifact, std::string_v
 }  // namespace
 
 std::shared_ptr<const CpuKernel> LoadCpuKernel(const Artifact& artifact) {
-  const auto& targets = CpuTargets();
-  if (std::find(targets.begin(), targets.end(), artifact.target) == targets.end())
+  if (!CpuRuns(artifact.target))
     throw Fail(Code::kDevice, "", "cpu: {} is code for {}, which this CPU does not run", artifact.kernel_name,
                ToString(artifact.target));
   if (const auto part = artifact.parts.find("x86"); part != artifact.parts.end())

@@ -1,6 +1,7 @@
 #include "runtime/cpu/pack.h"
 
 #include <algorithm>
+#include <bit>
 #include <type_traits>
 
 #include "runtime/cpu/cpu_info.h"
@@ -11,7 +12,10 @@ namespace {
 /// How an element is converted on its way into a unit: part `group` of it has `Part`'s type.
 template <class Part>
 Part Converted(DType stored, const void* source, std::int64_t index, bool flipped) {
-  if constexpr (std::is_same_v<Part, float> || std::is_same_v<Part, double>) {
+  if constexpr (std::is_floating_point_v<Part>) {
+    if (stored == DTypeOf<Part>::value) return static_cast<const Part*>(source)[index];
+    if (stored == DType::kBf16)
+      return std::bit_cast<float>(std::uint32_t{static_cast<const std::uint16_t*>(source)[index]} << 16);
     return static_cast<Part>(Decode(stored, source, index));
   } else if constexpr (sizeof(Part) == 2) {
     if (SizeOf(stored) == 2) return static_cast<const Part*>(source)[index];  // bf16, as it is
@@ -83,11 +87,9 @@ PackPanel FindPortablePackPanel(DType stored, CpuMath math, PackSide side) {
 }
 
 PackPanel FindPackPanel(DType stored, CpuMath math, PackSide side) {
-  static const CodeTarget target = CpuTargets().front();
-  PackPanel pack = nullptr;
-  if (target.isa == Isa::kX86) pack = FindAvx2PackPanel(stored, math, side);
-  if (target.isa == Isa::kX86 && target.version >= 513 && pack == nullptr)
-    pack = FindAvx512PackPanel(stored, math, side);
+  static const bool avx2 = CpuRuns({Isa::kX86, 2, 0}), vnni = CpuRuns({Isa::kX86, 513, 0});
+  PackPanel pack = avx2 ? FindAvx2PackPanel(stored, math, side) : nullptr;
+  if (vnni && pack == nullptr) pack = FindAvx512PackPanel(stored, math, side);
   return pack != nullptr ? pack : FindPortablePackPanel(stored, math, side);
 }
 

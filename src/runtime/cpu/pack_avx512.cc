@@ -87,28 +87,43 @@ GEMMSMITH_AVX512 void AddSums(std::int32_t* sums, __m512i units, std::int64_t ro
   StoreFirst(at, Form::AddUp(LoadFirst(at, room), units), room);
 }
 
-/// Slices that are contiguous in the source.
+template <class Form>
+constexpr std::int64_t kUnitBytes = Form::kGroup* Form::kStored;  // In the source.
+
+/// A unit row of a panel, from slices that are contiguous in the source. kWhole: nothing is missing.
+template <class Form, bool kWhole>
+GEMMSMITH_AVX512 void CopyUnits(const std::byte* source, std::int64_t k_bytes, std::int64_t width, std::int64_t panel,
+                                int slices, std::byte* packed, std::int32_t* sums) {
+  for (std::int64_t i = 0; i < panel; i += kLanes) {
+    const std::byte* const from = source + i * Form::kStored;
+    const std::int64_t room = kWhole ? kLanes : panel - i;
+    __m512i units;
+    if (kWhole || (width - i >= kLanes && slices == Form::kGroup)) {
+      units = Form::LoadWhole(from, k_bytes);
+    } else {
+      const std::int64_t valid = std::clamp<std::int64_t>(width - i, 0, kLanes);
+      units = Form::LoadPart(from, k_bytes, static_cast<__mmask16>((1u << valid) - 1), slices);
+    }
+    StoreFirst(packed + i * kUnit, units, room);
+    if constexpr (Form::kHasSums)
+      if (sums != nullptr) AddSums<Form>(sums + i, units, room);
+  }
+}
+
 template <class Form>
 GEMMSMITH_AVX512 void CopySlices(const std::byte* source, std::int64_t k_bytes, std::int64_t width, std::int64_t panel,
                                  std::int64_t k, std::byte* packed, std::int32_t* sums) {
   const std::int64_t slice_bytes = panel * Form::kStored;
-  for (std::int64_t p = 0; p < k; p += Form::kGroup, source += Form::kGroup * k_bytes) {
+  for (std::int64_t p = 0; p < k; p += Form::kGroup, source += Form::kGroup * k_bytes, packed += panel * kUnit) {
     const int slices = static_cast<int>(std::min<std::int64_t>(Form::kGroup, k - p));
     // The next panel is beside this one, and each slice on a page of its own, where no hardware looks ahead.
     for (int g = 0; g < slices; ++g)
       for (std::int64_t byte = 0; byte < slice_bytes; byte += kLine)
         _mm_prefetch(reinterpret_cast<const char*>(source + g * k_bytes + slice_bytes + byte), _MM_HINT_T0);
-    for (std::int64_t i = 0; i < panel; i += kLanes) {
-      const std::byte* const from = source + i * Form::kStored;
-      const std::int64_t valid = std::clamp<std::int64_t>(width - i, 0, kLanes), room = panel - i;
-      const __m512i units = valid == kLanes && slices == Form::kGroup
-                                ? Form::LoadWhole(from, k_bytes)
-                                : Form::LoadPart(from, k_bytes, static_cast<__mmask16>((1u << valid) - 1), slices);
-      StoreFirst(packed + i * kUnit, units, room);
-      if constexpr (Form::kHasSums)
-        if (sums != nullptr) AddSums<Form>(sums + i, units, room);
-    }
-    packed += panel * kUnit;
+    if (width == panel && panel % kLanes == 0 && slices == Form::kGroup)
+      CopyUnits<Form, true>(source, k_bytes, width, panel, slices, packed, sums);
+    else
+      CopyUnits<Form, false>(source, k_bytes, width, panel, slices, packed, sums);
   }
 }
 
@@ -137,39 +152,96 @@ GEMMSMITH_AVX512 void Transpose(__m512i* r) {
   }
 }
 
+/// kLanes units, or what `elements` make of them, of each of kLines lines; beyond the first `count` lines: zeros.
+template <class Form, int kLines>
+GEMMSMITH_AVX512 void LoadLines(const std::byte* line, std::int64_t line_bytes, std::int64_t count,
+                                std::int64_t elements, __m512i* lines) {
+  const __mmask64 there = ~__mmask64{0} >> std::max<std::int64_t>(0, kLine - elements * Form::kStored);
+  const __m512i flip = _mm512_maskz_set1_epi8(there, Form::kFlips ? -128 : 0);
+  if (count >= kLines && elements * Form::kStored >= kLine) {
+    for (int r = 0; r < kLines; ++r) lines[r] = _mm512_xor_si512(_mm512_loadu_si512(line + r * line_bytes), flip);
+    return;
+  }
+  for (int r = 0; r < kLines; ++r, line += line_bytes) {
+    lines[r] = _mm512_setzero_si512();
+    if (r < count) lines[r] = _mm512_xor_si512(_mm512_maskz_loadu_epi8(there, line), flip);
+  }
+}
+
 /// Slices that lie across the source: strips of kLanes lines, each read from end to end, so that few streams are open
 /// at once. Strips go from the last to the first, because a whole vector stored at the end of a slice spills into the
 /// next ones, where an earlier strip is still to come; only the very last slices have no room behind them.
 template <class Form>
 GEMMSMITH_AVX512 void TransposeSlices(const std::byte* source, std::int64_t line_bytes, std::int64_t width,
                                       std::int64_t panel, std::int64_t k, std::byte* packed, std::int32_t* sums) {
-  constexpr std::int64_t kElements = kLanes * Form::kGroup;
   const std::int64_t units = (k + Form::kGroup - 1) / Form::kGroup;
   for (std::int64_t i = (panel - 1) / kLanes * kLanes; i >= 0; i -= kLanes) {
     __m512i sum = _mm512_setzero_si512();
     for (std::int64_t u = 0; u < units; u += kLanes) {
-      const std::int64_t elements = std::min(kElements, k - u * Form::kGroup);
-      const __mmask64 there = ~__mmask64{0} >> (kLine - elements * Form::kStored);
-      const __m512i flip = _mm512_maskz_set1_epi8(there, Form::kFlips ? -128 : 0);
-      const std::byte* line = source + i * line_bytes + u * Form::kGroup * Form::kStored;
       __m512i lines[kLanes];
-      for (int r = 0; r < kLanes; ++r, line += line_bytes) {
-        lines[r] = _mm512_setzero_si512();
-        if (i + r < width) lines[r] = _mm512_maskz_loadu_epi8(there, line);
-        if (Form::kFlips && i + r < width) lines[r] = _mm512_xor_si512(lines[r], flip);
-      }
+      LoadLines<Form, kLanes>(source + i * line_bytes + u * kUnitBytes<Form>, line_bytes, width - i,
+                              k - u * Form::kGroup, lines);
       Transpose(lines);
-      std::byte* to = packed + (u * panel + i) * kUnit;
-      const int rows = static_cast<int>(std::min<std::int64_t>(kLanes, units - u));
-      for (int r = 0; r < rows; ++r, to += panel * kUnit) {
-        if constexpr (Form::kHasSums) sum = Form::AddUp(sum, lines[r]);
-        StoreFirst(to, lines[r], (units - u - r) * panel - i >= kLanes ? kLanes : panel - i);
+      if constexpr (Form::kHasSums)
+        if (sums != nullptr)
+          for (const __m512i& added : lines) sum = Form::AddUp(sum, added);
+      std::byte* const to = packed + (u * panel + i) * kUnit;
+      if ((units - u - (kLanes - 1)) * panel - i >= kLanes) {  // The last of these rows has room for a vector.
+        for (int r = 0; r < kLanes; ++r) _mm512_storeu_si512(to + r * panel * kUnit, lines[r]);
+        continue;
       }
+      for (int r = 0; r < kLanes && u + r < units; ++r)
+        StoreFirst(to + r * panel * kUnit, lines[r], (units - u - r) * panel - i >= kLanes ? kLanes : panel - i);
     }
     if (sums != nullptr) {
       auto* const at = reinterpret_cast<std::byte*>(sums + i);
       StoreFirst(at, _mm512_add_epi32(LoadFirst(at, panel - i), sum), panel - i);
     }
+  }
+}
+
+/// As much of a quarter of a vector as there is room for.
+GEMMSMITH_AVX512 void StoreQuarter(__m128i quarter, std::byte* to, std::int64_t room) {
+  if (room >= 16)
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), quarter);
+  else
+    _mm_mask_storeu_epi32(to, static_cast<__mmask8>((1u << room / kUnit) - 1), quarter);
+}
+
+/// Rows 4 * kQuarter to 4 * kQuarter + 3, which are the quarters of as many vectors, and of four others each. What a
+/// row spills into the next one is overwritten by that.
+template <int kQuarter, int kFours>
+GEMMSMITH_AVX512 void StoreRows(const __m512i* lines, std::byte* to, std::int64_t row_bytes, std::int64_t room) {
+  for (std::int64_t r = 0; r < 4; ++r) {
+    const std::int64_t at = (4 * kQuarter + r) * row_bytes;
+    if (at >= room) return;
+    StoreQuarter(_mm512_extracti32x4_epi32(lines[r], kQuarter), to + at, room - at);
+    if (kFours > 1) StoreQuarter(_mm512_extracti32x4_epi32(lines[4 + r], kQuarter), to + at + 16, room - at - 16);
+  }
+}
+
+/// Likewise for panels of at most 4 * kFours lines, as of A: fours of lines, whose units need not leave their quarters.
+template <class Form, int kFours>
+GEMMSMITH_AVX512 void TransposeFewSlices(const std::byte* source, std::int64_t line_bytes, std::int64_t width,
+                                         std::int64_t panel, std::int64_t k, std::byte* packed) {
+  const std::int64_t units = (k + Form::kGroup - 1) / Form::kGroup, row_bytes = panel * kUnit;
+  for (std::int64_t u = 0; u < units; u += kLanes) {
+    __m512i lines[4 * kFours];
+    LoadLines<Form, 4 * kFours>(source + u * kUnitBytes<Form>, line_bytes, width, k - u * Form::kGroup, lines);
+    for (__m512i* r = lines; r != lines + 4 * kFours; r += 4) {
+      const __m512i t[] = {_mm512_unpacklo_epi32(r[0], r[1]), _mm512_unpackhi_epi32(r[0], r[1]),
+                           _mm512_unpacklo_epi32(r[2], r[3]), _mm512_unpackhi_epi32(r[2], r[3])};
+      r[0] = _mm512_unpacklo_epi64(t[0], t[2]);
+      r[1] = _mm512_unpackhi_epi64(t[0], t[2]);
+      r[2] = _mm512_unpacklo_epi64(t[1], t[3]);
+      r[3] = _mm512_unpackhi_epi64(t[1], t[3]);
+    }
+    std::byte* const to = packed + u * row_bytes;
+    const std::int64_t room = (units - u) * row_bytes;
+    StoreRows<0, kFours>(lines, to, row_bytes, room);
+    StoreRows<1, kFours>(lines, to, row_bytes, room);
+    StoreRows<2, kFours>(lines, to, row_bytes, room);
+    StoreRows<3, kFours>(lines, to, row_bytes, room);
   }
 }
 
@@ -180,7 +252,11 @@ GEMMSMITH_AVX512 void Pack(const void* source, std::int64_t width_stride, std::i
   auto* const to = static_cast<std::byte*>(packed);
   if (width_stride == 1 || (width == 1 && k_stride != 1))
     CopySlices<Form>(from, k_stride * Form::kStored, width, panel, k, to, sums);
-  else  // k is contiguous, or 1.
+  else if (panel <= 4 && sums == nullptr)  // k is contiguous, or 1.
+    TransposeFewSlices<Form, 1>(from, width_stride * Form::kStored, width, panel, k, to);
+  else if (panel <= 8 && sums == nullptr)
+    TransposeFewSlices<Form, 2>(from, width_stride * Form::kStored, width, panel, k, to);
+  else
     TransposeSlices<Form>(from, width_stride * Form::kStored, width, panel, k, to, sums);
 }
 
