@@ -94,6 +94,9 @@ EpilogueReference::Ranges EpilogueReference::At(std::int64_t row, std::int64_t c
       take();
     }
   }
+  // Between the ends, x * (1 + erf(x)) and its like go up and down in steps as wide as x is uncertain.
+  const auto relative = [](const Sum& x) { return x.error == 0 ? 0 : std::min(1.0, x.error / std::fabs(x.value)); };
+  for (Range& range : ranges) range.Widen(std::max(relative(sum), columns_per_d_ == 2 ? relative(paired) : 0));
   return ranges;
 }
 

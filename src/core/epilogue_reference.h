@@ -30,6 +30,10 @@ class EpilogueReference {
       low = std::fmin(low, value);  // of a number and NaN: the number
       high = std::fmax(high, value);
     }
+    void Widen(double share) {
+      if (std::isfinite(low)) low -= share * std::fabs(low);
+      if (std::isfinite(high)) high += share * std::fabs(high);
+    }
   };
   /// For each EpilogueOutput, d first.
   using Ranges = std::array<Range, 4>;

@@ -91,7 +91,7 @@ TEST_F(Cli, AFailureExitsWithOneAndIsAJsonDocumentToo) {
       {"run --m 4 --n 4 --k 4 --device cuda:99", "not found", "cuda:99"},
       {"run --m 200000000 --n 200000000 --k 1 --device cpu", "out of memory", "memory"},
       {"run --m 1099511627776 --n 1099511627776 --k 1", "invalid argument", "address space"},
-      {"run --m 4 --n 4 --k 4 --dtype s8 --device cpu", "unsupported", "s8"}};
+      {"run --m 4 --n 4 --k 4 --dtype e4m3 --device cpu", "unsupported", "e4m3"}};
   for (const auto& [line, code, complaint] : cases) {
     const Result text = Run(line);
     EXPECT_EQ(text.exit_code, 1) << line;
