@@ -82,7 +82,8 @@ void Engine::Run(const GemmProblem& problem, const GemmArgs& args, Stream stream
   if (plan == nullptr) [[unlikely]]
     plan = s.plans.Insert(s.planner().Make(problem, args.d.device, {auto_tune, {}}));
   const Profiler::Span span(s.profiler, "launch");
-  if (args.c.given() && !plan->swapped) [[likely]] {
+  const bool reads_d_as_c = problem.beta != BetaClass::kZero && !args.c.given();
+  if (!reads_d_as_c && !plan->swapped) [[likely]] {
     Launch(*plan, args, s.devices, stream);
   } else {
     LaunchAdjusted(*plan, args, s.devices, stream);
@@ -159,7 +160,8 @@ std::optional<Engine::PackedWeight> Engine::Pack(const Tensor& b, DeviceId id, S
   if (b.data == nullptr && b.size() > 0) throw Fail(Code::kInvalidArgument, "", "pack: b is a null pointer");
   Device& device = state_->devices.Get(id);
   const PackedForm form = state_->planner().Packed(b.dtype, device);
-  if (form.panel == 0) return std::nullopt;
+  constexpr std::int64_t kNarrow = 12;  // So few columns are read faster as they come than in panels, mostly padding.
+  if (form.panel == 0 || b.shape[1] <= kNarrow) return std::nullopt;
   PackedWeight weight{device.Allocate(static_cast<std::size_t>(form.bytes(b.shape[0], b.shape[1]))), b};
   PackB(b, form, weight.storage.data());
   weight.packed.data = weight.storage.data();

@@ -21,18 +21,19 @@ constexpr double kWorthAThread = 1e5;
 // This many tiles of rows gain little from a B that was packed.
 constexpr int kFewTiles = 6;
 constexpr std::int64_t kFewColumns = 256;  // Likewise.
+constexpr std::int64_t kLeastLanes = 8;    // Columns are computed by at least so many.
 // Dot products are for so few rows of a column-major B; or for so few columns of a row-major one, and more rows.
 constexpr std::int64_t kDotMostRows = 48, kDotMostColumns = 12, kDotLeastRows = 16;
 constexpr std::int64_t kJoinRows = 16;      // With more, units of B are better made once.
 constexpr int kMostJoinRows = 20;           // Of a tile: more leave no registers for the rows of B.
 constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is packed for few rows of A.
 constexpr std::int64_t kDotK = 64;          // Adding up the lanes of shorter dot products takes too long.
-constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 4096;  // Of k: four columns of B fit L2 several times.
-constexpr std::int64_t kLeastPanels = 4, kMostPanels = 16;    // Of a B in place that are worked on for one block of k.
-constexpr std::int64_t kPackedPanels = 8;                     // Of B, where A is packed once: they stay in L2.
-constexpr std::int64_t kSumsBytes = 4 << 20;                  // Of sums kept apart from D: a part of L3.
+constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 4096;   // Of k: four columns of B fit L2 several times.
+constexpr std::int64_t kLeastPanels = 4, kMostColumns = 1024;  // Of a B in place, worked on for one block of k.
+constexpr std::int64_t kPackedPanels = 8;                      // Of B, where A is packed once: they stay in L2.
+constexpr std::int64_t kSumsBytes = 4 << 20;                   // Of sums kept apart from D: a part of L3.
 // Share of the issue rate that dot products keep: both factors come from the caches.
-constexpr double kDotEfficiency = 0.85;
+constexpr double kDotEfficiency = 0.66;
 
 // For each vector of B and tile of rows that reads it; with more tiles, memory has kept pace.
 constexpr double kReadCycles = 0.3;
@@ -331,16 +332,17 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   const bool dots = path == CpuPath::kDots;
   const std::int64_t lanes = VectorBytes(target) / unit, nr = dots ? tile.vectors : tile.vectors * lanes;
   const std::int64_t steps = DivideUp(problem.k, group);
-  // A block of A takes three eighths of L2, two panels of B a quarter; a block of B has a share of L3. A longer kc
+  // A block of A takes three eighths of L2, two panels of B at most a half; a block of B has a share of L3. A longer kc
   // saves passes over D, which cost more than panels of B that L1 does not hold.
-  std::int64_t kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 8 / (nr * unit), 8), 128, 512);
+  std::int64_t kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 4 / (nr * unit), 8), 128, 512);
   const std::int64_t mc = RoundDown(spec.l2_bytes * 3 / 8 / (kc * unit), tile.rows);
   std::int64_t nc = RoundDown(std::clamp<std::int64_t>(spec.l3_bytes / 4, 2 << 20, 8 << 20) / (kc * unit), nr);
   const std::int64_t rows = std::max<std::int64_t>(1, problem.m);
   const std::int64_t d_columns = spec.l2_bytes / 2 / (rows * static_cast<std::int64_t>(SizeOf(sum)));
   if (path != CpuPath::kPacked) {
     // What is kept of D between blocks of k stays in L2.
-    nc = std::clamp(RoundDown(d_columns, nr), kLeastPanels * nr, kMostPanels * nr);
+    nc = std::clamp(RoundDown(d_columns, nr), kLeastPanels * nr,
+                    std::max(kLeastPanels * nr, RoundDown(kMostColumns, nr)));
     if (dots)
       kc = RoundUp(std::clamp<std::int64_t>(steps, 1, rows == 1 ? kDotRowBlock : kDotBlock), 16);
     else if (!StreamsB(problem, spec, path))
@@ -359,7 +361,12 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   // All tiles of a column fetch the next column's B together.
   constexpr std::int64_t kLine = 64;
   const std::int64_t lines = std::max<std::int64_t>(1, nr * unit / kLine), tiles = DivideUp(rows, tile.rows);
-  const std::int64_t fetch = dots ? 0 : JoinsB(problem, math, path) ? lines : DivideUp(lines, tiles);
+  std::int64_t fetch = dots ? 0 : JoinsB(problem, math, path) ? lines : DivideUp(lines, tiles);
+  if (path != CpuPath::kPacked && problem.b_layout == Layout::kPacked && tiles == 1) {
+    // Each panel is read once, from end to end, as the hardware follows it.
+    kc = RoundUp(std::max<std::int64_t>(1, steps), 8);
+    fetch = 0;
+  }
 
   TileConfig config;
   config.family = name();
@@ -411,8 +418,11 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   // Threads split the longer side.
   const std::int64_t mr = config[kMr], nr = config[kNr], workers = std::max(1, shape.workers);
   const bool by_rows = problem.m >= problem.n;
-  shape.block_m = by_rows ? DivideUp(DivideUp(problem.m, mr), workers) * mr : problem.m;
-  shape.block_n = by_rows ? problem.n : DivideUp(DivideUp(problem.n, nr), workers) * nr;
+  const std::int64_t rows = by_rows ? DivideUp(DivideUp(problem.m, mr), workers) * mr : problem.m;
+  const std::int64_t columns = by_rows ? problem.n : DivideUp(DivideUp(problem.n, nr), workers) * nr;
+  const std::int64_t lanes = static_cast<CpuPath>(config[kPath]) == CpuPath::kDots ? nr : kLeastLanes;
+  shape.block_m = std::min(rows, problem.m);
+  shape.block_n = std::min(columns, RoundUp(problem.n, lanes));
   const bool dots = static_cast<CpuPath>(config[kPath]) == CpuPath::kDots;
   const std::int64_t vectors = dots ? nr : std::max<std::int64_t>(1, nr * Info(ConfiguredMath(config)).unit_bytes / 64);
   shape.issue_efficiency = mr * vectors / 2.0 / StepCycles(mr, vectors);

@@ -41,13 +41,14 @@ std::vector<CostTerm> GpuTerms(const GemmProblem& p, const TileShape& shape, con
 /// Threads share D's tiles; the slowest thread decides. Packing moves bytes through the caches once more.
 std::vector<CostTerm> CpuTerms(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec) {
   const int threads = std::clamp(shape.workers, 1, spec.multiprocessors);
-  const double tiles = CeilDiv(p.m, shape.micro_m) * CeilDiv(p.n, shape.micro_n) * p.batch;
-  const double tile_flops = 2.0 * shape.micro_m * shape.micro_n * p.k;
+  const bool by_batch = p.batch >= threads;
+  const double products = by_batch ? CeilDiv(p.batch, threads) * static_cast<double>(p.m) * static_cast<double>(p.n)
+                                   : static_cast<double>(p.batch * shape.block_m) * static_cast<double>(shape.block_n);
   const double rate = FlopsPerMicrosecond(p, spec) * shape.issue_efficiency;
-  constexpr double kCacheBytesPerMicrosecond = 20e3;
+  constexpr double kCacheBytesPerMicrosecond = 40e3;
   constexpr double kForkMicroseconds = 3;
   constexpr double kCallMicroseconds = 0.02;
-  return {{"compute", std::ceil(tiles / threads) * tile_flops / rate},
+  return {{"compute", 2 * products * p.k / rate},
           {"memory", CompulsoryBytes(p) / (spec.memory_gbps * 1e3)},
           {"packing", shape.packed_bytes / (kCacheBytesPerMicrosecond * threads)},
           {"launch", kCallMicroseconds + (threads > 1 ? kForkMicroseconds : 0)}};

@@ -88,7 +88,7 @@ TEST(JITWrapper, NarrowTypesAreSummedInWideOnesPrepackedOrNot) {
 }
 
 TEST(JITWrapper, APackedWeightIsReadAgainOnlyAfterWeightChanged) {
-  HostTensor<float> input(1, 4), weight(4, 8), output(1, 8);
+  HostTensor<float> input(1, 4), weight(4, 16), output(1, 16);
   std::fill(input.begin(), input.end(), 1.f);
   std::fill(weight.begin(), weight.end(), 1.f);
   Gemm<float> gemm;
