@@ -46,10 +46,11 @@ std::vector<CostTerm> CpuTerms(const GemmProblem& p, const TileShape& shape, con
                                    : static_cast<double>(p.batch * shape.block_m) * static_cast<double>(shape.block_n);
   const double rate = FlopsPerMicrosecond(p, spec) * shape.issue_efficiency;
   constexpr double kCacheBytesPerMicrosecond = 40e3;
+  constexpr double kThreadBandwidth = 0.75;  // one thread's share of what memory delivers
   constexpr double kForkMicroseconds = 3;
   constexpr double kCallMicroseconds = 0.02;
   return {{"compute", 2 * products * p.k / rate},
-          {"memory", CompulsoryBytes(p) / (spec.memory_gbps * 1e3)},
+          {"memory", CompulsoryBytes(p) / (spec.memory_gbps * 1e3 * std::min(1.0, kThreadBandwidth * threads))},
           {"packing", shape.packed_bytes / (kCacheBytesPerMicrosecond * threads)},
           {"launch", kCallMicroseconds + (threads > 1 ? kForkMicroseconds : 0)}};
 }

@@ -60,8 +60,8 @@ Grid ChooseGrid(const CpuGemmParams& p, int threads) {
     const auto columns = static_cast<double>(DivideUp(DivideUp(p.n, p.nr), n_parts) * p.nr);
     const bool packs_b = p.path == CpuPath::kPacked && !p.packed_b;
     const double copies = p.path == CpuPath::kDirect ? 0 : rows + (packs_b ? columns / m_parts : 0);
-    // What is read once comes from memory, and should by one thread alone.
-    const bool streams = p.path == CpuPath::kStream || p.path == CpuPath::kDots;
+    // A B in place comes from memory, and each part of it should to one thread alone.
+    const bool streams = p.path != CpuPath::kPacked;
     const double cost = rows * columns + kPackCost * (copies + (streams ? columns : 0));
     if (best_cost == 0 || cost < best_cost) {
       best = {1, n_parts, m_parts};
