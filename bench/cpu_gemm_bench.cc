@@ -111,8 +111,12 @@ void BenchLaunch(benchmark::State& state, bool bare) {
   args.d = d;
   gemm.Bind(args);
   const float one = 1, zero = 0;
-  const MicroKernelArgs micro{a.data(), b.data(), nullptr, d.data(), 64,      4, 64, a.data(), 0, 64,
-                              16,       &one,     &zero,   16,       nullptr, 0, 0,  nullptr,  0, 0};
+  MicroKernelArgs micro{};
+  micro.a = a.data(), micro.b = b.data(), micro.d = d.data(), micro.ahead = b.data();
+  micro.a_row = 16 * sizeof(float), micro.a_col = sizeof(float);
+  micro.b_step = micro.ahead_step = micro.d_row = 16 * sizeof(float);
+  micro.k = micro.columns = 16;
+  micro.alpha = &one, micro.beta = &zero;
   const MicroKernel kernel = gemm.kernel().entries().full_full;
   for (auto _ : state) {
     if (bare)

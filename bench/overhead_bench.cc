@@ -107,9 +107,12 @@ void Forward(benchmark::State& state) {
   if (!direct.single()) return state.SkipWithError("more than one tile");
   const float one = 1, zero = 0;
   const std::int64_t row = size * static_cast<std::int64_t>(sizeof(float));
-  const MicroKernelArgs kernel_args{a.data(), b.data(), d.data(), d.data(), row,   sizeof(float), row,     a.data(),
-                                    row,      row,      size,     &one,     &zero, size,          nullptr, 0,
-                                    0,        nullptr,  0,        0};
+  MicroKernelArgs kernel_args{};
+  kernel_args.a = a.data(), kernel_args.b = kernel_args.ahead = b.data(), kernel_args.d = d.data();
+  kernel_args.a_row = kernel_args.b_step = kernel_args.ahead_step = kernel_args.d_row = row;
+  kernel_args.a_col = sizeof(float);
+  kernel_args.k = kernel_args.columns = size;
+  kernel_args.alpha = &one, kernel_args.beta = &zero;
 
   constexpr int kCalls = 2000;
   std::vector<double> kernel, forward, engine;

@@ -3,10 +3,12 @@
 #include <time.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <random>
+#include <thread>
 
 namespace gemmsmith::bench {
 namespace {
@@ -95,6 +97,10 @@ bool IsOut(const Contestant& c, double fastest) {
   return own > 3 * fastest && (own > kLong || c.seconds.size() >= 2);
 }
 
+/// Longer than threads of those who had their turn wait for more work, spinning, on the cores that the next one needs:
+/// see SetEnvironment.
+constexpr std::chrono::microseconds kSettling{500};
+
 void TakeSamples(std::vector<Contestant*>& contestants, int threads, const Effort& effort) {
   std::vector<int> calls;
   double fastest = std::numeric_limits<double>::infinity();
@@ -111,8 +117,10 @@ void TakeSamples(std::vector<Contestant*>& contestants, int threads, const Effor
     for (std::size_t i = 0; i < contestants.size(); ++i) {
       Contestant& c = *contestants[i];
       if (IsOut(c, fastest)) continue;
-      // The first call finds the caches of whoever came before; it is not counted where it is short.
-      if (calls[i] > 1) c.run();
+      if (threads > 1) std::this_thread::sleep_for(kSettling);
+      // The first calls find the caches of whoever came before, and threads asleep; they are not counted where they are
+      // short.
+      if (calls[i] > 1) Seconds(c.run, 1 + calls[i] / 10, threads);
       c.seconds.push_back(Seconds(c.run, calls[i], threads));
       note(c);
     }

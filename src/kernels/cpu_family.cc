@@ -1,6 +1,7 @@
 #include "kernels/cpu_family.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -148,6 +149,14 @@ GemmProblem Oriented(const GemmProblem& problem) {
 }
 
 CpuMath ConfiguredMath(const TileConfig& config) { return static_cast<CpuMath>(config[kMath]); }
+
+/// With how many steps of k a row of a B that will be packed comes nearer: one call of a micro-kernel brings a piece of
+/// kPieceRows, and spreads that, for lines come no faster than the core can wait for them.
+std::int32_t FetchEvery(const GemmProblem& problem, const TileConfig& config) {
+  if (static_cast<CpuPath>(config[kPath]) != CpuPath::kPacked || problem.b_layout == Layout::kPacked) return 1;
+  const std::int64_t steps = BalancedBlock(problem.k, config[kKc], kKGranule) / Info(ConfiguredMath(config)).group;
+  return static_cast<std::int32_t>(std::clamp<std::int64_t>(steps / kPieceRows, 2, 16));
+}
 
 /// What is known of the epilogue before the call.
 CpuFusedParams Fused(const GemmProblem& problem, const CpuGemmParams& gemm) {
@@ -348,7 +357,8 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
     else if (!StreamsB(problem, spec, path))
       nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
   } else {
-    if (rows * steps * unit <= kKeptCopyOfA) nc = std::min(nc, kPackedPanels * nr);
+    const std::int64_t a_bytes = rows * steps * unit;
+    if (a_bytes <= kKeptCopyOfA) nc = std::min(nc, (a_bytes <= kStreamedCopyOfA ? 1 : 2) * kPackedPanels * nr);
     if (problem.b_layout == Layout::kRowMajor && rows <= kFewTiles * tile.rows) {
       // B is read once: packed into half of L2, from long runs of few rows, and multiplied there.
       kc = kFewRowsSteps;
@@ -362,6 +372,15 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   constexpr std::int64_t kLine = 64;
   const std::int64_t lines = std::max<std::int64_t>(1, nr * unit / kLine), tiles = DivideUp(rows, tile.rows);
   std::int64_t fetch = dots ? 0 : JoinsB(problem, math, path) ? lines : DivideUp(lines, tiles);
+  if (path == CpuPath::kPacked && problem.b_layout != Layout::kPacked) {
+    // Of a row of B that will be packed: all columns of a panel, or a piece of k.
+    constexpr std::int64_t kMostLines = 4;
+    const std::int64_t bytes = nr * static_cast<std::int64_t>(SizeOf(problem.b_type));
+    const bool across = problem.b_layout == Layout::kColMajor;
+    fetch = across ? kMostLines
+                   : std::bit_floor(
+                         static_cast<std::uint64_t>(std::clamp<std::int64_t>(DivideUp(bytes, kLine), 1, kMostLines)));
+  }
   if (path != CpuPath::kPacked && problem.b_layout == Layout::kPacked && tiles == 1) {
     // Each panel is read once, from end to end, as the hardware follows it.
     kc = RoundUp(std::max<std::int64_t>(1, steps), 8);
@@ -451,6 +470,7 @@ KernelSource CpuFamily::Render(const GemmProblem& asked, const TileConfig& confi
   recipe.n_tail = config[kNTail];
   recipe.dots = dots ? 1 : 0;
   recipe.fetch = config[kFetch];
+  recipe.fetch_every = FetchEvery(problem, config);
   recipe.joins = JoinsB(problem, recipe.math, static_cast<CpuPath>(config[kPath])) ? 1 : 0;
   recipe.starts = FlipsA(problem, recipe.math) ? 1 : 0;
   recipe.columns_per_d = static_cast<int>(problem.columns_per_d);
@@ -490,6 +510,7 @@ LaunchStep CpuFamily::MakeLaunch(const GemmProblem& asked, const TileConfig& con
   p.kc = config[kKc];
   p.threads = config[kThreads];
   p.fetch = config[kFetch];
+  p.fetch_every = FetchEvery(problem, config);
   p.math = ConfiguredMath(config);
   p.path = static_cast<CpuPath>(config[kPath]);
   p.a_type = problem.a_type;

@@ -48,7 +48,8 @@ struct MicroKernelArgs {
   void* d;
   std::int64_t a_row, a_col;  ///< From one unit to the next. Dot products: no a_col.
   std::int64_t b_step;        ///< From one row of units of B to the next; dot products: from one column to the next.
-  const void* ahead;          ///< What comes nearer meanwhile: a tile of B like `b`.
+  const void* ahead;          ///< What comes nearer meanwhile, a few lines at a time: see MicroKernelRecipe::fetch.
+  std::int64_t ahead_step;    ///< From those lines to the next. Recipes with `fetch_every` 1 take b_step.
   std::int64_t c_row, d_row;  ///< Columns are contiguous.
   std::int64_t k;             ///< Units; dot products: elements.
   const void* alpha;          ///< One value of the sums' type.
@@ -83,7 +84,8 @@ struct MicroKernelRecipe {
   /// 1: A's bytes count 128 more than they are (u8s8), or 128 less, which `start` makes up for. Dot products read A as
   /// it is, and see to both themselves.
   int starts = 0;
-  int fetch = 0;  ///< Lines of MicroKernelArgs::ahead that come nearer with each step of k.
+  int fetch = 0;        ///< Lines of MicroKernelArgs::ahead that come nearer at once,
+  int fetch_every = 1;  ///< with each so many steps of k. More than 1: rows of A are adjacent.
   /// 1: B's rows are read where they lie, `group` at once, and made units in registers: k is whole units. Sums of B's
   /// columns, where A is flipped, are made there too.
   int joins = 0;
@@ -110,7 +112,23 @@ struct alignas(64) MicroKernelHeader {
 constexpr int kDotColumns = 4;
 
 /// Bytes of a packed A that is kept whole while blocks of B come and go.
-constexpr std::int64_t kKeptCopyOfA = 4 << 20;
+constexpr std::int64_t kKeptCopyOfA = 32 << 20;
+/// Of one that is also read again for each panel of B.
+constexpr std::int64_t kStreamedCopyOfA = 8 << 20;
+
+/// Rows of B, of slices or of columns, that are packed at once while others are multiplied.
+constexpr std::int64_t kPieceRows = 64;
+
+/// Blocks of k are multiples of it, which is one of every group.
+constexpr std::int64_t kKGranule = 4;
+
+/// The block length at most `limit` that cuts [0, size) into equal blocks, in whole granules.
+constexpr std::int64_t BalancedBlock(std::int64_t size, std::int64_t limit, std::int64_t granule) {
+  const std::int64_t longest = limit > granule ? limit : granule,
+                     blocks = size > longest ? (size + longest - 1) / longest : 1;
+  const std::int64_t block = (size + blocks - 1) / blocks;
+  return block > granule ? (block + granule - 1) / granule * granule : granule;
+}
 
 /// What is copied before it is multiplied.
 enum class CpuPath : std::int32_t {
@@ -133,7 +151,7 @@ struct CpuGemmParams {
   std::int64_t m, n, k, batch;
   std::int64_t a_row, a_col, b_row, b_col, c_row, d_row;  ///< Elements. c and d columns are contiguous.
   std::int64_t batch_a, batch_b, batch_c, batch_d;        ///< Elements.
-  std::int32_t mr, nr, mc, nc, kc, threads, fetch;
+  std::int32_t mr, nr, mc, nc, kc, threads, fetch, fetch_every;
   CpuMath math;
   CpuPath path;  ///< kDirect, kStream: b_col is 1, or B is packed; kDots: b_row is 1.
   DType a_type, b_type, d_type;

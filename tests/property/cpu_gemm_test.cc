@@ -225,6 +225,8 @@ TEST_P(CpuGemm, RandomProblemsAreRight) {
 TEST_P(CpuGemm, LargeEnoughToBeBlockedAndSharedIsRight) {
   Check({.m = 301, .n = 263, .k = 277, .b_columns = true, .beta = 0.5});
   Check({.m = 3, .n = 701, .k = 600});
+  Check({.m = 70, .n = 135, .k = 1201, .batch = 2, .b_columns = true, .gap = 1});  // Packed beside the products.
+  Check({.m = 13, .n = 135, .k = 1201, .a_columns = true, .b_columns = true, .beta = 1});
   Check({.m = 150, .n = 64, .k = 333, .batch = 3, .packed_b = true});
 }
 

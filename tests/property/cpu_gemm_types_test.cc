@@ -316,6 +316,8 @@ TEST_P(CpuGemmTypes, RandomProblemsAreRight) {
 TEST_P(CpuGemmTypes, LargeEnoughToBeBlockedAndSharedIsRight) {
   Check({.m = 101, .n = 163, .k = 1277, .beta = 1});
   Check({.m = 3, .n = 301, .k = 600, .a_columns = true, .b_columns = true});
+  Check({.m = 70, .n = 135, .k = 2310, .batch = 2, .b_columns = true});  // Panels are packed beside the products.
+  Check({.m = 40, .n = 70, .k = 0, .beta = 1});
   Check({.m = 11, .n = 101, .k = 4301, .b_columns = true, .gap = 1});  // Two blocks of dot products.
   Check({.m = 50, .n = 64, .k = 333, .batch = 3, .packed_b = true});
 }

@@ -25,6 +25,7 @@ constexpr int kRowsPerBase = 5;
 const Gp kBases[] = {rax, r11, rbx, rbp, r12, r13};
 constexpr int kScratchBases = 2;  // The first of kBases need not be saved for the caller.
 const Gp kArgs = rdi, kB = rsi, kBStep = rdx, kK = rcx, kARow = r8, kARow3 = r9, kACol = r10, kAhead = r14, kLast = r15;
+const Gp kAheadStep = kBases[1], kAddressOfD = kARow3;  // Free where rows of A are adjacent.
 // Where rows of B are joined: from one to the next, and three times that. There are fewer bases then.
 const Gp kBRow = r12, kBRow3 = r13;
 constexpr int kMostBasesWithJoins = 4;
@@ -62,15 +63,10 @@ void TileEmitter::Emit() {
   LoadArguments();
   StartSums();
 
-  const asmjit::Label strided = as_.newLabel(), done = as_.newLabel();
-  SplitK();
-  as_.cmp(kARow, unit_bytes());
-  as_.jne(strided);
-  EmitLoop(Rows::kAdjacent);
-  as_.jmp(done);
-  as_.bind(strided);
-  EmitLoop(Rows::kStrided);
-  as_.bind(done);
+  if (tile_.recipe.fetch_every > 1)
+    EmitChunks();
+  else
+    EmitLoops();
   if (sums_columns()) SubtractColumns();
   const Vectors sums = Sums();
   EmitFinish(as_, tile_.recipe, {0, tile_.rows, tile_.vectors, tile_.masked, vector_bytes_, sums.avx512});
@@ -80,6 +76,18 @@ void TileEmitter::Emit() {
   as_.pop(kAhead);
   for (int i = saved - 1; i >= 0; --i) as_.pop(kBases[kScratchBases + i]);
   as_.ret();
+}
+
+void TileEmitter::EmitLoops() {
+  const asmjit::Label strided = as_.newLabel(), done = as_.newLabel();
+  SplitK();
+  as_.cmp(kARow, unit_bytes());
+  as_.jne(strided);
+  EmitLoop(Rows::kAdjacent);
+  as_.jmp(done);
+  as_.bind(strided);
+  EmitLoop(Rows::kStrided);
+  as_.bind(done);
 }
 
 void TileEmitter::LoadArguments() {
@@ -148,13 +156,13 @@ void TileEmitter::SplitK() {
   as_.bind(ready);
 }
 
-void TileEmitter::PrefetchD() {
-  as_.mov(kK, Argument(offsetof(MicroKernelArgs, d)));
+void TileEmitter::PrefetchD(const Gp& address) {
+  as_.mov(address, Argument(offsetof(MicroKernelArgs, d)));
   const int bytes =
       tile_.vectors * lanes() / tile_.recipe.columns_per_d * static_cast<int>(SizeOf(tile_.recipe.d_type));
   for (int row = 0; row < tile_.rows; ++row) {
-    for (int byte = 0; byte < bytes; byte += kLine) as_.prefetchw(ptr(kK, byte));
-    if (row + 1 < tile_.rows) as_.add(kK, Argument(offsetof(MicroKernelArgs, d_row)));
+    for (int byte = 0; byte < bytes; byte += kLine) as_.prefetchw(ptr(address, byte));
+    if (row + 1 < tile_.rows) as_.add(address, Argument(offsetof(MicroKernelArgs, d_row)));
   }
 }
 
@@ -185,25 +193,59 @@ void TileEmitter::EmitLoop(Rows rows) {
   as_.bind(end);
   as_.test(kLast, kLast);
   as_.jz(done);
-  PrefetchD();
+  PrefetchD(kK);
   as_.mov(kK, kLast);
   as_.xor_(kLast.r32(), kLast.r32());
   as_.jmp(again);
   as_.bind(done);
 }
 
+/// kK: the steps of a chunk, of which the last may be short; kLast: those left.
+void TileEmitter::EmitChunks() {
+  const int steps = tile_.recipe.fetch_every;
+  const asmjit::Label chunk = as_.newLabel(), later = as_.newLabel(), step = as_.newLabel(), done = as_.newLabel();
+  as_.mov(kAheadStep, Argument(offsetof(MicroKernelArgs, ahead_step)));
+  as_.mov(kLast, Argument(offsetof(MicroKernelArgs, k)));
+  as_.test(kLast, kLast);
+  as_.jle(done);
+  as_.bind(chunk);
+  as_.lea(kK, ptr(kLast, steps - 1 - kLastSteps));  // D is fetched once, with the chunk where this is 0..steps-1.
+  as_.cmp(kK, steps);
+  as_.jae(later);
+  PrefetchD(kAddressOfD);
+  as_.bind(later);
+  for (int line = 0; line < tile_.recipe.fetch; ++line) as_.prefetcht1(ptr(kAhead, line * kLine));
+  as_.add(kAhead, kAheadStep);
+  as_.mov(kK.r32(), steps);
+  as_.cmp(kLast, kK);
+  as_.cmovl(kK, kLast);
+  as_.sub(kLast, kK);
+  as_.align(asmjit::AlignMode::kCode, 32);
+  as_.bind(step);
+  EmitProducts(Rows::kAdjacent);
+  as_.dec(kK);
+  as_.jnz(step);
+  as_.test(kLast, kLast);
+  as_.jnz(chunk);
+  as_.bind(done);
+}
+
 void TileEmitter::EmitStep(Rows rows) {
+  PrefetchB();
+  EmitProducts(rows);
+  as_.add(kAhead, kBStep);
+}
+
+void TileEmitter::EmitProducts(Rows rows) {
   for (int vector = 0; vector < tile_.vectors; ++vector) {
     if (joins())
       JoinB(vector);
     else
       LoadB(vector, ptr(kB, vector * vector_bytes_));
   }
-  PrefetchB();
   if (sums_columns()) SumColumns();
   for (int row = 0; row < tile_.rows; ++row) MultiplyRow(row, AddressOfA(rows, row));
   as_.add(kB, kBStep);
-  as_.add(kAhead, kBStep);
   const int moving = rows == Rows::kAdjacent ? 1 : bases();
   for (int i = 0; i < moving; ++i) as_.add(kBases[i], kACol);
 }

@@ -62,9 +62,12 @@ class TileEmitter {
   void LoadArguments();
   void SplitK();
   void StartSums();
-  void PrefetchD();
+  void PrefetchD(const asmjit::x86::Gp& address);
+  void EmitLoops();
   void EmitLoop(Rows rows);
+  void EmitChunks();
   void EmitStep(Rows rows);
+  void EmitProducts(Rows rows);
   void PrefetchB();
   void SubtractColumns();
   Mem AddressOfA(Rows rows, int row) const;

@@ -6,6 +6,7 @@
 
 #include "runtime/cpu/pack.h"
 #include "runtime/cpu/scratch.h"
+#include "runtime/cpu/thread_grid.h"
 #include "runtime/cpu/thread_pool.h"
 
 namespace gemmsmith {
@@ -18,58 +19,6 @@ constexpr std::int64_t kSlabRows = 8;  // Of B, packed together: a multiple of e
 
 // Below it, waking a thread costs more than the thread does. In multiply-adds.
 constexpr double kWorthWaking = 1e6;
-
-std::int64_t DivideUp(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
-std::int64_t RoundUp(std::int64_t x, std::int64_t granule) { return DivideUp(x, granule) * granule; }
-
-struct Range {
-  std::int64_t begin, end;
-  std::int64_t size() const { return end - begin; }
-};
-
-/// Part `index` of [0, size) cut into `parts` of nearly equal numbers of granules.
-Range Part(std::int64_t size, std::int64_t granule, int parts, int index) {
-  const std::int64_t granules = DivideUp(size, granule);
-  return {std::min(size, granules * index / parts * granule), std::min(size, granules * (index + 1) / parts * granule)};
-}
-
-/// The block length at most `limit` that cuts [0, size) into equal blocks, in whole granules.
-std::int64_t BalancedBlock(std::int64_t size, std::int64_t limit, std::int64_t granule) {
-  const std::int64_t blocks = std::max<std::int64_t>(1, DivideUp(size, std::max(limit, granule)));
-  return std::max(granule, RoundUp(DivideUp(size, blocks), granule));
-}
-
-/// How threads share the work: by matrices of the batch, or by columns of D, then by rows. Threads that differ in their
-/// rows only are a group: they pack a block of B together.
-struct Grid {
-  int batch_parts = 1, n_parts = 1, m_parts = 1;
-  int groups() const { return batch_parts * n_parts; }
-  int threads() const { return groups() * m_parts; }
-};
-
-Grid ChooseGrid(const CpuGemmParams& p, int threads) {
-  if (p.batch >= threads) return {threads, 1, 1};
-  // Per unit of k: products of the largest part, and what packing costs, in products.
-  constexpr double kPackCost = 16;
-  Grid best;
-  double best_cost = 0;
-  for (int n_parts = 1; n_parts <= threads; ++n_parts) {
-    if (threads % n_parts != 0) continue;
-    const int m_parts = threads / n_parts;
-    const auto rows = static_cast<double>(DivideUp(DivideUp(p.m, p.mr), m_parts) * p.mr);
-    const auto columns = static_cast<double>(DivideUp(DivideUp(p.n, p.nr), n_parts) * p.nr);
-    const bool packs_b = p.path == CpuPath::kPacked && !p.packed_b;
-    const double copies = p.path == CpuPath::kDirect ? 0 : rows + (packs_b ? columns / m_parts : 0);
-    // A B in place comes from memory, and each part of it should to one thread alone.
-    const bool streams = p.path != CpuPath::kPacked;
-    const double cost = rows * columns + kPackCost * (copies + (streams ? columns : 0));
-    if (best_cost == 0 || cost < best_cost) {
-      best = {1, n_parts, m_parts};
-      best_cost = cost;
-    }
-  }
-  return best;
-}
 
 /// Where the tiles of an operand are: the first one, and bytes from each to the next.
 struct TileSource {
@@ -186,9 +135,11 @@ class Call {
     if (p_.path == CpuPath::kPacked) {
       kc_ = BalancedBlock(p_.k, p_.kc, kKGranule);
       mc_ = BalancedBlock(rows, p_.mc, p_.mr);
-      nc_ = BalancedBlock(columns, p_.nc, p_.nr);
-      copies_ = grid_.m_parts > 1 ? 2 : 1;
+      copies_ = 2;
       keeps_a_ = rows * Units(p_.k) * unit_ <= kKeptCopyOfA;
+      // Panels are packed one by one, and multiplied before they leave L2, if reading all of A for each is cheap.
+      const bool narrow = PacksAlone() && rows * Units(p_.k) * unit_ <= kStreamedCopyOfA;
+      nc_ = narrow ? p_.nr : BalancedBlock(columns, p_.nc, p_.nr);
       a_bytes_ = RoundUp(keeps_a_ ? rows * Units(RoundUp(p_.k, kc_)) * unit_ : mc_ * Units(kc_) * unit_, kPage);
       b_bytes_ = p_.packed_b ? 0 : RoundUp(nc_ / p_.nr * form_.panel_bytes(kc_), kPage);
     } else if (CopiesA()) {
@@ -203,6 +154,8 @@ class Call {
     barriers_ = grid_.m_parts > 1 ? scratch.Barriers(grid_.groups()) : nullptr;
   }
 
+  /// Whether each thread packs the blocks of B that it multiplies, and no others.
+  bool PacksAlone() const { return p_.path == CpuPath::kPacked && !p_.packed_b && grid_.m_parts == 1; }
   /// Whether the whole of A is copied before B is read in place.
   bool CopiesA() const {
     return p_.path == CpuPath::kStream ||
@@ -314,41 +267,115 @@ class Call {
     }
   }
 
+  /// A block of B: columns of it, and a slice of k.
+  struct Block {
+    std::int64_t batch = 0;
+    Range columns{0, 0}, k{0, 0};
+  };
+
+  /// The block of B that comes after this one. It is packed piece by piece between the micro-kernels of this one, which
+  /// bring the lines of later pieces nearer: so neither memory nor the multiplier waits for the other.
+  class Coming {
+   public:
+    /// `calls` of micro-kernels, over `steps` of k each, are there to do it in.
+    Coming(const Call& call, const Block& block, std::byte* packed, std::int64_t calls, std::int64_t steps)
+        : call_(call), block_(block), packed_(packed), calls_(std::max<std::int64_t>(calls, 1)) {
+      const CpuGemmParams& p = call.p_;
+      along_k_ = p.b_col == 1;
+      piece_of_k_ = along_k_ ? kPieceRows : p.fetch * kLine / call.b_size_;
+      pieces_of_panel_ = std::max<std::int64_t>(1, DivideUp(block.k.size(), piece_of_k_));
+      pieces_ = DivideUp(block.columns.size(), p.nr) * pieces_of_panel_;
+      rows_of_call_ = DivideUp(steps, p.fetch_every);
+      calls_ahead_ = DivideUp(along_k_ ? kPieceRows : p.nr, std::max<std::int64_t>(rows_of_call_, 1));
+    }
+
+    void BringNearer(MicroKernelArgs& args) {
+      if (brought_ >= PiecesAfter(done_ + 1 + calls_ahead_)) return;
+      const auto [columns, k] = PieceAt(brought_);
+      args.ahead_step = (along_k_ ? call_.p_.b_row : call_.p_.b_col) * call_.b_size_;
+      args.ahead = call_.BlockOfB(block_.batch, columns, k) + row_ * args.ahead_step;
+      row_ += rows_of_call_;
+      if (row_ >= (along_k_ ? k : columns).size()) ++brought_, row_ = 0;
+    }
+    void Advance() {
+      for (const std::int64_t due = PiecesAfter(++done_); packed_pieces_ < due; ++packed_pieces_) {
+        const auto [columns, k] = PieceAt(packed_pieces_);
+        call_.PackPanelOfB(packed_, block_, columns, k);
+      }
+    }
+
+   private:
+    struct Piece {
+      Range columns, k;
+    };
+    std::int64_t PiecesAfter(std::int64_t calls) const { return std::min(pieces_, DivideUp(pieces_ * calls, calls_)); }
+    Piece PieceAt(std::int64_t index) const {
+      const std::int64_t j = block_.columns.begin + index / pieces_of_panel_ * call_.p_.nr;
+      const std::int64_t k = block_.k.begin + index % pieces_of_panel_ * piece_of_k_;
+      return {{j, std::min<std::int64_t>(j + call_.p_.nr, block_.columns.end)},
+              {k, std::min<std::int64_t>(k + piece_of_k_, block_.k.end)}};
+    }
+
+    const Call& call_;
+    const Block block_;
+    std::byte* const packed_;
+    const std::int64_t calls_;
+    bool along_k_;  // Rows of B, of columns or of slices, lie along k.
+    std::int64_t piece_of_k_, pieces_of_panel_, pieces_, rows_of_call_, calls_ahead_;
+    std::int64_t done_ = 0, brought_ = 0, row_ = 0, packed_pieces_ = 0;
+  };
+
+  /// The block after `block`, in the order in which they are multiplied; empty after the last one.
+  Block BlockAfter(Block block, Range batches, Range columns) const {
+    if (block.k.end < p_.k) {
+      block.k = {block.k.end, std::min(block.k.end + kc_, p_.k)};
+      return block;
+    }
+    block.k = {0, std::min(kc_, p_.k)};
+    std::int64_t j = block.columns.end;
+    if (j >= columns.end) j = columns.begin, ++block.batch;
+    if (block.batch >= batches.end) return {};
+    block.columns = {j, std::min(j + nc_, columns.end)};
+    return block;
+  }
+
   void RunPacked(const Workplace& place, Range batches, Range rows, Range columns) const {
     MicroKernelArgs args = CommonArgs();
     args.a_row = unit_;
     args.a_col = p_.mr * unit_;
     args.b_step = p_.nr * unit_;
     const bool a_stays = keeps_a_ || (rows.size() <= mc_ && p_.k <= kc_);  // One copy of A serves all columns.
+    const bool alone = PacksAlone();
     int step = 0;
-    for (std::int64_t batch = batches.begin; batch < batches.end; ++batch) {
-      for (std::int64_t jc = columns.begin; jc < columns.end; jc += nc_) {
-        const Range block{jc, std::min(jc + nc_, columns.end)};
-        std::int64_t pc = 0;
-        do {  // Once for k = 0.
-          const Range k{pc, std::min(pc + kc_, p_.k)};
-          args.k = Units(k.size());
-          // Whoever passes the barrier of a step has left the step before: its copy of B may be written again.
-          std::byte* const packed_b = place.b[step++ % 2];
-          if (!p_.packed_b) {
-            PackB(packed_b, batch, block, k, place.m_index);
-            if (grid_.m_parts > 1) place.barrier->Wait(static_cast<std::uint32_t>(grid_.m_parts));
-          }
-          const TileSource b =
-              p_.packed_b ? PackedB(batch, jc, pc) : Panels(packed_b, form_.panel_bytes(k.size()), true);
-          for (std::int64_t ic = rows.begin; ic < rows.end; ic += mc_) {
-            const Range strip{ic, std::min(ic + mc_, rows.end)};
-            std::byte* const a =
-                place.a +
-                (keeps_a_ ? (RoundUp(rows.size(), p_.mr) * Units(pc) + (ic - rows.begin) * args.k) * unit_ : 0);
-            if (!a_stays || jc == columns.begin) PackA(a, batch, strip, k);
-            Workplace strip_place = place;
-            strip_place.sums += (ic - rows.begin) * nc_ * sum_size_;
-            RunTiles(args, strip_place, batch, pc, k.end == p_.k, strip, block, {a, p_.mr * args.k * unit_}, b);
-          }
-          pc += kc_;
-        } while (pc < p_.k);
+    Block block{batches.begin, {columns.begin, std::min(columns.begin + nc_, columns.end)}, {0, std::min(kc_, p_.k)}};
+    if (block.columns.size() == 0 || batches.size() == 0) return;
+    if (alone) PackB(place.b[0], block, 0);
+    for (;;) {
+      const Block next = BlockAfter(block, batches, columns);
+      args.k = Units(block.k.size());
+      // Whoever passes the barrier of a step has left the step before: its copy of B may be written again.
+      std::byte* const packed_b = place.b[step++ % 2];
+      if (grid_.m_parts > 1 && !p_.packed_b) {
+        PackB(packed_b, block, place.m_index);
+        place.barrier->Wait(static_cast<std::uint32_t>(grid_.m_parts));
       }
+      const TileSource b = p_.packed_b ? PackedB(block.batch, block.columns.begin, block.k.begin)
+                                       : Panels(packed_b, form_.panel_bytes(block.k.size()), true);
+      const std::int64_t calls = DivideUp(rows.size(), p_.mr) * DivideUp(block.columns.size(), p_.nr);
+      Coming coming(*this, next, place.b[step % 2], calls, args.k);
+      for (std::int64_t ic = rows.begin; ic < rows.end; ic += mc_) {
+        const Range strip{ic, std::min(ic + mc_, rows.end)};
+        const std::int64_t done_rows =
+            keeps_a_ ? RoundUp(rows.size(), p_.mr) * Units(block.k.begin) + (ic - rows.begin) * args.k : 0;
+        std::byte* const a = place.a + done_rows * unit_;
+        if (!a_stays || block.columns.begin == columns.begin) PackA(a, block.batch, strip, block.k);
+        Workplace strip_place = place;
+        strip_place.sums += (ic - rows.begin) * nc_ * sum_size_;
+        RunTiles(args, strip_place, block.batch, block.k.begin, block.k.end == p_.k, strip, block.columns,
+                 {a, p_.mr * args.k * unit_}, b, alone ? &coming : nullptr);
+      }
+      if (next.columns.size() == 0) return;
+      block = next;
     }
   }
 
@@ -359,33 +386,40 @@ class Call {
               k.size(), to, nullptr);
   }
 
+  const std::byte* BlockOfB(std::int64_t batch, Range columns, Range k) const {
+    return B(batch) + (k.begin * p_.b_row + columns.begin * p_.b_col) * b_size_;
+  }
+  /// Slices `k` of one panel of the block. The first of them clear what the sums of columns are added to.
+  void PackPanelOfB(std::byte* to, const Block& block, Range columns, Range k) const {
+    const std::int64_t sums_bytes = form_.has_sums() ? p_.nr * unit_ : 0;
+    std::byte* const panel = to + (columns.begin - block.columns.begin) / p_.nr * form_.panel_bytes(block.k.size());
+    if (p_.flips_a && k.begin == block.k.begin) std::memset(panel, 0, sums_bytes);
+    pack_b_(BlockOfB(block.batch, columns, k), p_.b_col, p_.b_row, columns.size(), p_.nr, k.size(),
+            panel + sums_bytes + Units(k.begin - block.k.begin) * p_.nr * unit_,
+            p_.flips_a ? reinterpret_cast<std::int32_t*>(panel) : nullptr);
+  }
   /// This thread's share of the panels. Rows of B go by few at a time, from end to end, as the hardware follows them.
-  void PackB(std::byte* to, std::int64_t batch, Range columns, Range k, int m_index) const {
-    const Range share = Part(columns.size(), p_.nr, grid_.m_parts, m_index);
-    const std::byte* const from = B(batch) + (k.begin * p_.b_row + columns.begin * p_.b_col) * b_size_;
-    const std::int64_t panel = form_.panel_bytes(k.size()), sums_bytes = form_.has_sums() ? p_.nr * unit_ : 0;
-    if (p_.flips_a)
-      for (std::int64_t j = share.begin; j < share.end; j += p_.nr) std::memset(to + j / p_.nr * panel, 0, sums_bytes);
-    const std::int64_t slab = p_.b_col == 1 ? kSlabRows : k.size();
-    for (std::int64_t p = 0; p < k.size(); p += slab)
-      for (std::int64_t j = share.begin; j < share.end; j += p_.nr) {
-        std::byte* const sums = to + j / p_.nr * panel;
-        pack_b_(from + (j * p_.b_col + p * p_.b_row) * b_size_, p_.b_col, p_.b_row,
-                std::min<std::int64_t>(p_.nr, columns.size() - j), p_.nr, std::min(slab, k.size() - p),
-                sums + sums_bytes + Units(p) * p_.nr * unit_,
-                p_.flips_a ? reinterpret_cast<std::int32_t*>(sums) : nullptr);
-      }
+  void PackB(std::byte* to, const Block& block, int m_index) const {
+    const Range share = Part(block.columns.size(), p_.nr, grid_.m_parts, m_index);
+    const std::int64_t slab = p_.b_col == 1 ? kSlabRows : std::max(block.k.size(), kSlabRows);
+    std::int64_t p = block.k.begin;
+    do {  // Once for k = 0.
+      for (std::int64_t j = block.columns.begin + share.begin; j < block.columns.begin + share.end; j += p_.nr)
+        PackPanelOfB(to, block, {j, std::min<std::int64_t>(j + p_.nr, block.columns.end)},
+                     {p, std::min(p + slab, block.k.end)});
+      p += slab;
+    } while (p < block.k.end);
   }
 
   /// All tiles of D in rows x columns, for the slices of A and B from k = `pc` on that `args` and the sources name;
   /// `last`: no more slices follow.
   void RunTiles(MicroKernelArgs& args, const Workplace& place, std::int64_t batch, std::int64_t pc, bool last,
-                Range rows, Range columns, TileSource a, TileSource b) const {
+                Range rows, Range columns, TileSource a, TileSource b, Coming* coming = nullptr) const {
     if (rows.size() == 0) return;  // More threads than tiles.
     const bool first = pc == 0;
     args.beta = first ? beta_.data() : one_.data();
     args.c_is_sum = first ? 0 : 1;
-    args.d_is_sum = last || !p_.sums_apart ? 0 : 1;
+    args.d_is_sum = last || !keeps_sums_ ? 0 : 1;
     const Place sums{place.sums, nc_ * sum_size_, sum_size_, rows.begin, columns.begin};
     const Place whole_d{D(batch), p_.d_row * d_size_, d_size_, 0, 0, p_.columns_per_d};
     const Place d = args.d_is_sum != 0 ? sums : whole_d;
@@ -419,8 +453,11 @@ class Call {
         args.c = c.At(i, j);
         args.d = d.At(i, j);
         args.ahead = share < p_.nr * unit_ ? tile_ahead + share : Bytes(args.b);
+        args.ahead_step = args.b_step;
         share += share_bytes;
+        if (coming != nullptr) coming->BringNearer(args);
         (p_.m - i >= p_.mr ? full : tail)(&args);
+        if (coming != nullptr) coming->Advance();
         args.a = Bytes(args.a) + a.step;
       }
       args.b = Bytes(args.b) + b.step;
@@ -481,7 +518,6 @@ class Call {
   const std::byte* D(std::int64_t batch) const { return Bytes(p_.d) + batch * p_.batch_d * d_size_; }
 
   static constexpr std::int64_t kPage = 4096;
-  static constexpr std::int64_t kKGranule = 4;  // A multiple of every group.
   const MicroKernelSet& kernels_;
   const CpuGemmParams& p_;
   const CpuMathInfo& math_;
@@ -520,6 +556,7 @@ void RunSingleTile(const MicroKernelSet& kernels, const CpuGemmParams& p) {
   args.a_row = p.a_row * kSize, args.a_col = p.a_col * kSize;
   args.b_step = (p.packed_b ? p.nr : p.b_row) * kSize;
   args.ahead = p.b;
+  args.ahead_step = args.b_step;
   args.c_row = p.c_row * kSize, args.d_row = p.d_row * kSize;
   args.k = p.k;
   args.alpha = &alpha, args.beta = &beta;

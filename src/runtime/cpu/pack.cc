@@ -88,8 +88,8 @@ PackPanel FindPortablePackPanel(DType stored, CpuMath math, PackSide side) {
 
 PackPanel FindPackPanel(DType stored, CpuMath math, PackSide side) {
   static const bool avx2 = CpuRuns({Isa::kX86, 2, 0}), vnni = CpuRuns({Isa::kX86, 513, 0});
-  PackPanel pack = avx2 ? FindAvx2PackPanel(stored, math, side) : nullptr;
-  if (vnni && pack == nullptr) pack = FindAvx512PackPanel(stored, math, side);
+  PackPanel pack = vnni ? FindAvx512PackPanel(stored, math, side) : nullptr;
+  if (avx2 && pack == nullptr) pack = FindAvx2PackPanel(stored, math, side);
   return pack != nullptr ? pack : FindPortablePackPanel(stored, math, side);
 }
 

@@ -29,6 +29,16 @@ GEMMSMITH_AVX512 __m512i LoadFirst(const std::byte* p, std::int64_t n) {
   return _mm512_maskz_loadu_epi32(static_cast<__mmask16>((1u << n) - 1), p);
 }
 
+/// Floats, as they are.
+struct Singles {
+  static constexpr int kGroup = 1, kStored = 4;
+  static constexpr bool kFlips = false, kHasSums = false;
+  GEMMSMITH_AVX512 static __m512i LoadWhole(const std::byte* p, std::int64_t) { return _mm512_loadu_si512(p); }
+  GEMMSMITH_AVX512 static __m512i LoadPart(const std::byte* p, std::int64_t, __mmask16 columns, int) {
+    return _mm512_maskz_loadu_epi32(columns, p);
+  }
+};
+
 /// Pairs of bf16.
 struct Pairs {
   static constexpr int kGroup = 2, kStored = 2;
@@ -264,6 +274,7 @@ GEMMSMITH_AVX512 void Pack(const void* source, std::int64_t width_stride, std::i
 
 PackPanel FindAvx512PackPanel(DType stored, CpuMath math, PackSide side) {
   if (side == PackSide::kAOfDots) return nullptr;
+  if (math == CpuMath::kF32 && stored == DType::kF32) return Pack<Singles>;
   if (math == CpuMath::kBf16) return Pack<Pairs>;
   if (math != CpuMath::kU8S8 && math != CpuMath::kS8U8) return nullptr;
   if (side == PackSide::kAFlipped) return Pack<Fours<true, false>>;

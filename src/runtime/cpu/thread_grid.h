@@ -1,0 +1,34 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/cpu_gemm.h"
+
+namespace gemmsmith {
+
+inline std::int64_t DivideUp(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
+inline std::int64_t RoundUp(std::int64_t x, std::int64_t granule) { return DivideUp(x, granule) * granule; }
+
+struct Range {
+  std::int64_t begin, end;
+  std::int64_t size() const { return end - begin; }
+};
+
+/// Part `index` of [0, size) cut into `parts` of nearly equal numbers of granules.
+inline Range Part(std::int64_t size, std::int64_t granule, int parts, int index) {
+  const std::int64_t granules = DivideUp(size, granule);
+  return {std::min(size, granules * index / parts * granule), std::min(size, granules * (index + 1) / parts * granule)};
+}
+
+/// How threads share the work: by matrices of the batch, or by columns of D, then by rows. Threads that differ in their
+/// rows only are a group: they pack a block of B together.
+struct Grid {
+  int batch_parts = 1, n_parts = 1, m_parts = 1;
+  int groups() const { return batch_parts * n_parts; }
+  int threads() const { return groups() * m_parts; }
+};
+
+Grid ChooseGrid(const CpuGemmParams& p, int threads);
+
+}  // namespace gemmsmith
