@@ -27,6 +27,7 @@ struct Ours::Call {
   GemmArgs args;
   EpilogueArgs epilogue;
   std::optional<Engine::PackedWeight> packed;
+  std::optional<PreparedGemm> gemm;
 };
 
 Ours::Ours() : engine_(Options()) {}
@@ -45,14 +46,14 @@ std::unique_ptr<Ours::Call> Ours::Make(const Case& c, const Operands& x) {
     call->epilogue.bias = Tensor(x.bias, {c.n});
     call->args.epilogue = &call->epilogue;
   }
-  engine_.Prepare(Describe(call->args, DefaultAccumulator(c.a_type)), DeviceId{});
+  call->gemm = engine_.Prepare(call->args);
   return call;
 }
 
 Contestant Ours::Prepare(const Case& c, const Operands& x) {
   Contestant made{"gemmsmith", Role::kOurs};
   try {
-    made.run = [this, call = std::shared_ptr<Call>(Make(c, x))] { engine_.Gemm(call->args); };
+    made.run = [call = std::shared_ptr<Call>(Make(c, x))] { call->gemm->Run(); };
   } catch (const Error& e) {
     made.why = std::string("not supported: ") + e.what();
   }
@@ -82,10 +83,10 @@ Contestant Ours::PrepareUnfused(const Case& c, const Operands& x) {
     pass->args.c = pass->args.d = Tensor(x.d, c.d_type, {c.m, c.n});
     pass->args.beta = 1.0;
     pass->args.epilogue = &pass->epilogue;
-    engine_.Prepare(Describe(pass->args, DefaultAccumulator(c.a_type)), DeviceId{});
-    made.run = [this, product, pass] {
-      engine_.Gemm(product->args);
-      engine_.Gemm(pass->args);
+    pass->gemm = engine_.Prepare(pass->args);
+    made.run = [product, pass] {
+      product->gemm->Run();
+      pass->gemm->Run();
     };
   } catch (const Error& e) {
     made.why = std::string("not supported: ") + e.what();

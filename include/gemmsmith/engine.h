@@ -17,6 +17,7 @@
 #include "gemmsmith/kernel.h"
 #include "gemmsmith/observer.h"
 #include "gemmsmith/options.h"
+#include "gemmsmith/prepared_gemm.h"
 #include "gemmsmith/problem.h"
 #include "gemmsmith/profile.h"
 #include "gemmsmith/target.h"
@@ -85,6 +86,8 @@ class GEMMSMITH_API Engine {
   void Gemm(const GemmArgs& args, Stream stream = {});
   /// Plans, compiles and reserves; launches nothing.
   PlanInfo Prepare(const GemmProblem& problem, DeviceId device, const PrepareOptions& options = {});
+  /// Does the same for the call that `args` pose, and keeps what was found. Throws as Gemm does.
+  PreparedGemm Prepare(const GemmArgs& args, const PrepareOptions& options = {});
   /// Ranks the configs for a device, or for a target and a device that need not be here.
   Explanation Explain(const GemmProblem& problem, DeviceId device) const;
   Explanation Explain(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const;
@@ -121,7 +124,10 @@ class GEMMSMITH_API Engine {
 
  private:
   friend class JITWrapperBase;
+  friend class PreparedGemm;
   void Run(const GemmProblem& problem, const GemmArgs& args, Stream stream, bool auto_tune);
+  void Run(const Plan& plan, const GemmArgs& args, Stream stream);
+  const Plan& PlanFor(const GemmProblem& problem, DeviceId device, const PrepareOptions& options);
   struct State;
   std::unique_ptr<State> state_;
 };

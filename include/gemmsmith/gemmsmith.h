@@ -10,6 +10,7 @@
 #include "gemmsmith/jit_wrapper.h"
 #include "gemmsmith/manager.h"
 #include "gemmsmith/persistent_cache.h"
+#include "gemmsmith/prepared_gemm.h"
 #include "gemmsmith/shapes.h"
 #include "gemmsmith/verify.h"
 #include "gemmsmith/version.h"

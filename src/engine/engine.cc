@@ -76,17 +76,26 @@ void LaunchAdjusted(const Plan& plan, const GemmArgs& args, Devices& devices, St
 Engine::Engine(EngineOptions options) : state_(std::make_unique<State>(std::move(options))) {}
 Engine::~Engine() = default;
 
-void Engine::Run(const GemmProblem& problem, const GemmArgs& args, Stream stream, bool auto_tune) {
+const Plan& Engine::PlanFor(const GemmProblem& problem, DeviceId device, const PrepareOptions& options) {
   State& s = *state_;
-  const Plan* plan = s.plans.Find(problem, args.d.device);
+  const Plan* plan = s.plans.Find(problem, device);
   if (plan == nullptr) [[unlikely]]
-    plan = s.plans.Insert(s.planner().Make(problem, args.d.device, {auto_tune, {}}));
+    plan = s.plans.Insert(s.planner().Make(problem, device, options));
+  return *plan;
+}
+
+void Engine::Run(const GemmProblem& problem, const GemmArgs& args, Stream stream, bool auto_tune) {
+  Run(PlanFor(problem, args.d.device, {auto_tune, {}}), args, stream);
+}
+
+void Engine::Run(const Plan& plan, const GemmArgs& args, Stream stream) {
+  State& s = *state_;
   const Profiler::Span span(s.profiler, "launch");
-  const bool reads_d_as_c = problem.beta != BetaClass::kZero && !args.c.given();
-  if (!reads_d_as_c && !plan->swapped) [[likely]] {
-    Launch(*plan, args, s.devices, stream);
+  const bool reads_d_as_c = plan.problem.beta != BetaClass::kZero && !args.c.given();
+  if (!reads_d_as_c && !plan.swapped) [[likely]] {
+    Launch(plan, args, s.devices, stream);
   } else {
-    LaunchAdjusted(*plan, args, s.devices, stream);
+    LaunchAdjusted(plan, args, s.devices, stream);
   }
 }
 
@@ -101,10 +110,12 @@ void Engine::Gemm(const GemmArgs& args, Stream stream) {
 }
 
 PlanInfo Engine::Prepare(const GemmProblem& problem, DeviceId device, const PrepareOptions& options) {
-  const GemmProblem normalized = Normalized(problem);
-  const Plan* plan = state_->plans.Find(normalized, device);
-  if (plan == nullptr) plan = state_->plans.Insert(state_->planner().Make(normalized, device, options));
-  return plan->info;
+  return PlanFor(Normalized(problem), device, options).info;
+}
+
+PreparedGemm Engine::Prepare(const GemmArgs& args, const PrepareOptions& options) {
+  const GemmProblem problem = Describe(args, DefaultAccumulator(args.a.dtype));
+  return {*this, problem, args, PlanFor(problem, args.d.device, options)};
 }
 
 Explanation Engine::Explain(const GemmProblem& problem, DeviceId device) const {
