@@ -19,14 +19,14 @@ MatrixDescriptor CommonFields(std::uint64_t bits, const char* operation) {
   descriptor.stride = Field(bits, 32, 14) << 4;
   descriptor.first_line = Field(bits, 49, 3);
   if (Field(bits, 14, 2) != 0 || Field(bits, 30, 2) != 0)
-    throw Fail(Code::kInvalidArgument, "encode addresses and offsets as (bytes & 0x3ffff) >> 4",
+    throw Fail(Code::kDevice, "encode addresses and offsets as (bytes & 0x3ffff) >> 4",
                "{}: matrix descriptor {:#018x} has bits set between its fields", operation, bits);
   return descriptor;
 }
 
 void CheckFirstLine(const MatrixDescriptor& descriptor, std::uint64_t bits, const char* operation) {
   if (descriptor.swizzle == Swizzle::kNone && descriptor.first_line != 0)
-    throw Fail(Code::kInvalidArgument, "the base offset belongs to swizzled layouts",
+    throw Fail(Code::kDevice, "the base offset belongs to swizzled layouts",
                "{}: matrix descriptor {:#018x} has base offset {} without a swizzle", operation, bits,
                descriptor.first_line);
 }
@@ -36,7 +36,7 @@ void CheckFirstLine(const MatrixDescriptor& descriptor, std::uint64_t bits, cons
 MatrixDescriptor MatrixDescriptor::OfWgmma(std::uint64_t bits) {
   MatrixDescriptor descriptor = CommonFields(bits, "wgmma");
   if (Field(bits, 46, 3) != 0 || Field(bits, 52, 10) != 0)
-    throw Fail(Code::kInvalidArgument, "bits 46 to 48 and 52 to 61 are zero for sm_90",
+    throw Fail(Code::kDevice, "bits 46 to 48 and 52 to 61 are zero for sm_90",
                "wgmma: matrix descriptor {:#018x} has reserved bits set", bits);
   constexpr Swizzle kModes[] = {Swizzle::kNone, Swizzle::k128, Swizzle::k64, Swizzle::k32};
   descriptor.swizzle = kModes[Field(bits, 62, 2)];
@@ -47,7 +47,7 @@ MatrixDescriptor MatrixDescriptor::OfWgmma(std::uint64_t bits) {
 MatrixDescriptor MatrixDescriptor::OfTcgen05(std::uint64_t bits) {
   MatrixDescriptor descriptor = CommonFields(bits, "tcgen05");
   if (Field(bits, 46, 3) != 1 || Field(bits, 53, 8) != 0)
-    throw Fail(Code::kInvalidArgument, "bits 46 to 48 are 0b001 and bits 53 to 60 zero for sm_100",
+    throw Fail(Code::kDevice, "bits 46 to 48 are 0b001 and bits 53 to 60 zero for sm_100",
                "tcgen05: matrix descriptor {:#018x} has reserved bits set wrong", bits);
   if (Field(bits, 52, 1) != 0)
     throw Fail(Code::kUnsupported, "use relative leading dimension offsets",
@@ -107,7 +107,7 @@ void FactorReader::Read(std::span<const std::byte> shared, const MatrixDescripto
   bytes_.resize(pieces_.size() * 16);
   for (std::size_t i = 0; i < pieces_.size(); ++i) {
     if (pieces_[i] + std::size_t{16} > shared.size())
-      throw Fail(Code::kInvalidArgument, "check start address, strides and the size of shared memory",
+      throw Fail(Code::kDevice, "check start address, strides and the size of shared memory",
                  "matrix descriptor (start {:#x}, leading {}, stride {} bytes): reads 16 bytes at {:#x} of {} bytes of "
                  "shared memory",
                  descriptor.start, descriptor.leading, descriptor.stride, pieces_[i], shared.size());

@@ -20,7 +20,7 @@ struct MatrixDescriptor {
   std::uint32_t first_line = 0;  ///< The base offset.
   Swizzle swizzle = Swizzle::kNone;
 
-  /// Throws kInvalidArgument for a malformed one.
+  /// Throws kDevice for a malformed one.
   static MatrixDescriptor OfWgmma(std::uint64_t bits);
   static MatrixDescriptor OfTcgen05(std::uint64_t bits);
 
@@ -34,7 +34,7 @@ class FactorReader {
  public:
   /// What becomes of the elements: A as (m, k), B as (k, n), both by rows; `negate` for imm-scale -1.
   enum class Side { kA, kB };
-  /// Reads into `tile`. Throws kInvalidArgument when a piece lies outside of `shared`.
+  /// Reads into `tile`. Throws kDevice when a piece lies outside of `shared`.
   void Read(std::span<const std::byte> shared, const MatrixDescriptor& descriptor, Side side, Major major, int extent,
             int k, Operand type, bool negate, float* tile);
   /// The pieces that were read last.
