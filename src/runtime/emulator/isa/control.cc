@@ -6,6 +6,7 @@
 #include "runtime/emulator/isa/print.h"
 #include "runtime/emulator/machine/access.h"
 #include "runtime/emulator/machine/cta.h"
+#include "util/log.h"
 
 namespace gemmsmith::emulator {
 namespace {

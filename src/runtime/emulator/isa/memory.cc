@@ -4,6 +4,7 @@
 #include "runtime/emulator/isa/memory_form.h"
 #include "runtime/emulator/machine/access.h"
 #include "runtime/emulator/machine/cta.h"
+#include "util/log.h"
 
 namespace gemmsmith::emulator {
 namespace {
