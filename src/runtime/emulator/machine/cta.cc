@@ -9,6 +9,8 @@
 namespace gemmsmith::emulator {
 namespace {
 
+// Instructions that a warp may execute while it has the grid for itself: a few turns of a loop that polls.
+constexpr std::uint64_t kSerialShare = 64;
 constexpr std::size_t kSharedAlignment = 1024;  // Swizzled tiles look at the address.
 
 /// splitmix64: the next of a sequence that only its state determines.
@@ -104,7 +106,7 @@ void Cta::Communicate() {
     if (!at_communication_[w]) continue;
     at_communication_[w] = false;
     --communicating_;
-    std::uint64_t budget = 1;
+    std::uint64_t budget = kSerialShare;
     warps_[w].Run(budget, true);
   }
 }

@@ -47,7 +47,7 @@ class Cta {
 
   /// Every warp once or more, in an order drawn from the seed, until nothing goes on or the budget is used up.
   void Run(std::uint64_t& budget);
-  /// One instruction of each warp that communicates.
+  /// The warps that are at an instruction that communicates execute it, and some more.
   void Communicate();
   bool WantsToCommunicate() const { return communicating_ != 0; }
 

@@ -13,7 +13,7 @@ namespace gemmsmith::emulator {
 namespace {
 
 constexpr int kRoundsToSuspect = 64;  // Without an exit: from then on, changes of memory are looked for.
-constexpr int kRoundsToReport = 64;   // Without any change: a deadlock.
+constexpr int kRoundsToReport = 256;   // Without any change: a deadlock.
 constexpr std::size_t kWaitsShown = 2000;  // Characters.
 
 class Grid {

@@ -11,6 +11,8 @@ namespace {
 
 // After so many jumps back, lanes that are elsewhere get their turn: one of them may hold what these spin for.
 constexpr std::uint32_t kFairJumps = 200;
+// A loop that polls counts more: it is likely to be such a one.
+constexpr std::uint32_t kPollingJump = 25;
 
 }  // namespace
 
@@ -149,12 +151,13 @@ void Warp::Branch(std::uint32_t target, std::uint32_t taken) {
   moved_ = true;
   Group& g = groups_[current_];
   g.token = 0;
+  const std::uint32_t jump = polled ? kPollingJump : 1;
   if (rest == 0) {
     g.pc = target;
-    ++g.jumps_back;
+    g.jumps_back += jump;
     return;
   }
-  const std::uint32_t jumps = g.jumps_back + (back ? 1 : 0);
+  const std::uint32_t jumps = g.jumps_back + (back ? jump : 0);
   g.pc = pc_;
   g.lanes = rest;
   AddGroup(g.frame, target, taken, jumps);

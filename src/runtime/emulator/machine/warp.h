@@ -76,8 +76,8 @@ class Warp {
 
   Warp(Cta& cta, int index);
 
-  /// Runs up to `budget` instructions, which it counts down. An instruction that communicates is executed only where
-  /// `may_communicate`, and then it is the last one.
+  /// Runs up to `budget` instructions, which it counts down. One that communicates is executed only where
+  /// `may_communicate`.
   Outcome Run(std::uint64_t& budget, bool may_communicate);
 
   // What execution functions use.
