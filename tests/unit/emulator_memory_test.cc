@@ -31,11 +31,16 @@ TEST(EmulatorMemory, NarrowLoadsExtendAndStoresCut) {
     std::uint32_t (*expected)(std::uint32_t word);
   } kCases[] = {
       {"ld.global.u8 %r1, [%at+1];", [](std::uint32_t w) { return w >> 8 & 0xff; }},
-      {"ld.global.s8 %r1, [%at+1];", [](std::uint32_t w) { return static_cast<std::uint32_t>(static_cast<std::int8_t>(w >> 8)); }},
-      {"ld.global.s16 %r1, [%at+2];", [](std::uint32_t w) { return static_cast<std::uint32_t>(static_cast<std::int16_t>(w >> 16)); }},
-      {"ld.global.nc.L1::no_allocate.L2::128B.b16 %h1, [%at]; mov.b32 %r1, {%h1, %h1};", [](std::uint32_t w) { return (w & 0xffff) | w << 16; }},
-      {"st.global.u8 [%at+3], %r0; ld.global.u32 %r1, [%at];", [](std::uint32_t w) { return (w & 0xffffff) | w << 24; }},
-      {"st.global.b16 [%at+2], 7; ld.global.cg.u32 %r1, [%at];", [](std::uint32_t w) { return (w & 0xffff) | 7 << 16; }},
+      {"ld.global.s8 %r1, [%at+1];",
+       [](std::uint32_t w) { return static_cast<std::uint32_t>(static_cast<std::int8_t>(w >> 8)); }},
+      {"ld.global.s16 %r1, [%at+2];",
+       [](std::uint32_t w) { return static_cast<std::uint32_t>(static_cast<std::int16_t>(w >> 16)); }},
+      {"ld.global.nc.L1::no_allocate.L2::128B.b16 %h1, [%at]; mov.b32 %r1, {%h1, %h1};",
+       [](std::uint32_t w) { return (w & 0xffff) | w << 16; }},
+      {"st.global.u8 [%at+3], %r0; ld.global.u32 %r1, [%at];",
+       [](std::uint32_t w) { return (w & 0xffffff) | w << 24; }},
+      {"st.global.b16 [%at+2], 7; ld.global.cg.u32 %r1, [%at];",
+       [](std::uint32_t w) { return (w & 0xffff) | 7 << 16; }},
   };
   std::mt19937 random(3);
   Words words(32);
@@ -48,9 +53,11 @@ TEST(EmulatorMemory, NarrowLoadsExtendAndStoresCut) {
 
 TEST(EmulatorMemory, VectorsAreReadInOrder) {
   // Lanes 0 ... 3 copy 8 words each, through shared memory and local memory.
-  const std::string body = std::string(kLane) +
+  const std::string body =
+      std::string(kLane) +
       ".shared .align 32 .b8 s[128]; .local .align 16 .b8 l[32]; setp.gt.u32 %p1, %lane, 3; @%p1 exit;\n"
-      "mul.wide.u32 %rd1, %lane, 32; add.u64 %rd1, %rd1, %out; shl.b32 %r2, %lane, 5; mov.u32 %r3, s; add.u32 %r2, %r2, %r3;\n"
+      "mul.wide.u32 %rd1, %lane, 32; add.u64 %rd1, %rd1, %out; shl.b32 %r2, %lane, 5; mov.u32 %r3, s; add.u32 %r2, "
+      "%r2, %r3;\n"
       "ld.global.v8.b32 {%r4, %r5, %r6, %r7, %r8, %r9, %r10, %r11}, [%rd1];\n"
       "st.shared.v4.b32 [%r2], {%r4, %r5, %r6, %r7}; st.shared.v2.b32 [%r2+16], {%r8, %r9};\n"
       "st.local.v2.b32 [l+8], {%r10, %r11}; ld.shared.v2.b64 {%rd2, %rd3}, [%r2]; ld.local.b64 %rd4, [l+8];\n"
@@ -79,7 +86,8 @@ TEST(EmulatorMemory, VariablesOfTheModuleAreInitialised) {
   const Words out = RunLanes(
       "ld.global.u64 %rd1, [q]; ld.global.u32 %r1, [%rd1]; ld.global.f32 %f1, [f+4]; cvt.rzi.u32.f32 %r2, %f1;\n"
       "add.u32 %r1, %r1, %r2; st.global.u32 [t], 50;",
-      Words(32), {}, ".global .u32 t[3] = {1, 2, 3};\n.global .u64 q = generic(t)+8;\n.global .f32 f[2] = {0f3f800000, 40.0};\n");
+      Words(32), {},
+      ".global .u32 t[3] = {1, 2, 3};\n.global .u64 q = generic(t)+8;\n.global .f32 f[2] = {0f3f800000, 40.0};\n");
   for (const std::uint32_t word : out) EXPECT_EQ(word, 43u);
 }
 
@@ -113,7 +121,8 @@ TEST(EmulatorMemory, AtomicsOfEveryKind) {
   for (const auto& test : kCases) {
     Words words = Iota(33);
     words[32] = test.begin;
-    const Words out = PtxRunner("sm_100a").Run(std::string(kLane) + "mov.u32 %r2, 0x00003c00;" + test.text + "ret;", words);
+    const Words out =
+        PtxRunner("sm_100a").Run(std::string(kLane) + "mov.u32 %r2, 0x00003c00;" + test.text + "ret;", words);
     // The f16 sum: 1 + 32 times 1 is 33 = 0x5020.
     const std::uint32_t end = std::string_view(test.text).find("f16x2") != std::string_view::npos ? 0x5020 : test.end;
     EXPECT_EQ(out[32], end) << test.text;
@@ -122,15 +131,18 @@ TEST(EmulatorMemory, AtomicsOfEveryKind) {
 
 TEST(EmulatorMemory, SharedAtomicsReturnWhatWasThere) {
   const Words out = RunLanes(
-      ".shared .b32 s; setp.ne.u32 %p1, %lane, 0; @!%p1 st.shared.u32 [s], 0; bar.sync 0; atom.shared.add.u32 %r2, [s], 1;\n"
+      ".shared .b32 s; setp.ne.u32 %p1, %lane, 0; @!%p1 st.shared.u32 [s], 0; bar.sync 0; atom.shared.add.u32 %r2, "
+      "[s], 1;\n"
       "bar.sync 0; ld.shared.u32 %r1, [s];",
       Words(96), {{1, 1, 1}, {96, 1, 1}});
   for (const std::uint32_t word : out) EXPECT_EQ(word, 96u);
 }
 
 TEST(EmulatorMemory, VectorAndWideAtomics) {
-  const std::string body = std::string(kLane) +
-      ".reg .b128 %q<4>; red.global.add.v2.f32 [%out+128], {0f3f800000, 0f40000000}; mov.b64 %rd1, 5; mov.b64 %rd2, 6;\n"
+  const std::string body =
+      std::string(kLane) +
+      ".reg .b128 %q<4>; red.global.add.v2.f32 [%out+128], {0f3f800000, 0f40000000}; mov.b64 %rd1, 5; mov.b64 %rd2, "
+      "6;\n"
       "mov.b128 %q1, {%rd1, %rd2}; setp.ne.u32 %p1, %lane, 0; @!%p1 atom.global.exch.b128 %q2, [%out+144], %q1;\n"
       "@%p1 exit; mov.b128 {%rd3, %rd4}, %q2; st.global.u64 [%out+160], %rd4; ret;";
   Words words(44);
@@ -162,13 +174,15 @@ TEST(EmulatorMemory, WrongAccessesNameThePlace) {
       {"mov.u32 %r2, s; add.u32 %r2, %r2, 1; atom.shared.add.u32 %r1, [%r2], 1;", "updates 4 bytes at"},
   };
   for (const auto& test : kCases)
-    EXPECT_THAT(ErrorOf(test.body, {}, ".shared .b32 s[2];\n.const .b32 c = 1;\n"), HasSubstr(test.message)) << test.body;
+    EXPECT_THAT(ErrorOf(test.body, {}, ".shared .b32 s[2];\n.const .b32 c = 1;\n"), HasSubstr(test.message))
+        << test.body;
   EXPECT_THAT(ErrorOf("setp.eq.u32 %p1, %lane, 33; @%p1 ld.global.u32 %r1, [%at+40000];", {{1, 1, 1}, {32, 1, 1}}), "");
 }
 
 TEST(EmulatorMemory, MemoryThatWasFreedIsOutOfBounds) {
   PtxRunner runner;
-  const auto kernel = runner.Load(runner.Text(".param .u64 p", ".reg .b64 %a; ld.param.u64 %a, [p]; st.global.u32 [%a], 1; ret;"));
+  const auto kernel =
+      runner.Load(runner.Text(".param .u64 p", ".reg .b64 %a; ld.param.u64 %a, [p]; st.global.u32 [%a], 1; ret;"));
   void* pointer = runner.device().memory().Allocate(4);
   void* args[] = {&pointer};
   kernel->Launch({}, {}, {}, 0, args, {});

@@ -46,7 +46,8 @@ TEST(EmulatorWarps, NestedBranchesAndEarlyExitsKeepLanesApart) {
       "and.b32 %r2, %r0, 2; setp.eq.u32 %p3, %r2, 0; mov.u32 %r1, 30; @%p3 bra JOIN; mov.u32 %r1, 31; bra JOIN;\n"
       "EVEN: mov.u32 %r1, 20;\nJOIN: add.u32 %r1, %r1, 100;",
       Iota(32));
-  for (std::uint32_t l = 0; l < 32; ++l) EXPECT_EQ(out[l], l < 8 ? l : l % 2 == 0 ? 120u : l % 4 == 1 ? 130u : 131u) << l;
+  for (std::uint32_t l = 0; l < 32; ++l)
+    EXPECT_EQ(out[l], l < 8 ? l : l % 2 == 0 ? 120u : l % 4 == 1 ? 130u : 131u) << l;
 }
 
 TEST(EmulatorWarps, AJumpTableSendsEachLaneItsWay) {
@@ -59,7 +60,8 @@ TEST(EmulatorWarps, AJumpTableSendsEachLaneItsWay) {
 
 TEST(EmulatorWarps, ALaneThatSpinsOnAnothersLockLetsItGoOn) {
   // Each lane takes the lock, adds to a plain counter, and releases it.
-  const std::string body = std::string(kLane) +
+  const std::string body =
+      std::string(kLane) +
       "LOOP: atom.global.cas.b32 %r2, [%out], 0, 1; setp.ne.u32 %p1, %r2, 0; @%p1 bra LOOP;\n"
       "ld.volatile.global.u32 %r3, [%out+4]; add.u32 %r3, %r3, 1; st.volatile.global.u32 [%out+4], %r3;\n"
       "atom.global.exch.b32 %r4, [%out], 0; ret;";
@@ -75,7 +77,8 @@ TEST(EmulatorWarps, ShufflesFollowTheirSegments) {
   } kCases[] = {
       {"shfl.sync.bfly.b32 %r1, %r0, 3, 31, -1;", [](std::uint32_t l) { return l ^ 3; }},
       {"shfl.sync.up.b32 %r1, %r0, 2, 0, -1;", [](std::uint32_t l) { return l < 2 ? l : l - 2; }},
-      {"shfl.sync.down.b32 %r1|%p1, %r0, 5, 31, -1; @!%p1 mov.u32 %r1, 99;", [](std::uint32_t l) { return l + 5 > 31 ? 99 : l + 5; }},
+      {"shfl.sync.down.b32 %r1|%p1, %r0, 5, 31, -1; @!%p1 mov.u32 %r1, 99;",
+       [](std::uint32_t l) { return l + 5 > 31 ? 99 : l + 5; }},
       {"shfl.sync.idx.b32 %r1, %r0, 1, 0x181f, -1;", [](std::uint32_t l) { return (l & 24) | 1; }},
       {"shfl.sync.down.b32 %r1, %r0, 4, 0x181f, -1;", [](std::uint32_t l) { return l % 8 + 4 > 7 ? l : l + 4; }},
   };
@@ -91,10 +94,14 @@ TEST(EmulatorWarps, VotesMatchesAndReductionsSeeAllMembers) {
     std::uint32_t (*expected)(std::uint32_t lane);
   } kCases[] = {
       {"setp.gt.u32 %p1, %r0, 4; vote.sync.ballot.b32 %r1, %p1, -1;", [](std::uint32_t) { return 0xffffffe0; }},
-      {"setp.lt.u32 %p1, %r0, 32; vote.sync.all.pred %p2, %p1, -1; selp.u32 %r1, 1, 0, %p2;", [](std::uint32_t) { return 1u; }},
-      {"setp.eq.u32 %p1, %r0, 9; vote.sync.any.pred %p2, %p1, -1; selp.u32 %r1, 1, 0, %p2;", [](std::uint32_t) { return 1u; }},
-      {"setp.eq.u32 %p1, %r0, 9; vote.sync.uni.pred %p2, %p1, -1; selp.u32 %r1, 1, 0, %p2;", [](std::uint32_t) { return 0u; }},
-      {"shr.u32 %r2, %r0, 4; match.any.sync.b32 %r1, %r2, -1;", [](std::uint32_t l) { return l < 16 ? 0xffffu : 0xffff0000u; }},
+      {"setp.lt.u32 %p1, %r0, 32; vote.sync.all.pred %p2, %p1, -1; selp.u32 %r1, 1, 0, %p2;",
+       [](std::uint32_t) { return 1u; }},
+      {"setp.eq.u32 %p1, %r0, 9; vote.sync.any.pred %p2, %p1, -1; selp.u32 %r1, 1, 0, %p2;",
+       [](std::uint32_t) { return 1u; }},
+      {"setp.eq.u32 %p1, %r0, 9; vote.sync.uni.pred %p2, %p1, -1; selp.u32 %r1, 1, 0, %p2;",
+       [](std::uint32_t) { return 0u; }},
+      {"shr.u32 %r2, %r0, 4; match.any.sync.b32 %r1, %r2, -1;",
+       [](std::uint32_t l) { return l < 16 ? 0xffffu : 0xffff0000u; }},
       {"match.all.sync.b32 %r1|%p1, 5, -1;", [](std::uint32_t) { return 0xffffffffu; }},
       {"redux.sync.add.u32 %r1, %r0, -1;", [](std::uint32_t) { return 496u; }},
       {"redux.sync.max.s32 %r1, %r0, -1;", [](std::uint32_t) { return 31u; }},
@@ -119,7 +126,8 @@ TEST(EmulatorWarps, LanesAreWaitedForWhereTheMaskNamesThem) {
   EXPECT_THAT(ErrorOf("setp.lt.u32 %p1, %lane, 4; @%p1 bra A; shfl.sync.bfly.b32 %r1, %r0, 1, 31, -1; bra B;\n"
                       "A: shfl.sync.bfly.b32 %r1, %r0, 1, 31, -1; B:"),
               HasSubstr("wait for lanes that never come"));
-  EXPECT_THAT(ErrorOf("setp.lt.u32 %p1, %lane, 4; @%p1 exit; vote.sync.ballot.b32 %r1, %p1, -1;"), HasSubstr("have exited"));
+  EXPECT_THAT(ErrorOf("setp.lt.u32 %p1, %lane, 4; @%p1 exit; vote.sync.ballot.b32 %r1, %p1, -1;"),
+              HasSubstr("have exited"));
 }
 
 constexpr const char* kReverse =
@@ -145,23 +153,30 @@ TEST(EmulatorBarriers, ProducersArriveAndConsumersWait) {
 TEST(EmulatorBarriers, ReductionsCountAndCombine) {
   const LaunchShape shape{{1, 1, 1}, {96, 1, 1}};
   EXPECT_EQ(RunLanes("setp.lt.u32 %p1, %r0, 40; bar.red.popc.u32 %r1, 0, %p1;", Iota(96), shape), Words(96, 40));
-  EXPECT_EQ(RunLanes("setp.lt.u32 %p1, %r0, 40; bar.red.or.pred %p2, 0, %p1; selp.u32 %r1, 1, 0, %p2;", Iota(96), shape), Words(96, 1));
-  EXPECT_EQ(RunLanes("setp.lt.u32 %p1, %r0, 95; bar.red.and.pred %p2, 0, %p1; selp.u32 %r1, 1, 0, %p2;", Iota(96), shape), Words(96, 0));
+  EXPECT_EQ(
+      RunLanes("setp.lt.u32 %p1, %r0, 40; bar.red.or.pred %p2, 0, %p1; selp.u32 %r1, 1, 0, %p2;", Iota(96), shape),
+      Words(96, 1));
+  EXPECT_EQ(
+      RunLanes("setp.lt.u32 %p1, %r0, 95; bar.red.and.pred %p2, 0, %p1; selp.u32 %r1, 1, 0, %p2;", Iota(96), shape),
+      Words(96, 0));
 }
 
 TEST(EmulatorBarriers, ThreadsThatHaveExitedAreNotWaitedFor) {
-  const Words out = RunLanes("mov.u32 %r1, 5; setp.ge.u32 %p1, %lane, 64; @%p1 exit; bar.sync 0;", Words(128), {{1, 1, 1}, {128, 1, 1}});
+  const Words out = RunLanes("mov.u32 %r1, 5; setp.ge.u32 %p1, %lane, 64; @%p1 exit; bar.sync 0;", Words(128),
+                             {{1, 1, 1}, {128, 1, 1}});
   EXPECT_EQ(out[63], 5u);
   EXPECT_EQ(out[64], 0u);
 }
 
 TEST(EmulatorFaults, DeadlocksNameWhoWaitsOnWhat) {
   const LaunchShape two{{1, 1, 1}, {64, 1, 1}};
-  const std::string barrier = ErrorOf("setp.lt.u32 %p1, %lane, 32; @%p1 bra A; bar.sync 1, 64; bra B; A: bar.sync 2, 64; B:", two);
+  const std::string barrier =
+      ErrorOf("setp.lt.u32 %p1, %lane, 32; @%p1 bra A; bar.sync 1, 64; bra B; A: bar.sync 2, 64; B:", two);
   EXPECT_THAT(barrier, HasSubstr("deadlock"));
   EXPECT_THAT(barrier, HasSubstr("warp 0, lanes 0xffffffff wait on a barrier of the CTA at `bar.sync 2, 64;`"));
   EXPECT_THAT(barrier, HasSubstr("warp 1, lanes 0xffffffff wait on a barrier of the CTA at `bar.sync 1, 64;`"));
-  const std::string spin = ErrorOf("LOOP: ld.volatile.global.u32 %r1, [%out+64]; setp.eq.u32 %p1, %r1, 0; @%p1 bra LOOP;");
+  const std::string spin =
+      ErrorOf("LOOP: ld.volatile.global.u32 %r1, [%out+64]; setp.eq.u32 %p1, %r1, 0; @%p1 bra LOOP;");
   EXPECT_THAT(spin, HasSubstr("deadlock"));
   EXPECT_THAT(spin, HasSubstr("spin"));
 }
@@ -216,7 +231,8 @@ TEST(EmulatorScheduler, ResultsAreTheSameForASeedWhateverTheThreads) {
   const std::string body =
       ".reg .b32 %r<8>; .reg .b64 %rd<4>; mov.u32 %r1, %ctaid.x; mov.u32 %r2, %tid.x; setp.ne.u32 %p, %r2, 0;\n"
       "@%p exit; mov.u32 %r5, 0; LOOP: atom.global.exch.b32 %r3, [%out], %r1; mad.lo.u32 %r6, %r6, 31, %r3;\n"
-      "add.u32 %r5, %r5, 1; setp.lt.u32 %p, %r5, 20; @%p bra LOOP; mul.wide.u32 %rd1, %r1, 4; add.u64 %rd1, %rd1, %out;\n"
+      "add.u32 %r5, %r5, 1; setp.lt.u32 %p, %r5, 20; @%p bra LOOP; mul.wide.u32 %rd1, %r1, 4; add.u64 %rd1, %rd1, "
+      "%out;\n"
       "st.global.u32 [%rd1+4], %r6; ret;";
   Words results[3];
   const int threads[3] = {1, 2, 2};
@@ -236,7 +252,8 @@ TEST(EmulatorScheduler, CtasThatAreResidentTogetherMakeProgressTogether) {
   const std::string body =
       ".reg .b32 %r<8>; .reg .pred %p; mov.u32 %r1, %ctaid.x; setp.eq.u32 %p, %r1, 0; @%p bra WAIT;\n"
       "red.release.gpu.global.add.u32 [%out], 1; ret;\n"
-      "WAIT: ld.acquire.gpu.global.u32 %r2, [%out]; setp.ne.u32 %p, %r2, 3; @%p bra WAIT; st.global.u32 [%out+4], 9; ret;";
+      "WAIT: ld.acquire.gpu.global.u32 %r2, [%out]; setp.ne.u32 %p, %r2, 3; @%p bra WAIT; st.global.u32 [%out+4], 9; "
+      "ret;";
   Words words(2);
   RunWith({}, body, words, {4, 1, 1}, {1, 1, 1});
   EXPECT_EQ(words[1], 9u);

@@ -40,14 +40,15 @@ TEST(PtxParser, ReadsTheHeaderAndDirectivesOfKernels) {
 }
 
 TEST(PtxParser, ReadsOperandsOfEveryKind) {
-  const Instruction i = First("@!%p1 foo.bar::baz.b32 {%f1, %f2}, _, %r1|%p2, !%p3, [%rd1+16], [%rd1+-16], [64], "
-                              "[map, {%r1, %r2}], %tid.x, sym+4, (a, b);");
+  const Instruction i = First(
+      "@!%p1 foo.bar::baz.b32 {%f1, %f2}, _, %r1|%p2, !%p3, [%rd1+16], [%rd1+-16], [64], "
+      "[map, {%r1, %r2}], %tid.x, sym+4, (a, b);");
   EXPECT_EQ(i.guard, "%p1");
   EXPECT_TRUE(i.guard_negated);
   EXPECT_EQ(i.modifiers, (std::vector<std::string>{"bar::baz", "b32"}));
   using Kind = Operand::Kind;
-  const Kind kinds[] = {Kind::kVector,  Kind::kSink,    Kind::kPair,    Kind::kName, Kind::kAddress, Kind::kAddress,
-                        Kind::kAddress, Kind::kAddress, Kind::kName,    Kind::kName, Kind::kList};
+  const Kind kinds[] = {Kind::kVector,  Kind::kSink,    Kind::kPair, Kind::kName, Kind::kAddress, Kind::kAddress,
+                        Kind::kAddress, Kind::kAddress, Kind::kName, Kind::kName, Kind::kList};
   ASSERT_EQ(i.operands.size(), std::size(kinds));
   for (std::size_t k = 0; k < std::size(kinds); ++k) EXPECT_EQ(i.operands[k].kind, kinds[k]) << k;
   EXPECT_TRUE(i.operands[3].negated);
@@ -63,11 +64,20 @@ TEST(PtxParser, ReadsNumbersOfEveryBase) {
   struct {
     const char* text;
     std::uint64_t bits;
-  } kNumbers[] = {{"12", 12},          {"0x1F", 31},     {"017", 15},
-                  {"0b101", 5},        {"7U", 7},        {"-1", ~std::uint64_t{0}},
-                  {"0f3f800000", 0x3f800000}, {"0F3F800000", 0x3f800000}, {"0d3ff0000000000000", 0x3ff0000000000000},
-                  {"1.5", 0x3ff8000000000000}, {"2e0", 0x4000000000000000}, {"WARP_SZ", 32},
-                  {"18446744073709551615", ~std::uint64_t{0}}, {"~0", ~std::uint64_t{0}}};
+  } kNumbers[] = {{"12", 12},
+                  {"0x1F", 31},
+                  {"017", 15},
+                  {"0b101", 5},
+                  {"7U", 7},
+                  {"-1", ~std::uint64_t{0}},
+                  {"0f3f800000", 0x3f800000},
+                  {"0F3F800000", 0x3f800000},
+                  {"0d3ff0000000000000", 0x3ff0000000000000},
+                  {"1.5", 0x3ff8000000000000},
+                  {"2e0", 0x4000000000000000},
+                  {"WARP_SZ", 32},
+                  {"18446744073709551615", ~std::uint64_t{0}},
+                  {"~0", ~std::uint64_t{0}}};
   for (const auto& number : kNumbers)
     EXPECT_EQ(First(fmt::format("mov.b64 %rd1, {};", number.text)).operands.at(1).bits, number.bits) << number.text;
 }

@@ -329,7 +329,8 @@ Operand Decoder::Source(const ptx::Operand& given, ScalarType type, bool wider) 
     case Kind::kFloat32:
       if (type == ScalarType::kF64)
         return Constant(std::bit_cast<std::uint64_t>(
-                            static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(given.bits)))), 0, 8);
+                            static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(given.bits)))),
+                        0, 8);
       return Constant(given.bits, 0, lane_bytes);
     case Kind::kFloat64:
       if (lane_bytes == 4)

@@ -45,7 +45,9 @@ float Log2(float a) { return static_cast<float>(std::log2(static_cast<double>(a)
 float Exp2(float a) { return static_cast<float>(std::exp2(static_cast<double>(a))); }
 float Tanh(float a) { return static_cast<float>(std::tanh(static_cast<double>(a))); }
 /// rcp.approx.ftz.f64 and its root look at the upper word alone.
-double UpperWord(double a) { return std::bit_cast<double>(std::bit_cast<std::uint64_t>(a) & ~std::uint64_t{0xffffffff}); }
+double UpperWord(double a) {
+  return std::bit_cast<double>(std::bit_cast<std::uint64_t>(a) & ~std::uint64_t{0xffffffff});
+}
 double ReciprocalUpper(double a) { return UpperWord(1 / UpperWord(a)); }
 double ReciprocalRootUpper(double a) { return UpperWord(1 / std::sqrt(UpperWord(a))); }
 
@@ -174,7 +176,9 @@ void MinMax(Warp& warp, const Instruction& i) {
 void PrepareMinMax(Decoder& decoder, Instruction& out) {
   const Form& form = decoder.form();
   out.options[0] = static_cast<std::uint8_t>((form.Has("ftz") ? kFtz : 0) | (form.Has("NaN") ? kNan : 0) |
-                                             (form.Has("xorsign") ? kXorSign : form.Has("abs") ? kAbsolute : 0));
+                                             (form.Has("xorsign") ? kXorSign
+                                              : form.Has("abs")   ? kAbsolute
+                                                                  : 0));
 }
 
 template <class T>
@@ -211,7 +215,8 @@ Execute SelectTest(const Form& form) {
 }
 
 constexpr Category kCategory = Category::kFloat;
-#define GEMMSMITH_ARITHMETIC(function) [](const Form&) -> Execute { return Arithmetic<&function>::Run; }, PrepareArithmetic
+#define GEMMSMITH_ARITHMETIC(function) \
+  [](const Form&) -> Execute { return Arithmetic<&function>::Run; }, PrepareArithmetic
 #define GEMMSMITH_MAP(function) [](const Form&) -> Execute { return Map<&function>::Run; }
 #define GEMMSMITH_ROUNDING "[.{rn,rz,rm,rp}]"
 

@@ -16,7 +16,20 @@ class Decoder;
 
 /// For statistics and the generated documentation.
 enum class Category : std::uint8_t {
-  kInteger, kFloat, kHalf, kCompare, kMove, kConvert, kMemory, kAtomic, kControl, kBarrier, kWarp, kFence, kMatrix, kCopy,
+  kInteger,
+  kFloat,
+  kHalf,
+  kCompare,
+  kMove,
+  kConvert,
+  kMemory,
+  kAtomic,
+  kControl,
+  kBarrier,
+  kWarp,
+  kFence,
+  kMatrix,
+  kCopy,
 };
 std::string_view ToString(Category category);
 

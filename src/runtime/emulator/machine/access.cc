@@ -44,8 +44,9 @@ std::byte* SharedAt(const Request& r, int lane, std::uint64_t address) {
   if (at < kSharedBegin || at + r.bytes > end) throw r.Outside(lane, "shared", address, kSharedBegin, end);
   Cta* const owner = rank == 0 ? &r.warp.cta() : r.warp.cta().cluster().cta(rank - 1);
   if (owner == nullptr)
-    throw r.warp.Fault(r.instruction, lane, fmt::format("{} shared memory of CTA {}, which its cluster does not have",
-                                                        Verb(r.kind), rank - 1));
+    throw r.warp.Fault(
+        r.instruction, lane,
+        fmt::format("{} shared memory of CTA {}, which its cluster does not have", Verb(r.kind), rank - 1));
   return owner->shared() + (at - kSharedBegin);
 }
 
@@ -62,8 +63,9 @@ std::byte* GlobalAt(const Request& r, int lane, std::uint64_t address) {
     if (!r.warp.region.Holds(address, address + r.bytes)) {
       const Region found = launch.memory.Find(address);
       if (!found.Holds(address, address + r.bytes))
-        throw r.warp.Fault(r.instruction, lane, fmt::format("{} {} bytes of global memory at {:#x}: {}", Verb(r.kind),
-                                                            r.bytes, address, launch.memory.Describe(address)));
+        throw r.warp.Fault(r.instruction, lane,
+                           fmt::format("{} {} bytes of global memory at {:#x}: {}", Verb(r.kind), r.bytes, address,
+                                       launch.memory.Describe(address)));
       r.warp.region = found;
     }
     if (r.kind != AccessKind::kRead && !r.warp.region.writable)
@@ -100,7 +102,8 @@ bool ResolveAtOnce(const Request& r, const std::uint64_t (&addresses)[kLanes], s
       high = std::max(high, address);
     }
   }
-  if (!r.warp.region.Holds(low, high + r.bytes) || (r.kind != AccessKind::kRead && !r.warp.region.writable)) return false;
+  if (!r.warp.region.Holds(low, high + r.bytes) || (r.kind != AccessKind::kRead && !r.warp.region.writable))
+    return false;
   for (int l = 0; l < kLanes; ++l) out[l] = reinterpret_cast<std::byte*>(addresses[l]);
   return true;
 }
@@ -142,8 +145,7 @@ void Tell(const Request& r, const std::uint64_t (&addresses)[kLanes], Window win
   access.kind = r.kind;
   access.lanes = r.warp.mask();
   access.bytes = r.bytes;
-  for (int l = 0; l < kLanes; ++l)
-    access.addresses[static_cast<std::size_t>(l)] = addresses[l] | WindowBits(window);
+  for (int l = 0; l < kLanes; ++l) access.addresses[static_cast<std::size_t>(l)] = addresses[l] | WindowBits(window);
   observer->OnAccess(r.warp, access);
 }
 
@@ -156,8 +158,8 @@ void Resolve(Warp& warp, const Instruction& instruction, const Operand& address,
   warp.GetAddresses(address, addresses);
   CheckAlignment(r, addresses);
   const bool shared = window == Window::kShared || window == Window::kSharedCluster;
-  const bool done = shared ? SharedAtOnce(r, addresses, out)
-                           : window != Window::kLocal && ResolveAtOnce(r, addresses, out);
+  const bool done =
+      shared ? SharedAtOnce(r, addresses, out) : window != Window::kLocal && ResolveAtOnce(r, addresses, out);
   for (std::uint32_t m = done ? 0 : warp.mask(); m != 0; m &= m - 1) {
     const int lane = std::countr_zero(m);
     const std::uint64_t at = addresses[lane];

@@ -67,8 +67,8 @@ class Cta {
   std::array<CtaBarrier, kBarriers> barriers_{};
 };
 
-/// CTAs that are scheduled together and see each other's shared memory. Often one. Its CTAs are made when it first runs,
-/// and gone when it is done.
+/// CTAs that are scheduled together and see each other's shared memory. Often one. Its CTAs are made when it first
+/// runs, and gone when it is done.
 class Cluster {
  public:
   enum class State : std::uint8_t { kRunning, kBlocked, kDone };

@@ -226,8 +226,7 @@ void Warp::Suspend(Group::State state, const char* waits_on) {
 }
 
 bool Warp::blocked() const {
-  return std::any_of(groups_.begin(), groups_.end(),
-                     [](const Group& g) { return g.state == Group::State::kBlocked; });
+  return std::any_of(groups_.begin(), groups_.end(), [](const Group& g) { return g.state == Group::State::kBlocked; });
 }
 
 void Warp::GetBits(const Operand& o, std::uint64_t (&out)[kLanes]) const {

@@ -83,9 +83,9 @@ class Warp {
   // What execution functions use.
   Cta& cta() const { return *cta_; }
   int index() const { return index_; }
-  std::uint32_t mask() const { return mask_; }     ///< Lanes that execute the instruction.
+  std::uint32_t mask() const { return mask_; }          ///< Lanes that execute the instruction.
   std::uint32_t lanes() const { return group_lanes_; }  ///< Those, and the ones its guard leaves out.
-  std::uint32_t live() const { return live_; }     ///< Lanes that have not exited.
+  std::uint32_t live() const { return live_; }          ///< Lanes that have not exited.
   Group& group() { return groups_[current_]; }
   Frame& frame() { return *groups_[current_].frame; }
 
@@ -142,7 +142,8 @@ class Warp {
   /// Calls for fewer lanes than mask(): the others stay at the instruction, to be executed for them next.
   void CallSome(const Function& function, const CallSite& site, std::uint32_t lanes);
   void Return(std::uint32_t lanes);
-  /// True if all of `needed` (less what has exited) are here; else the instruction begins anew once more lanes have come.
+  /// True if all of `needed` (less what has exited) are here; else the instruction begins anew once more lanes have
+  /// come.
   bool Gather(std::uint32_t needed);
   /// The instruction is to be tried again later: what it waits on has not happened.
   void Block(const char* waits_on);
@@ -161,8 +162,8 @@ class Warp {
   bool blocked() const;
 
   RunStatistics statistics;
-  bool polled = false;             ///< Since the scheduler last looked.
-  MemorySpace checked_space{};     ///< For memory.cc: the region that was found last.
+  bool polled = false;          ///< Since the scheduler last looked.
+  MemorySpace checked_space{};  ///< For memory.cc: the region that was found last.
   Region region;
 
  private:
@@ -206,15 +207,56 @@ class Warp {
 
 /// Special registers, by their slots: 32-bit lanes each, but for the last ones.
 enum class Special : std::uint8_t {
-  kTidX, kTidY, kTidZ, kNtidX, kNtidY, kNtidZ, kCtaidX, kCtaidY, kCtaidZ, kNctaidX, kNctaidY, kNctaidZ,
-  kLaneid, kWarpid, kNwarpid, kSmid, kNsmid,
-  kLanemaskEq, kLanemaskLt, kLanemaskLe, kLanemaskGt, kLanemaskGe,
-  kClusteridX, kClusteridY, kClusteridZ, kNclusteridX, kNclusteridY, kNclusteridZ,
-  kClusterCtaidX, kClusterCtaidY, kClusterCtaidZ, kClusterNctaidX, kClusterNctaidY, kClusterNctaidZ,
-  kClusterCtarank, kClusterNctarank,
-  kDynamicSmemSize, kTotalSmemSize, kAggrSmemSize, kReservedBegin, kReservedEnd, kReservedCap,
-  kClock, kClockHi, kGlobaltimerLo, kGlobaltimerHi, kZero,
-  kGridid, kClock64, kGlobaltimer,
+  kTidX,
+  kTidY,
+  kTidZ,
+  kNtidX,
+  kNtidY,
+  kNtidZ,
+  kCtaidX,
+  kCtaidY,
+  kCtaidZ,
+  kNctaidX,
+  kNctaidY,
+  kNctaidZ,
+  kLaneid,
+  kWarpid,
+  kNwarpid,
+  kSmid,
+  kNsmid,
+  kLanemaskEq,
+  kLanemaskLt,
+  kLanemaskLe,
+  kLanemaskGt,
+  kLanemaskGe,
+  kClusteridX,
+  kClusteridY,
+  kClusteridZ,
+  kNclusteridX,
+  kNclusteridY,
+  kNclusteridZ,
+  kClusterCtaidX,
+  kClusterCtaidY,
+  kClusterCtaidZ,
+  kClusterNctaidX,
+  kClusterNctaidY,
+  kClusterNctaidZ,
+  kClusterCtarank,
+  kClusterNctarank,
+  kDynamicSmemSize,
+  kTotalSmemSize,
+  kAggrSmemSize,
+  kReservedBegin,
+  kReservedEnd,
+  kReservedCap,
+  kClock,
+  kClockHi,
+  kGlobaltimerLo,
+  kGlobaltimerHi,
+  kZero,
+  kGridid,
+  kClock64,
+  kGlobaltimer,
 };
 inline constexpr std::size_t kSpecialCount = static_cast<std::size_t>(Special::kGlobaltimer) + 1;
 /// Bytes of one special register's slot.
