@@ -56,12 +56,14 @@ void CheckCase(Engine& engine, Device& device, const Case& c, std::uint64_t seed
   args.a = a.there, args.b = b.there, args.d = d.there;
   if (c.beta != 0) args.c = old.there;
   args.alpha = c.alpha, args.beta = c.beta;
-  engine.Gemm(args);
+  const GemmProblem problem = Describe(args, c.types.ab == DType::kF64 ? DType::kF64 : DType::kF32);
+  engine.Gemm(problem, args);
   device.Copy(d.bytes.data(), d.buffer.data(), d.bytes.size());
   args.a = a.host, args.b = b.host, args.d = d.host;
   if (c.beta != 0) args.c = old.host;
-  const VerifyResult result = Verify(args);
-  EXPECT_TRUE(result.ok) << "error " << result.max_error << " of at most " << result.tolerance;
+  const VerifyReport report = Verify(problem, args, old.host, seed);
+  EXPECT_TRUE(report.ok) << "error " << report.max_error << " of at most " << report.tolerance;
+  EXPECT_GT(report.checked, 0);
 }
 
 TEST(EmulatorGemm, SimtKernelsAgreeWithFloat64) {

@@ -46,12 +46,15 @@ std::string LoadError(std::string_view target, const std::string& text) {
 
 TEST(EmulatorLoading, RefusesWhatItDoesNotRunWithTheLine) {
   PtxRunner runner;
-  const auto with = [&](const std::string& body) { return LoadError("sm_90a", runner.Text("", ".reg .b32 %r<4>; .reg .b64 %d; .reg .pred %p;\n" + body)); };
+  const auto with = [&](const std::string& body) {
+    return LoadError("sm_90a", runner.Text("", ".reg .b32 %r<4>; .reg .b64 %d; .reg .pred %p;\n" + body));
+  };
   struct {
     const char* body;
     const char* message;
   } kCases[] = {
-      {"vadd.u32.u32.u32 %r1, %r2, %r3;", "ptx:7:1: the emulator does not run `vadd.u32.u32.u32 %r1, %r2, %r3;`: it is in no row"},
+      {"vadd.u32.u32.u32 %r1, %r2, %r3;",
+       "ptx:7:1: the emulator does not run `vadd.u32.u32.u32 %r1, %r2, %r3;`: it is in no row"},
       {"add.rn.s32 %r1, %r2, %r3;", "no form of add has these modifiers"},
       {"add.s32 %r1, %r2;", "an operand is missing"},
       {"add.s32 %r1, %r2, %r3, %r1;", "too many operands"},
@@ -73,7 +76,9 @@ TEST(EmulatorLoading, RefusesWhatItDoesNotRunWithTheLine) {
 }
 
 TEST(EmulatorLoading, TakesCodeOfTheDeviceAndOfOlderOnes) {
-  const auto text = [](const char* target) { return fmt::format(".version 8.7\n.target {}\n.address_size 64\n.entry k() {{ ret; }}", target); };
+  const auto text = [](const char* target) {
+    return fmt::format(".version 8.7\n.target {}\n.address_size 64\n.entry k() {{ ret; }}", target);
+  };
   EXPECT_EQ(LoadError("sm_90a", text("sm_90a")), "");
   EXPECT_EQ(LoadError("sm_90a", text("sm_80")), "");
   EXPECT_THAT(LoadError("sm_80", text("sm_90")), HasSubstr("does not run on sm_80"));
@@ -90,7 +95,13 @@ TEST(EmulatorLaunches, AreHeldToTheLimitsOfTheArchitecture) {
     const char* message;  ///< Empty: it runs.
   } kCases[] = {
       {"sm_80", "", {1, 1, 1}, {1024, 1, 1}, {1, 1, 1}, 166912, ""},
-      {"sm_80", "", {1, 1, 1}, {32, 1, 1}, {1, 1, 1}, 166913, "166913 bytes of shared memory and 0 static ones, emulator:sm_80 has 166912"},
+      {"sm_80",
+       "",
+       {1, 1, 1},
+       {32, 1, 1},
+       {1, 1, 1},
+       166913,
+       "166913 bytes of shared memory and 0 static ones, emulator:sm_80 has 166912"},
       {"sm_75", "", {1, 1, 1}, {32, 1, 1}, {1, 1, 1}, 65537, "emulator:sm_75 has 65536"},
       {"sm_90a", "", {1, 1, 1}, {32, 1, 1}, {1, 1, 1}, 232448, ""},
       {"sm_80", "", {1, 1, 1}, {1024, 2, 1}, {1, 1, 1}, 0, "2048 threads: emulator:sm_80 takes 1024"},
@@ -173,7 +184,8 @@ TEST(EmulatorCalls, RecurseToADepthPerLaneAndGoThroughPointers) {
     }
     EXPECT_EQ(out[l], expected) << l;
   }
-  EXPECT_THAT(PtxRunner().ErrorOf(".reg .b64 %rd; mov.u64 %rd, 12; call %rd; ret;", 1), HasSubstr("which is no function"));
+  EXPECT_THAT(PtxRunner().ErrorOf(".reg .b64 %rd; mov.u64 %rd, 12; call %rd; ret;", 1),
+              HasSubstr("which is no function"));
 }
 
 TEST(EmulatorCalls, EndlessRecursionIsAnError) {
@@ -272,7 +284,8 @@ extern "C" __global__ void user(float* out, Pair p) {
 }
 
 TEST(EmulatorUserKernels, FaultsNameTheSourceLine) {
-  const auto kernel = CompileUser(MemoryEngine(), "extern \"C\" __global__ void user(float* out) {\n  out[threadIdx.x] =\n      1;\n}", "sm_80");
+  const auto kernel = CompileUser(
+      MemoryEngine(), "extern \"C\" __global__ void user(float* out) {\n  out[threadIdx.x] =\n      1;\n}", "sm_80");
   if (kernel == nullptr) GTEST_SKIP() << "there is no CUDA compiler";
   Device& device = MemoryEngine().devices().Get(ParseDeviceId("emulator:sm_80"));
   const Buffer buffer = device.Allocate(40 * 4);
@@ -283,7 +296,8 @@ TEST(EmulatorUserKernels, FaultsNameTheSourceLine) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), Code::kDevice);
-    EXPECT_THAT(error.what(), HasSubstr("gemmsmith.cu:2), CTA (0, 0, 0), warp 1, lane 8: writes 4 bytes of global memory at"));
+    EXPECT_THAT(error.what(),
+                HasSubstr("gemmsmith.cu:2), CTA (0, 0, 0), warp 1, lane 8: writes 4 bytes of global memory at"));
   }
 }
 
