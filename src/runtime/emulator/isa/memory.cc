@@ -24,9 +24,13 @@ void Load(Warp& warp, const Instruction& i) {
     const Operand& to = i.operands[k];
     if (to.lane_bytes == sizeof(T)) {
       T out[kLanes];
-      for (std::uint32_t m = warp.mask(); m != 0; m &= m - 1) {
-        const int l = std::countr_zero(m);
-        std::memcpy(&out[l], at[l] + k * sizeof(T), sizeof(T));
+      if (warp.mask() == kAllLanes) {
+        for (int l = 0; l < kLanes; ++l) std::memcpy(&out[l], at[l] + k * sizeof(T), sizeof(T));
+      } else {
+        for (std::uint32_t m = warp.mask(); m != 0; m &= m - 1) {
+          const int l = std::countr_zero(m);
+          std::memcpy(&out[l], at[l] + k * sizeof(T), sizeof(T));
+        }
       }
       warp.Put(to, out);
     } else {
@@ -62,6 +66,10 @@ void Store(Warp& warp, const Instruction& i) {
   for (unsigned k = 0; k < count; ++k) {
     const Operand& from = i.operands[k + 1];
     const std::byte* const in = warp.In(from);
+    if (warp.mask() == kAllLanes && !warp.cta().cluster().watched) {
+      for (std::size_t l = 0; l < kLanes; ++l) std::memcpy(at[l] + k * sizeof(T), in + l * from.lane_bytes, sizeof(T));
+      continue;
+    }
     for (std::uint32_t m = warp.mask(); m != 0; m &= m - 1) {
       const int l = std::countr_zero(m);
       const std::byte* const value = in + static_cast<std::size_t>(l) * from.lane_bytes;

@@ -247,9 +247,14 @@ void Warp::PutBits(const Operand& o, const std::uint64_t (&values)[kLanes]) {
 }
 
 void Warp::GetAddresses(const Operand& o, std::uint64_t (&out)[kLanes]) {
-  GetBits(o, out);
   const std::uint64_t offset = static_cast<std::uint64_t>(o.offset) + (o.in_frame ? frame().local_begin : 0);
-  for (std::uint64_t& address : out) address += offset;
+  if (o.lane_bytes == 4) {
+    const Lanes<std::uint32_t> in(In(o));
+    for (int l = 0; l < kLanes; ++l) out[l] = in[l] + offset;
+  } else {
+    const Lanes<std::uint64_t> in(In(o));
+    for (int l = 0; l < kLanes; ++l) out[l] = in[l] + offset;
+  }
 }
 
 }  // namespace gemmsmith::emulator
