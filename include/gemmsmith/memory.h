@@ -27,6 +27,7 @@ class GEMMSMITH_API MemoryPool {
     std::string name;  ///< "cuda:0", "cuda:0 pinned", "host"; appears in errors.
     std::function<void*(std::size_t bytes)> allocate;
     std::function<void(void* pointer, std::size_t bytes)> free;
+    bool exact = false;  ///< Blocks have just the bytes asked for and are not kept: for devices that check accesses.
   };
   explicit MemoryPool(Source source);
   ~MemoryPool();

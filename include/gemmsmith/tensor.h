@@ -12,17 +12,17 @@
 
 namespace gemmsmith {
 
-enum class DeviceKind : std::uint8_t { kCpu, kCuda };
+enum class DeviceKind : std::uint8_t { kCpu, kCuda, kEmulator };
 
-/// Which device: "cpu", "cuda:0".
+/// Which device: "cpu", "cuda:0", "emulator:sm_90a".
 struct DeviceId {
   DeviceKind kind = DeviceKind::kCpu;
-  std::uint8_t index = 0;
+  std::uint8_t index = 0;  ///< Of an emulator: of its architecture among AllTargets().
 
   friend bool operator==(const DeviceId&, const DeviceId&) = default;
 };
 GEMMSMITH_API std::string ToString(DeviceId id);
-/// "cpu", "cuda" (= "cuda:0") or "cuda:N". Throws kInvalidArgument.
+/// "cpu", "cuda" (= "cuda:0"), "cuda:N" or "emulator:" and an architecture. Throws kInvalidArgument.
 GEMMSMITH_API DeviceId ParseDeviceId(std::string_view text);
 
 /// A non-owning view of rank 1 to 3: (n), (rows, columns) or (batch, rows, columns). Strides are in elements.

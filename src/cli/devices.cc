@@ -39,6 +39,13 @@ Outcome Run(Session& session) {
   const std::string status = devices.CudaStatus();
   outcome.document["cuda_status"] = status;
   if (session.text()) fmt::print("{}\n", status.empty() ? "" : "no GPU: " + status + "\n");
+  std::string emulators;
+  for (const CodeTarget& target : AllTargets()) {
+    if (target.isa != Isa::kCuda) continue;
+    outcome.document["emulators"].push_back("emulator:" + ToString(target));
+    emulators += (emulators.empty() ? "" : ", ") + ToString(target);
+  }
+  if (session.text()) fmt::print("emulated on the CPU, where NVRTC or nvcc is: emulator:<arch> of {}\n\n", emulators);
   Table known = SpecTable("known, for --gpu");
   for (const DeviceSpec& spec : AllDeviceSpecs()) {
     outcome.document["specs"].push_back(ToJson(spec));

@@ -116,7 +116,7 @@ void AddOperands(CLI::App& app, Options& options) {
 }
 
 void AddDevice(CLI::App& app, Options& options) {
-  app.add_option("--device", options.device, "cpu, cuda:0, ... [the best there is]")
+  app.add_option("--device", options.device, "cpu, cuda:0, emulator:sm_80, ... [the best there is]")
       ->type_name("DEVICE")
       ->check(Accepted(ParseDeviceId));
   app.add_option("--threads", options.threads, "Threads of the CPU device [one per core]")->check(Within(1, 4096));

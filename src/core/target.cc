@@ -115,7 +115,17 @@ const DeviceSpec& DefaultDeviceSpec(const CodeTarget& target) {
   return *nearest;
 }
 
-std::string ToString(DeviceId id) { return id.kind == DeviceKind::kCpu ? "cpu" : fmt::format("cuda:{}", id.index); }
+std::string ToString(DeviceId id) {
+  switch (id.kind) {
+    case DeviceKind::kCpu:
+      return "cpu";
+    case DeviceKind::kCuda:
+      return fmt::format("cuda:{}", id.index);
+    case DeviceKind::kEmulator:
+      break;
+  }
+  return "emulator:" + (id.index < std::size(kTargets) ? ToString(kTargets[id.index]) : std::to_string(id.index));
+}
 
 DeviceId ParseDeviceId(std::string_view text) {
   if (text == "cpu") return {};
@@ -126,7 +136,13 @@ DeviceId ParseDeviceId(std::string_view text) {
         std::stoi(digits) < 256)
       return {DeviceKind::kCuda, static_cast<std::uint8_t>(std::stoi(digits))};
   }
-  throw Fail(Code::kInvalidArgument, "", "unknown device \"{}\": there are cpu, cuda, cuda:N", text);
+  if (text.starts_with("emulator:")) {
+    const CodeTarget target = ParseTarget(text.substr(9));
+    if (target.isa == Isa::kCuda)
+      return {DeviceKind::kEmulator,
+              static_cast<std::uint8_t>(std::find(std::begin(kTargets), std::end(kTargets), target) - kTargets)};
+  }
+  throw Fail(Code::kInvalidArgument, "", "unknown device \"{}\": there are cpu, cuda, cuda:N, emulator:sm_NN", text);
 }
 
 }  // namespace gemmsmith

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "runtime/cuda/cuda_device.h"
+#include "runtime/emulator/device/emulator_device.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -32,6 +33,10 @@ std::unique_ptr<Device> DeviceRegistry::Open(DeviceId id) {
       if (driver == nullptr) throw Fail(Code::kNotFound, "", "no device {}: {}", ToString(id), cuda_status_);
       return std::make_unique<cuda::CudaDevice>(driver, id.index);
     }
+    case DeviceKind::kEmulator:
+      if (id.index >= AllTargets().size())
+        throw Fail(Code::kNotFound, "", "no device {}: there are {} architectures", ToString(id), AllTargets().size());
+      return emulator::MakeDevice(AllTargets()[id.index]);
   }
   throw Fail(Code::kInvalidArgument, "", "no such kind of device: {}", static_cast<int>(id.kind));
 }

@@ -25,7 +25,7 @@ class DeviceRegistry {
   std::string CudaStatus();
 
  private:
-  static constexpr std::size_t kKinds = 2, kPerKind = 256;
+  static constexpr std::size_t kKinds = 3, kPerKind = 256;
   std::unique_ptr<Device> Open(DeviceId id);
   /// Null where there is no driver or GPU; cuda_status_ then says why.
   std::shared_ptr<const cuda::CudaDriver> Driver();

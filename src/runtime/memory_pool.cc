@@ -122,7 +122,7 @@ MemoryPool::~MemoryPool() { Trim(); }
 void* MemoryPool::Allocate(std::size_t bytes) {
   if (bytes > kMaxBytes) throw state_->Exhausted(bytes);
   std::vector<Block> evicted;
-  Block block = state_->Reserve(BlockBytes(bytes), evicted);
+  Block block = state_->Reserve(state_->source.exact ? std::max<std::size_t>(bytes, 1) : BlockBytes(bytes), evicted);
   if (block.pointer != nullptr) return block.pointer;
   // Without the lock: the system is slow, and others may be served from the cache meanwhile.
   state_->Release(evicted);
@@ -157,6 +157,7 @@ void MemoryPool::Free(void* pointer) {
     state_->stats.cached_bytes += bytes;
     // The cap may have been lowered since the block was given out.
     const std::uint64_t used_bytes = state_->stats.used_bytes;
+    if (state_->source.exact) state_->EvictTo(0, evicted);
     if (state_->cap != 0) state_->EvictTo(state_->cap - std::min(state_->cap, used_bytes), evicted);
   }
   state_->Release(evicted);

@@ -1,0 +1,123 @@
+#include "runtime/emulator/device/emulator_device.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+
+#include "runtime/cuda/device_query.h"
+#include "runtime/emulator/device/emulator_kernel.h"
+#include "util/log.h"
+
+namespace gemmsmith::emulator {
+namespace {
+
+/// Every call runs to its end before it returns, so that a mark is the time at which it is made.
+class EmulatorEvent final : public Event {
+ public:
+  void Record(Stream) override { time_ = std::chrono::steady_clock::now(); }
+  double MillisecondsSince(const Event& start) const override {
+    const auto* const begin = dynamic_cast<const EmulatorEvent*>(&start);
+    if (begin == nullptr)
+      throw Fail(Code::kInvalidArgument, "", "event: the start of a time must be an event of the same device");
+    return std::chrono::duration<double, std::milli>(time_ - begin->time_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point time_{};
+};
+
+MemoryPool::Source HostMemory(std::shared_ptr<DeviceState> state) {
+  constexpr std::size_t kAlignment = 256;
+  const auto allocate = [state](std::size_t bytes) {
+    void* const pointer = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+    if (pointer != nullptr) state->allocations.Add(pointer, bytes);
+    return pointer;
+  };
+  const auto free = [state](void* pointer, std::size_t) {
+    state->allocations.Remove(pointer);
+    std::free(pointer);
+  };
+  // To the byte, so that an access past the end is seen, and one after the end of its life.
+  return {state->name, allocate, free, true};
+}
+
+/// The targets whose code the device runs: its own, then older ones of the same major version.
+std::vector<CodeTarget> TargetsOf(const CodeTarget& target) {
+  std::vector<CodeTarget> targets = cuda::CompatibleTargets(target.version / 10, target.version % 10);
+  std::erase_if(targets, [&](const CodeTarget& t) {
+    return t.version == target.version ? t.suffix != 0 && t.suffix != target.suffix : t.suffix != 0;
+  });
+  return targets;
+}
+
+DeviceSpec SpecOf(const CodeTarget& target) {
+  DeviceSpec spec = DefaultDeviceSpec(target);
+  spec.name = "emulated " + spec.name;
+  spec.target = target;
+  return spec;
+}
+
+std::uint8_t IndexOf(const CodeTarget& target) {
+  const auto all = AllTargets();
+  return static_cast<std::uint8_t>(std::find(all.begin(), all.end(), target) - all.begin());
+}
+
+class EmulatorDevice final : public Device {
+ public:
+  explicit EmulatorDevice(const CodeTarget& target)
+      : id_{DeviceKind::kEmulator, IndexOf(target)},
+        spec_(SpecOf(target)),
+        state_(std::make_shared<DeviceState>()),
+        memory_(Named(target)) {}
+
+  DeviceId id() const override { return id_; }
+  const DeviceSpec& spec() const override { return spec_; }
+  std::vector<CodeTarget> targets() const override { return TargetsOf(spec_.target); }
+  std::shared_ptr<const Kernel> Load(const Artifact& artifact) override {
+    return std::make_shared<EmulatorKernel>(state_, artifact);
+  }
+
+  MemoryPool& memory() override { return memory_; }
+  MemoryPool& pinned_memory() override { return memory_; }
+  void Copy(void* to, const void* from, std::size_t bytes, Stream) override {
+    if (bytes != 0) std::memmove(to, from, bytes);
+  }
+  void Fill(void* to, std::uint8_t byte, std::size_t bytes, Stream) override {
+    if (bytes != 0) std::memset(to, byte, bytes);
+  }
+
+  /// Streams differ by their handles alone.
+  Stream CreateStream() override { return {reinterpret_cast<void*>(++streams_)}; }
+  void DestroyStream(Stream stream) override {
+    if (stream.handle == nullptr)
+      throw Fail(Code::kInvalidArgument, "", "{}: the default stream cannot be destroyed", state_->name);
+  }
+  void Synchronize(Stream) override {}
+  std::unique_ptr<Event> CreateEvent() override { return std::make_unique<EmulatorEvent>(); }
+
+ private:
+  MemoryPool::Source Named(const CodeTarget& target) {
+    state_->name = ToString(id_);
+    state_->target = target;
+    state_->limits = LimitsOf(target);
+    return HostMemory(state_);
+  }
+
+  const DeviceId id_;
+  const DeviceSpec spec_;
+  std::shared_ptr<DeviceState> state_;
+  MemoryPool memory_;
+  std::atomic<std::uintptr_t> streams_{0};
+};
+
+}  // namespace
+
+std::unique_ptr<Device> MakeDevice(const CodeTarget& target) {
+  if (target.isa != Isa::kCuda)
+    throw Fail(Code::kUnsupported, "", "the emulator runs CUDA code, not that of {}", ToString(target));
+  return std::make_unique<EmulatorDevice>(target);
+}
+
+}  // namespace gemmsmith::emulator

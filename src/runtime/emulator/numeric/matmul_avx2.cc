@@ -1,0 +1,24 @@
+#if defined(__x86_64__)
+#include "runtime/emulator/numeric/matmul_kernels.h"
+
+namespace gemmsmith::emulator {
+namespace {
+
+#define GEMMSMITH_TARGET __attribute__((target("avx2,fma,f16c")))
+constexpr int kWide = 8, kRows = 4, kColumns = 2;
+
+/// The compiler fuses the two.
+template <class Vector, class Element>
+GEMMSMITH_TARGET __attribute__((always_inline)) inline Vector MultiplyAdd(Vector columns, Element a, Vector sum) {
+  return columns * a + sum;
+}
+
+#include "runtime/emulator/numeric/matmul_kernels.inc"
+
+}  // namespace
+
+const MatmulKernels kAvx2Matmul{"avx2",         MultiplyAddF32, MultiplyAddF64, MultiplyAddReduced,
+                                MultiplyAddS32, Widen,          Transpose};
+
+}  // namespace gemmsmith::emulator
+#endif
