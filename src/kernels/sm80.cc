@@ -37,6 +37,7 @@ constexpr Tile kTiles[] = {
 };
 /// Copies that a thread may start for one step, and accesses through registers: more cost more than the products.
 constexpr int kMostCopies = 16, kMostAccesses = 64;
+constexpr std::int64_t kMaxK = 0x7fffffff - 0xffff;          // so that a step past the end is counted as it should
 constexpr int kReductionThreads = 128, kReductionRows = 16;  // as in gemm_sm80.cuh
 
 /// Of one block, dynamic, in bytes (CUDA C++ Programming Guide, technical specifications per compute capability).
@@ -93,13 +94,17 @@ bool Converts(const GemmProblem& p, const CodeTarget& target) {
   return Is8BitFloat(p.a_type) && target.version >= 90 && target.version < 120;
 }
 
+double Blocks(const GemmProblem& p, const Tile& tile) {
+  return CountTiles(p, tile.block_m, tile.block_n) * static_cast<double>(p.batch);
+}
+
 bool Fits(const GemmProblem& p, const CodeTarget& target, const DeviceSpec& spec, const Tile& tile,
           const TileConfig& config) {
   constexpr int kMostConverting = 32 * 64;  // sums of a warp
   return tile.shared_bytes(false) <= SharedLimit(target, spec) &&
          (!Converts(p, target) || tile.warp_m() * tile.warp_n() <= kMostConverting) &&
          OperandA(p, tile).Legal(tile, config[kVectorA]) && OperandB(p, tile).Legal(tile, config[kVectorB]) &&
-         CountTiles(p, tile.block_m, tile.block_n) <= kMaxGridX;
+         Blocks(p, tile) <= kMaxGridX;
 }
 
 TileConfig MakeConfig(std::string_view family, const GemmProblem& p, const Tile& tile) {
@@ -133,8 +138,7 @@ std::int64_t KPerSplit(const GemmProblem& p, int block_k, std::int64_t splits) {
 /// Parts of k that give each multiprocessor a block, if one for each tile of D would leave some without.
 int ChooseSplits(const GemmProblem& p, const Tile& tile, int block_k, const DeviceSpec& spec) {
   constexpr std::int64_t kFewestSteps = 8, kMostSplits = 32;
-  const double tiles = CountTiles(p, tile.block_m, tile.block_n) * static_cast<double>(p.batch);
-  const auto wanted = static_cast<std::int64_t>(spec.multiprocessors / std::max(1.0, tiles));
+  const auto wanted = static_cast<std::int64_t>(spec.multiprocessors / std::max(1.0, Blocks(p, tile)));
   const std::int64_t splits = std::min({wanted, p.k / block_k / kFewestSteps, kMostSplits});
   if (splits < 2) return 1;
   const std::int64_t k = KPerSplit(p, block_k, splits);
@@ -272,7 +276,7 @@ Sm80Params MakeParams(const GemmProblem& p, const TileConfig& c) {
   const Partial partial = PartialOf(p, c);
   Sm80Params params{};
   params.gemm = MakeSimtParams(p);
-  params.k_per_split = KPerSplit(p, c[kBlockK], c[kSplits]);
+  params.k_per_split = static_cast<int>(KPerSplit(p, c[kBlockK], c[kSplits]));
   params.splits = c[kSplits];
   params.partial_ld = partial.ld;
   params.partial_batch_stride = partial.batch_stride;
@@ -308,9 +312,10 @@ class Sm80 final : public KernelFamily {
     if (std::string reason = WhyNotTypes(p, target); !reason.empty()) return reason;
     if (std::string reason = WhyNotForm(p); !reason.empty()) return reason;
     if (std::string reason = WhyNotEpilogue(p); !reason.empty()) return reason;
+    if (p.k > kMaxK) return fmt::format("k={} is more than {}", p.k, kMaxK);
     const Tile& largest = kTiles[0];
-    if (CountTiles(p, largest.block_m, largest.block_n) > kMaxGridX)
-      return fmt::format("m={} n={} is more than a grid of {} blocks", p.m, p.n, kMaxGridX);
+    if (Blocks(p, largest) > kMaxGridX)
+      return fmt::format("m={} n={} batch={} is more than a grid of {} blocks", p.m, p.n, p.batch, kMaxGridX);
     return "";
   }
 
@@ -324,8 +329,7 @@ class Sm80 final : public KernelFamily {
     }
     const auto cost = [&](const TileConfig& c) {
       const Tile tile = TileOf(p, c);
-      const double blocks = CountTiles(p, tile.block_m, tile.block_n) * static_cast<double>(p.batch);
-      const double per_sm = std::ceil(blocks / std::max(1, spec.multiprocessors));
+      const double per_sm = std::ceil(Blocks(p, tile) / std::max(1, spec.multiprocessors));
       return per_sm * tile.block_m * tile.block_n / Efficiency(p, tile, c, spec);
     };
     const auto sort = [&](std::vector<TileConfig>& list) {
@@ -365,18 +369,18 @@ class Sm80 final : public KernelFamily {
 
   KernelSource Render(const GemmProblem& p, const TileConfig& config, const CodeTarget& target,
                       const CompileOptions& options) const override {
-    const GemmProblem rendered = config[kSplits] > 1 ? WithoutFinish(p) : p;
-    const std::string kernel = KernelName(rendered, config);
-    return Source(rendered, kernel, config, target, options, RenderText(rendered, config, "gemmsmith_" + kernel));
+    if (config[kSplits] <= 1) return SourceOf(p, config, target, options);
+    TileConfig raw = config;
+    raw[kVectorD] = 1;  // D is the other kernel's business
+    return SourceOf(WithoutFinish(p), raw, target, options);
   }
 
   LaunchStep MakeLaunch(const GemmProblem& p, const TileConfig& config) const override {
     const Tile tile = TileOf(p, config);
     const bool split = config[kSplits] > 1;
     LaunchStep step;
-    step.grid.x = static_cast<std::uint32_t>(CountTiles(p, tile.block_m, tile.block_n));
+    step.grid.x = static_cast<std::uint32_t>(std::max(1.0, Blocks(p, tile)));
     step.grid.y = static_cast<std::uint32_t>(config[kSplits]);
-    step.grid.z = static_cast<std::uint32_t>(std::clamp<std::int64_t>(p.batch, 1, kMaxGridZ));
     step.block.x = static_cast<std::uint32_t>(tile.threads());
     step.shared_bytes = static_cast<std::uint32_t>(tile.shared_bytes(split));
     SetParams(step, split ? WithoutFinish(p) : p, config);
@@ -404,6 +408,11 @@ class Sm80 final : public KernelFamily {
   }
 
  private:
+  static KernelSource SourceOf(const GemmProblem& p, const TileConfig& config, const CodeTarget& target,
+                               const CompileOptions& options) {
+    const std::string kernel = KernelName(p, config);
+    return Source(p, kernel, config, target, options, RenderText(p, config, "gemmsmith_" + kernel));
+  }
   static KernelSource Source(const GemmProblem& p, const std::string& kernel, const TileConfig& config,
                              const CodeTarget& target, const CompileOptions& options, std::string text) {
     KernelSource source;

@@ -109,67 +109,69 @@ class Sm80Gemm {
         Config::kStages * kStageBytes > kSumsBytes || Config::kSplit ? Config::kStages* kStageBytes : kSumsBytes
   };
 
-  /// The whole kernel. grid.x: tiles of D, those of one column of tiles together; grid.y: parts of k; grid.z: batch
-  /// entries, in turns. `shared`: kSharedBytes, a multiple of 128.
+  /// The whole kernel. grid.x: tiles of D, those of one column of tiles together, and so on for each batch entry;
+  /// grid.y: parts of k. `shared`: kSharedBytes, a multiple of 128.
   template <class Epilogue = StoreSums>
   __device__ static void Run(const Sm80Params& params, unsigned char* shared, Epilogue epilogue = {}) {
     const SimtParams& gemm = params.gemm;
-    const unsigned tiles_m = gemm.m > 0 ? static_cast<unsigned>((gemm.m - 1) / Config::kBlockM + 1) : 1;
-    const long long row = static_cast<long long>(blockIdx.x % tiles_m) * Config::kBlockM;
-    const long long column = static_cast<long long>(blockIdx.x / tiles_m) * Config::kBlockN;
-#pragma unroll 1
-    for (long long batch = blockIdx.z; batch < gemm.batch; batch += gridDim.z) {
-      Sums sums = {};
-      Multiply(params, shared, batch, row, column, sums);
-      if constexpr (Config::kSplit) {
-        StorePartial(params, batch, row, column, sums);
-      } else {
-        Finish(gemm, shared, batch, row, column, sums, epilogue);
-      }
-      __syncthreads();  // The next batch entry begins to overwrite shared memory.
+    const unsigned tiles_m = static_cast<unsigned>((gemm.m - 1) / Config::kBlockM + 1);
+    const unsigned tiles = tiles_m * static_cast<unsigned>((gemm.n - 1) / Config::kBlockN + 1);
+    const unsigned tile = blockIdx.x % tiles;
+    const Place at{blockIdx.x / tiles, static_cast<long long>(tile % tiles_m) * Config::kBlockM,
+                   static_cast<long long>(tile / tiles_m) * Config::kBlockN};
+    Sums sums = {};
+    Multiply(params, shared, at, sums);
+    if constexpr (Config::kSplit) {
+      StorePartial(params, at, sums);
+    } else {
+      Finish(gemm, shared, at, sums, epilogue);
     }
   }
 
  private:
+  /// The first element of a tile of D.
+  struct Place {
+    long long batch, row, column;
+  };
+
   /// sums += A (kBlockM, this block's part of k) * B (that part, kBlockN).
-  __device__ __forceinline__ static void Multiply(const Sm80Params& params, unsigned char* shared, long long batch,
-                                                  long long row, long long column, Sums& sums) {
+  __device__ __forceinline__ static void Multiply(const Sm80Params& params, unsigned char* shared, const Place& at,
+                                                  Sums& sums) {
     const SimtParams& gemm = params.gemm;
-    const long long first_k = Config::kSplit ? static_cast<long long>(blockIdx.y) * params.k_per_split : 0;
-    const long long left = gemm.k - first_k,
-                    k = Config::kSplit && params.k_per_split < left ? params.k_per_split : left;
-    const A* a = static_cast<const A*>(gemm.a) + batch * gemm.batch_stride_a;
-    const B* b = static_cast<const B*>(gemm.b) + batch * gemm.batch_stride_b;
-    a += Config::kAAlongK ? row * gemm.lda + first_k : first_k * gemm.lda + row;
-    b += Config::kBAlongK ? column * gemm.ldb + first_k : first_k * gemm.ldb + column;
-    Loader<StagedA<Config>> loader_a(a, gemm.lda, gemm.m - row, k);
-    Loader<StagedB<Config>> loader_b(b, gemm.ldb, gemm.n - column, k);
+    const int first_k = Config::kSplit ? static_cast<int>(blockIdx.y) * params.k_per_split : 0;
+    const int left = static_cast<int>(gemm.k) - first_k;
+    const int k = Config::kSplit && params.k_per_split < left ? params.k_per_split : left;
+    const A* a = static_cast<const A*>(gemm.a) + at.batch * gemm.batch_stride_a;
+    const B* b = static_cast<const B*>(gemm.b) + at.batch * gemm.batch_stride_b;
+    a += Config::kAAlongK ? at.row * gemm.lda + first_k : first_k * gemm.lda + at.row;
+    b += Config::kBAlongK ? at.column * gemm.ldb + first_k : first_k * gemm.ldb + at.column;
+    Loader<StagedA<Config>> loader_a(a, gemm.lda, Left(gemm.m - at.row, Config::kBlockM), k);
+    Loader<StagedB<Config>> loader_b(b, gemm.ldb, Left(gemm.n - at.column, Config::kBlockN), k);
     const unsigned tiles = ptx::SharedAddress(shared), end = tiles + Config::kStages * kStageBytes;
-    long long to_load = k > 0 ? (k - 1) / Config::kBlockK + 1 : 0;
     unsigned loaded = tiles, used = tiles;  // where the next tiles come, and where those are that are next
-    // A group of copies for each step, even if empty: waiting counts them.
-    const auto load = [&] {
-      if (to_load > 0) {
+    const int steps = (k + Config::kBlockK - 1) / Config::kBlockK;
+    // The first rounds only load: the code that does is large, and so it is there once.
+#pragma unroll 1
+    for (int step = 1 - Config::kStages; step < steps; ++step) {
+      if (step >= 0) {
+        // This thread's copies of the step have arrived; the barrier says the same of all threads', and that all have
+        // read the tiles of the step before, whose place is filled next.
+        ptx::WaitForCopies<Config::kStages - 2>();
+        __syncthreads();
+      }
+      if (step + Config::kStages - 1 < steps) {
         loader_a.Load(loaded);
         loader_b.Load(loaded + TileA::kBytes);
-        --to_load;
       }
-      ptx::CommitCopies();
+      ptx::CommitCopies();  // a group for each step, even if empty: waiting counts them
       loaded = loaded + kStageBytes == end ? tiles : loaded + kStageBytes;
-    };
-#pragma unroll 1
-    for (int stage = 0; stage < Config::kStages - 1; ++stage) load();
-#pragma unroll 1
-    for (long long at = 0; at < k; at += Config::kBlockK) {
-      // This thread's copies of the step have arrived; the barrier says the same of all threads', and that all have
-      // read the tiles of the step before, whose place is filled next.
-      ptx::WaitForCopies<Config::kStages - 2>();
-      __syncthreads();
-      load();
+      if (step < 0) continue;
       Step(used, sums);
       used = used + kStageBytes == end ? tiles : used + kStageBytes;
     }
-    ptx::WaitForCopies<0>();
+  }
+  __device__ __forceinline__ static int Left(long long left, int limit) {
+    return left < limit ? static_cast<int>(left) : limit;
   }
 
   /// sums += the tiles at `tiles`.
@@ -210,11 +212,11 @@ class Sm80Gemm {
   using Pair = Vector<Accumulator, 2>;
 
   /// Whole tiles: the memory has room for them.
-  __device__ __forceinline__ static void StorePartial(const Sm80Params& params, long long batch, long long row,
-                                                      long long column, const Sums& sums) {
+  __device__ __forceinline__ static void StorePartial(const Sm80Params& params, const Place& at, const Sums& sums) {
     const Lane lane;
     Accumulator* to = static_cast<Accumulator*>(params.partial) + blockIdx.y * params.partial_split_stride +
-                      batch * params.partial_batch_stride + (row + lane.row) * params.partial_ld + column + lane.column;
+                      at.batch * params.partial_batch_stride + (at.row + lane.row) * params.partial_ld + at.column +
+                      lane.column;
 #pragma unroll
     for (int i = 0; i < Warp::kFragmentsM; ++i)
 #pragma unroll
@@ -229,8 +231,8 @@ class Sm80Gemm {
   /// D = epilogue(alpha * sums + beta * C), through shared memory, so that threads store rows: 16 rows of each warp at
   /// a time. One piece of code does it for all of them, as there is much of it.
   template <class Epilogue>
-  __device__ __forceinline__ static void Finish(const SimtParams& gemm, unsigned char* shared, long long batch,
-                                                long long row, long long column, const Sums& sums, Epilogue epilogue) {
+  __device__ __forceinline__ static void Finish(const SimtParams& gemm, unsigned char* shared, const Place& at,
+                                                const Sums& sums, Epilogue epilogue) {
     const Finisher<Config, Epilogue> finisher(gemm);
     auto* const staged = reinterpret_cast<Accumulator*>(shared);  // (kWarpsM * 16, kSumsPitch)
     const Lane lane;
@@ -248,15 +250,15 @@ class Sm80Gemm {
         }
       }
       __syncthreads();  // All have written theirs.
-      FinishRows(gemm, finisher, staged, fragment * 16, batch, row, column, epilogue);
+      FinishRows(gemm, finisher, staged, fragment * 16, at, epilogue);
     }
   }
 
   /// The rows that are staged: those from `first` on of each warp's tile.
   template <class Epilogue>
   __device__ __forceinline__ static void FinishRows(const SimtParams& gemm, const Finisher<Config, Epilogue>& finisher,
-                                                    const Accumulator* staged, int first, long long batch,
-                                                    long long row, long long column, Epilogue epilogue) {
+                                                    const Accumulator* staged, int first, const Place& tile,
+                                                    Epilogue epilogue) {
     using Finish = Finisher<Config, Epilogue>;
     enum : int {
       kAccesses = Config::kBlockN / Finish::kTaken,
@@ -265,15 +267,16 @@ class Sm80Gemm {
     };
     static_assert(kAccesses % kAcross == 0 && kThreads % kAcross == 0, "a thread keeps its columns");
     const int thread = static_cast<int>(threadIdx.x);
+    const int rows = Left(gemm.m - tile.row, Config::kBlockM), columns = Left(gemm.n - tile.column, Config::kBlockN);
 #pragma unroll 1
     for (int access = thread % kAcross; access < kAccesses; access += kAcross) {
-      const long long at = column + access * Finish::kTaken;
-      if (at >= gemm.n) break;
-      typename Finish::Part part(epilogue, batch, row, at / Finish::kColumnsPerD);
+      if (access * Finish::kTaken >= columns) break;
+      const long long column = (tile.column + access * Finish::kTaken) / Finish::kColumnsPerD;
+      typename Finish::Part part(epilogue, tile.batch, tile.row, column);
 #pragma unroll 1
       for (int line = thread / kAcross; line < Config::kWarpsM * 16; line += kThreads / kAcross) {
         const int i = line / 16 * Warp::kRows + first + line % 16;
-        if (row + i >= gemm.m) continue;
+        if (i >= rows) continue;
         Accumulator sums[Finish::kTaken];
         using Access = Vector<Accumulator, kWidth>;
         const Accumulator* from = staged + line * kSumsPitch + access * Finish::kTaken;
@@ -283,7 +286,7 @@ class Sm80Gemm {
 #pragma unroll
           for (int w = 0; w < kWidth; ++w) sums[v + w] = some.at[w];
         }
-        finisher.Store(part, batch, row, at / Finish::kColumnsPerD, i, sums);
+        finisher.Store(part, tile.batch, tile.row, column, i, sums);
       }
       part.End();
     }

@@ -50,12 +50,12 @@ static_assert(sizeof(SimtFusedParams) == sizeof(SimtParams) + 14 * 8 + 2 * 4 + 2
 /// by a launch of their own.
 struct Sm80Params {
   SimtParams gemm;
-  void* partial;          // (splits, batch, rows, columns) of the accumulator's type, whole tiles
-  long long k_per_split;  // a multiple of kBlockK, or all of k
-  long long splits;
+  void* partial;    // (splits, batch, rows, columns) of the accumulator's type, whole tiles
+  int k_per_split;  // a multiple of kBlockK, or all of k
+  int splits;
   long long partial_ld, partial_batch_stride, partial_split_stride;  // elements; multiples of 4
 };
-static_assert(sizeof(Sm80Params) == sizeof(SimtParams) + 6 * 8, "no padding");
+static_assert(sizeof(Sm80Params) == sizeof(SimtParams) + 5 * 8, "no padding");
 struct Sm80FusedParams {
   Sm80Params tensor;
   EpilogueParams epilogue;

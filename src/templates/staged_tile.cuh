@@ -40,9 +40,7 @@ struct StagedTile {
   __device__ __forceinline__ static int Offset(int row, int byte) { return row * kRowBytes + (byte ^ Turn(row)); }
 };
 
-__device__ __forceinline__ int Clamp(long long value, int limit) {
-  return value < 0 ? 0 : value < limit ? static_cast<int>(value) : limit;
-}
+__device__ __forceinline__ int Clamp(int value, int limit) { return value < 0 ? 0 : value < limit ? value : limit; }
 
 /// Brings the tiles of one operand, in the order of k, from global into shared memory: asynchronously, by accesses of 4
 /// to 16 bytes. What lies outside the operand is zero.
@@ -52,13 +50,14 @@ class AsyncLoader {
   using Type = typename Operand::Type;
 
  public:
-  /// `data` is the operand's element (first line, first k); `lines` and `k` are what is left of it from there.
-  __device__ __forceinline__ AsyncLoader(const Type* data, long long stride, long long lines, long long k)
+  /// `data` is the operand's element (first line, first k); `lines` (at most kLines) and `k` are what is left from
+  /// there.
+  __device__ __forceinline__ AsyncLoader(const Type* data, long long stride, int lines, int k)
       : row_(static_cast<int>(threadIdx.x) / kPerRow),
         byte_(static_cast<int>(threadIdx.x) % kPerRow * kAccess),
         pitch_(stride * Tile::kSize),
         from_(reinterpret_cast<const char*>(data) + row_ * pitch_ + byte_),
-        lines_(Clamp(lines, Operand::kLines)),
+        lines_(lines),
         k_(k) {}
 
   /// Starts copying the next tile to shared address `to`.
@@ -95,7 +94,7 @@ class AsyncLoader {
   const long long pitch_;
   const char* from_;
   const int lines_;
-  long long k_;
+  int k_;
 };
 
 /// The same through registers, for accesses of less than 4 bytes and for bytes that must be transposed; done when the
@@ -106,8 +105,8 @@ class WordLoader {
   using Type = typename Operand::Type;
 
  public:
-  __device__ __forceinline__ WordLoader(const Type* data, long long stride, long long lines, long long k)
-      : data_(data), stride_(stride), lines_(Clamp(lines, Operand::kLines)), k_(k) {}
+  __device__ __forceinline__ WordLoader(const Type* data, long long stride, int lines, int k)
+      : data_(data), stride_(stride), lines_(lines), k_(k) {}
 
   __device__ __forceinline__ void Load(unsigned to) {
     const int k_left = Clamp(k_, Operand::kDepth);
@@ -160,7 +159,7 @@ class WordLoader {
   const Type* data_;
   const long long stride_;
   const int lines_;
-  long long k_;
+  int k_;
 };
 
 template <bool kAsync, class Operand>
