@@ -40,11 +40,15 @@ __device__ __forceinline__ void Narrow(int value, int& to) { to = value; }
 /// Saturates; NaN becomes 0.
 __device__ __forceinline__ void Narrow(float value, int& to) { to = __float2int_rn(value); }
 __device__ __forceinline__ void Narrow(float value, Half& to) { to.bits = ptx::FloatToHalf(value); }
-// By bits: bf16 conversions came with sm_80. Rounding carries into the exponent, and to infinity, as it should.
 __device__ __forceinline__ void Narrow(float value, Bfloat16& to) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  to.bits = ptx::FloatToBfloat16(value);
+#else
+  // By bits: rounding carries into the exponent, and to infinity, as it should.
   const unsigned bits = __float_as_uint(value);
   const unsigned quiet_nan = bits >> 16 | 0x40, rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
   to.bits = static_cast<unsigned short>(value != value ? quiet_nan : rounded);
+#endif
 }
 template <class T>
 __device__ __forceinline__ void Narrow(int value, T& to) {
