@@ -42,9 +42,8 @@ constexpr int kReductionThreads = 128, kReductionRows = 16;  // as in gemm_sm80.
 
 /// Of one block, dynamic, in bytes (CUDA C++ Programming Guide, technical specifications per compute capability).
 int SharedLimit(const CodeTarget& target, const DeviceSpec& spec) {
-  const int kib = target.version == 86 || target.version == 89 || target.version >= 120 ? 99
-                  : target.version < 90                                                 ? 163
-                                                                                        : 227;
+  const int version = target.version;
+  const int kib = version >= 90 && version < 120 ? 227 : version == 80 || version == 87 ? 163 : 99;
   const int limit = kib << 10;
   return spec.shared_bytes > 0 ? std::min(limit, static_cast<int>(spec.shared_bytes)) : limit;
 }
