@@ -2,7 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include <map>
+#include <string>
 
 #include "cubin.h"
 #include "cuda_sources.h"
@@ -47,7 +48,13 @@ class Sm80Code : public testing::TestWithParam<CodeTarget> {
     return Sm80Family().Candidates(p, GetParam(), spec());
   }
 
-  CubinKernel Compile(const KernelSource& source) const {
+  /// Each source once: what adds parts of k is the same for many configurations.
+  const CubinKernel& Compile(const KernelSource& source) {
+    const auto [place, is_new] = compiled_.try_emplace(source.text);
+    if (is_new) place->second = CompileNow(source);
+    return place->second;
+  }
+  CubinKernel CompileNow(const KernelSource& source) const {
     const std::vector<CubinKernel> kernels = ReadCubin(nvrtc_->Compile(source, {}).parts.at("cubin"));
     EXPECT_EQ(kernels.size(), 1u);
     const CubinKernel kernel = kernels.at(0);
@@ -59,13 +66,13 @@ class Sm80Code : public testing::TestWithParam<CodeTarget> {
   }
 
   /// Compiles one configuration of `p` with its shared memory asserted, and checks what came of it.
-  void Check(const GemmProblem& p, const TileConfig& c) const {
+  void Check(const GemmProblem& p, const TileConfig& c) {
     SCOPED_TRACE(ToString(p) + ": " + ToString(c));
     const LaunchStep step = Sm80Family().MakeLaunch(p, c);
     KernelSource source = Sm80Family().Render(p, c, GetParam(), {});
     source.text += fmt::format(
         "static_assert(gemmsmith::Sm80Gemm<Config>::kSharedBytes == {}, \"as the host has it\");\n", step.shared_bytes);
-    const CubinKernel kernel = Compile(source);
+    const CubinKernel& kernel = Compile(source);
     EXPECT_EQ(kernel.resources.max_threads, static_cast<int>(step.block.x));
     EXPECT_EQ(step.block.x, static_cast<unsigned>(c.Get("warps_m") * c.Get("warps_n") * 32));
     EXPECT_LE(step.shared_bytes, spec().shared_bytes);
@@ -89,6 +96,7 @@ class Sm80Code : public testing::TestWithParam<CodeTarget> {
   }
 
   std::shared_ptr<const Compiler> nvrtc_;
+  std::map<std::string, CubinKernel> compiled_;
 };
 
 TEST_P(Sm80Code, NeedsNoLocalMemoryAndUsesTensorCoresInEveryConfiguration) {
