@@ -11,8 +11,15 @@
 namespace gemmsmith {
 
 const KernelFamily& SimtFamily();
+const KernelFamily& Sm80Family();
 
 namespace {
+
+/// The tensor-core kernel of a large product.
+KernelSource Sm80Source(DType dtype, const CodeTarget& target) {
+  const GemmProblem p = MakeProblem(4096, 4096, 4096, dtype, "nt");
+  return Sm80Family().Render(p, Sm80Family().Candidates(p, target, DefaultDeviceSpec(target)).at(0), target, {});
+}
 
 KernelSource SimtSource(DType dtype, const CodeTarget& target) {
   GemmProblem p;
@@ -27,7 +34,8 @@ KernelSource SimtSource(DType dtype, const CodeTarget& target) {
   return SimtFamily().Render(p, SimtFamily().Candidates(p, target, spec).at(0), target, {});
 }
 
-void BM_Compile(benchmark::State& state, std::shared_ptr<const Compiler> (*open)(), DType dtype, CodeTarget target) {
+void BM_Compile(benchmark::State& state, std::shared_ptr<const Compiler> (*open)(),
+                KernelSource (*render)(DType, const CodeTarget&), DType dtype, CodeTarget target) {
   std::shared_ptr<const Compiler> compiler;
   try {
     compiler = open();
@@ -35,16 +43,17 @@ void BM_Compile(benchmark::State& state, std::shared_ptr<const Compiler> (*open)
     return state.SkipWithError(error.what());
   }
   if (!compiler->Supports(target)) return state.SkipWithError("the compiler does not know the target");
-  const KernelSource source = SimtSource(dtype, target);
+  const KernelSource source = render(dtype, target);
   std::size_t bytes = 0;
   for (auto _ : state) bytes = compiler->Compile(source, {}).parts.at("cubin").size();
   state.counters["cubin_bytes"] = static_cast<double>(bytes);
 }
 
-#define GEMMSMITH_COMPILE_BENCH(compiler, type, arch, ...)                                                       \
-  BENCHMARK_CAPTURE(BM_Compile, compiler##_simt_##type##_##arch, Open##compiler, ParseDType(#type), __VA_ARGS__) \
-      ->Name("compile/" #compiler "/" #type "/" #arch)                                                           \
-      ->Unit(benchmark::kMillisecond)                                                                            \
+#define GEMMSMITH_COMPILE_BENCH(compiler, type, arch, ...)                                                      \
+  BENCHMARK_CAPTURE(BM_Compile, compiler##_simt_##type##_##arch, Open##compiler, SimtSource, ParseDType(#type), \
+                    __VA_ARGS__)                                                                                \
+      ->Name("compile/" #compiler "/" #type "/" #arch)                                                          \
+      ->Unit(benchmark::kMillisecond)                                                                           \
       ->UseRealTime()
 GEMMSMITH_COMPILE_BENCH(Nvrtc, f32, sm_80, CodeTarget{Isa::kCuda, 80, 0});
 GEMMSMITH_COMPILE_BENCH(Nvrtc, f32, sm_90a, CodeTarget{Isa::kCuda, 90, 'a'});
@@ -54,6 +63,10 @@ GEMMSMITH_COMPILE_BENCH(Nvrtc, bf16, sm_90a, CodeTarget{Isa::kCuda, 90, 'a'});
 GEMMSMITH_COMPILE_BENCH(Nvcc, f32, sm_80, CodeTarget{Isa::kCuda, 80, 0});
 GEMMSMITH_COMPILE_BENCH(Nvcc, f32, sm_90a, CodeTarget{Isa::kCuda, 90, 'a'});
 #undef GEMMSMITH_COMPILE_BENCH
+BENCHMARK_CAPTURE(BM_Compile, nvrtc_sm80_bf16, OpenNvrtc, Sm80Source, DType::kBf16, CodeTarget{Isa::kCuda, 80, 0})
+    ->Name("compile/Nvrtc/tensor cores, bf16/sm_80")
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
 
 }  // namespace
 }  // namespace gemmsmith

@@ -26,7 +26,8 @@ struct CubinKernel {
 /// Opcodes of SASS since sm_75 that say what a kernel does.
 namespace sass {
 inline constexpr std::uint16_t kFfma = 0x223, kDfma = 0x22b, kLdl = 0x983, kStl = 0x387, kLdg = 0x981, kStg = 0x986,
-                               kLds = 0x984, kSts = 0x388, kBar = 0xb1d;
+                               kLds = 0x984, kSts = 0x388, kBar = 0xb1d, kHmma = 0x23c, kImma = 0x237, kQmma = 0x27a,
+                               kLdsm = 0x83b, kLdgsts = 0xfae;
 }
 
 /// The kernels of a cubin, in order of name. Never reads outside `bytes`. Throws kInvalidArgument for what is no cubin,

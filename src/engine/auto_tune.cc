@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "engine/planner.h"
@@ -11,7 +10,7 @@ namespace {
 /// Operands of the right extent, zero-filled: GEMM kernels take the same time whatever the values.
 class Scratch {
  public:
-  Scratch(const GemmProblem& p, Device& device, const GemmProblem& canonical) {
+  Scratch(const GemmProblem& p, Device& device, const GemmProblem& canonical, std::size_t workspace_bytes) {
     a_ = Make(device, canonical.a_layout, canonical.m, canonical.k, canonical.lda, canonical.batch_stride_a, p.batch,
               canonical.a_type);
     b_ = Make(device, canonical.b_layout, canonical.k, canonical.n, canonical.ldb, canonical.batch_stride_b, p.batch,
@@ -23,8 +22,10 @@ class Scratch {
     args.c = args.d = Tensor(d_.data(), canonical.d_type, {1}, device.id());
     if (p.beta != BetaClass::kZero) args.beta = 1.0;
     if (p.epilogue_id != 0) SetEpilogue(p, device);
+    if (workspace_bytes > 0) workspace_ = device.Allocate(workspace_bytes);
   }
   GemmArgs args;
+  void* workspace() const { return workspace_.data(); }
 
  private:
   /// One buffer of zeros, as large as the largest, is all inputs and maxima.
@@ -49,21 +50,14 @@ class Scratch {
     device.Fill(buffer.data(), 0, bytes);
     return buffer;
   }
-  Buffer a_, b_, d_, inputs_;
+  Buffer a_, b_, d_, inputs_, workspace_;
   EpilogueArgs epilogue_;
 };
 
-double TimeOnce(const Plan& plan, const GemmArgs& args, Device& device, int repeats) {
-  const Plan::Step& step = plan.steps.front();
-  alignas(64) std::byte params[LaunchStep::kMaxParamBytes];
-  std::memcpy(params, step.launch.params.data(), step.launch.param_bytes);
-  step.launch.bind(args, params);
-  void* const pointers[] = {params};
+double TimeOnce(const Plan& plan, const Scratch& scratch, Device& device, int repeats) {
   const auto begin = device.CreateEvent(), end = device.CreateEvent();
   begin->Record({});
-  for (int i = 0; i < repeats; ++i)
-    step.kernel->Launch(step.launch.grid, step.launch.block, step.launch.cluster, step.launch.shared_bytes, pointers,
-                        {});
+  for (int i = 0; i < repeats; ++i) LaunchSteps(plan, scratch.args, {}, scratch.workspace());
   end->Record({});
   return end->MillisecondsSince(*begin) / repeats;
 }
@@ -72,14 +66,15 @@ double TimeOnce(const Plan& plan, const GemmArgs& args, Device& device, int repe
 
 std::size_t FastestOf(std::span<const std::unique_ptr<Plan>> plans, const GemmProblem& problem, Device& device) {
   constexpr int kRounds = 5;
-  Scratch scratch(problem, device, Canonical(problem));
+  std::size_t workspace_bytes = 0;
+  for (const auto& plan : plans) workspace_bytes = std::max(workspace_bytes, plan->workspace_bytes);
+  const Scratch scratch(problem, device, Canonical(problem), workspace_bytes);
   // Short kernels are repeated until one timing is long against the clock's grain.
-  const double once = TimeOnce(*plans[0], scratch.args, device, 1);
+  const double once = TimeOnce(*plans[0], scratch, device, 1);
   const int repeats = static_cast<int>(std::clamp(0.2 / std::max(once, 1e-4), 1.0, 1000.0));
   std::vector<std::vector<double>> times(plans.size());
   for (int round = 0; round < kRounds; ++round)  // interleaved, so that a disturbance meets all alike
-    for (std::size_t i = 0; i < plans.size(); ++i)
-      times[i].push_back(TimeOnce(*plans[i], scratch.args, device, repeats));
+    for (std::size_t i = 0; i < plans.size(); ++i) times[i].push_back(TimeOnce(*plans[i], scratch, device, repeats));
   std::size_t best = 0;
   std::vector<double> medians;
   for (auto& t : times) {

@@ -1,11 +1,11 @@
 #include "gemmsmith/engine.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "engine/kernel_maker.h"
 #include "engine/plan_table.h"
 #include "engine/planner.h"
+#include "engine/workspaces.h"
 #include "gemmsmith/manager.h"
 #include "kernels/cpu_gemm.h"
 #include "runtime/cpu/cpu_device.h"
@@ -26,6 +26,7 @@ struct Engine::State {
   Profiler& profiler;
   KernelMaker maker;
   PlanTable plans;
+  Workspaces workspaces;
 
   Planner planner() { return {options, devices, maker, profiler}; }
 };
@@ -50,25 +51,20 @@ void CheckSame(const GemmProblem& promised, const GemmProblem& given) {
                "gemm: the tensors pose \"{}\", the problem is \"{}\"", ToString(given), ToString(promised));
 }
 
-void Launch(const Plan& plan, const GemmArgs& args, Devices& devices, Stream stream) {
-  for (const Plan::Step& step : plan.steps) {
-    const LaunchStep& launch = step.launch;
-    // On this stack: several threads launch one plan at once.
-    alignas(64) std::byte params[LaunchStep::kMaxParamBytes];
-    std::memcpy(params, launch.params.data(), launch.param_bytes);
-    launch.bind(args, params);
-    if (launch.prepare != nullptr) [[unlikely]]
-      launch.prepare(args, devices.Get(plan.device), stream);
-    void* const pointers[] = {params};
-    step.kernel->Launch(launch.grid, launch.block, launch.cluster, launch.shared_bytes, pointers, stream);
-  }
+void Launch(const Plan& plan, const GemmArgs& args, Devices& devices, Workspaces& workspaces, Stream stream) {
+  if (plan.prepare != nullptr) [[unlikely]]
+    plan.prepare(args, devices.Get(plan.device), stream);
+  Workspaces::Lease workspace;
+  if (plan.workspace_bytes != 0) [[unlikely]]
+    workspace = workspaces.Take(devices.Get(plan.device), stream, plan.workspace_bytes);
+  LaunchSteps(plan, args, stream, workspace.data);
 }
 
 /// The arguments as the kernels name them: c where beta needs it, a and b exchanged where D is column-major.
-void LaunchAdjusted(const Plan& plan, const GemmArgs& args, Devices& devices, Stream stream) {
+void LaunchAdjusted(const Plan& plan, const GemmArgs& args, Devices& devices, Workspaces& workspaces, Stream stream) {
   GemmArgs adjusted = args;
   if (!adjusted.c.given()) adjusted.c = adjusted.d;
-  Launch(plan, plan.swapped ? Canonical(adjusted) : adjusted, devices, stream);
+  Launch(plan, plan.swapped ? Canonical(adjusted) : adjusted, devices, workspaces, stream);
 }
 
 }  // namespace
@@ -93,9 +89,9 @@ void Engine::Run(const Plan& plan, const GemmArgs& args, Stream stream) {
   const Profiler::Span span(s.profiler, "launch");
   const bool reads_d_as_c = plan.problem.beta != BetaClass::kZero && !args.c.given();
   if (!reads_d_as_c && !plan.swapped) [[likely]] {
-    Launch(plan, args, s.devices, stream);
+    Launch(plan, args, s.devices, s.workspaces, stream);
   } else {
-    LaunchAdjusted(plan, args, s.devices, stream);
+    LaunchAdjusted(plan, args, s.devices, s.workspaces, stream);
   }
 }
 
@@ -131,12 +127,14 @@ std::vector<KernelReport> Engine::CompileAhead(const GemmProblem& problem, const
                                                const DeviceSpec& spec, const CancellationToken& cancel) {
   const GemmProblem normalized = Normalized(problem);
   if (normalized.m == 0 || normalized.n == 0 || normalized.batch == 0) return {};
-  const Planner::Rendered rendered = state_->planner().Render(normalized, target, spec);
-  return {state_->maker.Obtain(rendered.source, cancel, ToString(normalized), rendered.launch.shared_bytes).report};
+  std::vector<KernelReport> reports;
+  for (const Planner::Rendered& step : state_->planner().Render(normalized, target, spec))
+    reports.push_back(state_->maker.Obtain(step.source, cancel, ToString(normalized), step.launch.shared_bytes).report);
+  return reports;
 }
 
 KernelSource Engine::Render(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const {
-  return state_->planner().Render(Normalized(problem), target, spec).source;
+  return state_->planner().Render(Normalized(problem), target, spec).front().source;
 }
 
 std::string Engine::Emit(const KernelSource& source, std::string_view part, const CancellationToken& cancel) {

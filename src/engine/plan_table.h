@@ -1,6 +1,8 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,10 +21,27 @@ struct Plan {
   };
   GemmProblem problem;  ///< As posed, before Canonical.
   DeviceId device;
-  bool swapped = false;     ///< D is column-major: a and b change places.
-  std::vector<Step> steps;  ///< Empty: there is nothing to compute.
+  bool swapped = false;                             ///< D is column-major: a and b change places.
+  std::vector<Step> steps;                          ///< Empty: there is nothing to compute.
+  std::size_t workspace_bytes = 0;                  ///< What the steps share.
+  decltype(LaunchStep::prepare) prepare = nullptr;  ///< That of the step which has one.
   PlanInfo info;
 };
+
+/// Starts the steps of `plan` with a call's tensors, as the kernels name them. `workspace`: workspace_bytes.
+inline void LaunchSteps(const Plan& plan, const GemmArgs& args, Stream stream, void* workspace) {
+  for (const Plan::Step& step : plan.steps) {
+    const LaunchStep& launch = step.launch;
+    // On this stack: several threads launch one plan at once.
+    alignas(64) std::byte params[LaunchStep::kMaxParamBytes];
+    std::memcpy(params, launch.params.data(), launch.param_bytes);
+    launch.bind(args, params);
+    if (launch.bind_workspace != nullptr) [[unlikely]]
+      launch.bind_workspace(workspace, params);
+    void* const pointers[] = {params};
+    step.kernel->Launch(launch.grid, launch.block, launch.cluster, launch.shared_bytes, pointers, stream);
+  }
+}
 
 /// Problem and device -> plan. Reading takes no lock and allocates nothing: the table is only ever added to, by
 /// publishing a pointer into an empty slot, or replaced by a larger one while readers go on in the old.

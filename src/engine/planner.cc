@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
+#include <utility>
 
 #include "select/cost_model.h"
 #include "util/log.h"
@@ -58,15 +60,20 @@ Planner::Choice Planner::Choose(const GemmProblem& problem, Device& device) {
   NoKernel(problem, refused, ToString(device.id()));
 }
 
-Planner::Rendered Planner::RenderConfig(const GemmProblem& problem, const TileConfig& config,
-                                        const CodeTarget& target) {
+std::vector<Planner::Rendered> Planner::RenderConfig(const GemmProblem& problem, const TileConfig& config,
+                                                     const CodeTarget& target) {
   const Profiler::Span span(profiler_, "render", config.family);
   const KernelFamily& family = FindFamily(config.family);
   const GemmProblem canonical = Canonical(problem);
-  return {family.Render(canonical, config, target, options_.compile), family.MakeLaunch(canonical, config)};
+  std::vector<Rendered> steps;
+  steps.push_back({family.Render(canonical, config, target, options_.compile), family.MakeLaunch(canonical, config)});
+  if (std::optional<FollowUp> after = family.After(canonical, config, target, options_.compile))
+    steps.push_back(std::move(*after));
+  return steps;
 }
 
-Planner::Rendered Planner::Render(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) {
+std::vector<Planner::Rendered> Planner::Render(const GemmProblem& problem, const CodeTarget& target,
+                                               const DeviceSpec& spec) {
   Validate(problem);
   const Explanation explanation = [&] {
     const Profiler::Span span(profiler_, "select");
@@ -88,11 +95,15 @@ std::unique_ptr<Plan> Planner::Build(const GemmProblem& problem, Device& device,
   plan->problem = problem;
   plan->device = device.id();
   plan->swapped = problem.d_layout == Layout::kColMajor;
-  Rendered rendered = RenderConfig(problem, config, target);
-  const KernelMaker::Made made =
-      maker_.Obtain(rendered.source, cancel, ToString(problem), rendered.launch.shared_bytes, &device);
-  plan->steps.push_back({rendered.launch, maker_.Load(made, device)});
-  plan->info = {problem, config, {made.report}, 0};
+  plan->info = {problem, config, {}, 0};
+  for (const Rendered& step : RenderConfig(problem, config, target)) {
+    const KernelMaker::Made made =
+        maker_.Obtain(step.source, cancel, ToString(problem), step.launch.shared_bytes, &device);
+    plan->steps.push_back({step.launch, maker_.Load(made, device)});
+    plan->info.kernels.push_back(made.report);
+    plan->workspace_bytes = std::max(plan->workspace_bytes, step.launch.workspace_bytes);
+    if (step.launch.prepare != nullptr) plan->prepare = step.launch.prepare;
+  }
   return plan;
 }
 

@@ -23,19 +23,17 @@ class Planner {
   /// The device's best target that has a kernel. Throws kUnsupported with every family's reason.
   Choice Choose(const GemmProblem& problem, Device& device);
 
-  struct Rendered {
-    KernelSource source;
-    LaunchStep launch;
-  };
-  /// The first choice for a target. Throws kUnsupported.
-  Rendered Render(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec);
+  /// A kernel, and how it is launched.
+  using Rendered = FollowUp;
+  /// The first choice for a target, in the order of its launches. Throws kUnsupported.
+  std::vector<Rendered> Render(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec);
 
   /// How `device` packs a B of `dtype`; no panels: it reads B as it comes.
   PackedForm Packed(DType dtype, Device& device);
 
  private:
   std::vector<CodeTarget> Targets(Device& device) const;
-  Rendered RenderConfig(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target);
+  std::vector<Rendered> RenderConfig(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target);
   /// The best of `ranked` whose kernel can be had: where nothing can be compiled, the cache and bundles have the say.
   /// Throws what the first one threw.
   std::vector<std::unique_ptr<Plan>> BuildBest(const GemmProblem& problem, Device& device, const Choice& choice,

@@ -31,9 +31,9 @@ constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is pac
 constexpr std::int64_t kDotK = 64;          // Adding up the lanes of shorter dot products takes too long.
 constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 4096;   // Of k: four columns of B fit L2 several times.
 constexpr std::int64_t kLeastPanels = 4, kMostColumns = 1024;  // Of a B in place, worked on for one block of k.
-constexpr std::int64_t kShortColumns = 32;
-constexpr std::int64_t kPackedPanels = 8;     // Of B, where A is packed once: they stay in L2.
-constexpr std::int64_t kSumsBytes = 4 << 20;  // Of sums kept apart from D: a part of L3.
+constexpr std::int64_t kShortColumns = 32, kLongRows = 1024;   // Of B.
+constexpr std::int64_t kPackedPanels = 8;                      // Of B, where A is packed once: they stay in L2.
+constexpr std::int64_t kSumsBytes = 4 << 20;                   // Of sums kept apart from D: a part of L3.
 // Share of the issue rate that dot products keep: both factors come from the caches.
 constexpr double kDotEfficiency = 0.66;
 
@@ -285,9 +285,9 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
         return {CpuPath::kDots, in_place};
       if (JoinsB(problem, math, in_place))
         return problem.m <= kJoinRows ? std::vector{in_place, CpuPath::kPacked} : std::vector{CpuPath::kPacked};
-      if (small || problem.m == 1) return {in_place, CpuPath::kPacked};
       // Short columns of B, pages apart, share few sets of L1, which packed ones do not.
-      if (problem.k <= kShortColumns && !few) return {CpuPath::kPacked, in_place};
+      if (problem.k <= kShortColumns && problem.n >= kLongRows && !few) return {CpuPath::kPacked, in_place};
+      if (small || problem.m == 1) return {in_place, CpuPath::kPacked};
       // Every column of tiles reads all of A.
       if (problem.m * problem.k * static_cast<std::int64_t>(SizeOf(problem.a_type)) <= spec.l3_bytes / 2 ||
           problem.n <= kFewColumns)

@@ -32,6 +32,7 @@ std::string ProblemClass(const GemmProblem& p) {
   if (p.b_type != p.a_type || p.d_type != p.a_type)
     text += fmt::format(",{},{}", ToString(p.b_type), ToString(p.d_type));
   text += fmt::format(" {}", LayoutName(p));
+  if (p.compute == ComputeMode::kTf32) text += " tf32";
   if (p.beta != BetaClass::kZero) text += " beta";
   if (p.epilogue_id != 0) text += fmt::format(" epilogue={:016x}", p.epilogue_id);
   return text;

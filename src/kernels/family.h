@@ -30,6 +30,10 @@ struct TileShape {
   int threads = 32;             ///< GPU: of one CTA.
   double issue_efficiency = 1;  ///< Share of the FMA peak the inner loop reaches on full tiles.
   double packed_bytes = 0;      ///< Extra bytes moved to pack operands.
+  double flops_per_clock = 0;   ///< GPU: of one SM at the best; 0: what its FMA units do.
+  double busy_warps = 8;        ///< GPU: that must be resident on an SM to keep its units busy.
+  int splits = 1;               ///< GPU: parts of k, each summed by blocks of its own.
+  double partial_bytes = 0;     ///< GPU: of their sums, which a launch of its own adds.
 };
 
 /// One launch of a plan: geometry and parameters, prepared once; `bind` puts a call's pointers into a copy of them.
@@ -43,6 +47,10 @@ struct LaunchStep {
   void (*bind)(const GemmArgs& args, std::byte* params) = nullptr;
   /// If set, called before each launch, for what must be in the call's tensors then.
   void (*prepare)(const GemmArgs& args, Device& device, Stream stream) = nullptr;
+  /// Device memory, aligned to 256 bytes, that all steps of a plan share and `bind_workspace` puts into the parameters:
+  /// what one step leaves there, the next ones find. Before the first step it holds anything.
+  std::size_t workspace_bytes = 0;
+  void (*bind_workspace)(void* workspace, std::byte* params) = nullptr;
 
   template <class Params>
   void SetParams(const Params& value) {
@@ -50,6 +58,12 @@ struct LaunchStep {
     param_bytes = sizeof(Params);
     *reinterpret_cast<Params*>(params.data()) = value;
   }
+};
+
+/// A kernel that a plan launches after its first.
+struct FollowUp {
+  KernelSource source;
+  LaunchStep launch;
 };
 
 /// A kernel template and all that is known of it. Stateless; one instance per row of families.def.
@@ -70,6 +84,11 @@ class KernelFamily {
   virtual KernelSource Render(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target,
                               const CompileOptions& options) const = 0;
   virtual LaunchStep MakeLaunch(const GemmProblem& problem, const TileConfig& config) const = 0;
+  /// What must run after the kernel of Render: the addition of sums, where `config` splits k.
+  virtual std::optional<FollowUp> After(const GemmProblem&, const TileConfig&, const CodeTarget&,
+                                        const CompileOptions&) const {
+    return std::nullopt;
+  }
   /// How a B of `dtype` is packed for `target`; no panels: it is read as it comes.
   virtual PackedForm Packed(DType, const CodeTarget&) const { return {}; }
 };

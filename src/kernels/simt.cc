@@ -1,14 +1,8 @@
 #include <algorithm>
 #include <cmath>
-#include <initializer_list>
-#include <limits>
-#include <optional>
 
-#include "epilogue/cuda_text.h"
-#include "gemmsmith/device.h"
-#include "kernels/family.h"
+#include "kernels/cuda_gemm.h"
 #include "kernels/include_closure.h"
-#include "templates/params.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -43,33 +37,18 @@ constexpr Tile kTiles[] = {{64, 64, 16, 8, 4}, {128, 64, 16, 8, 4}, {32, 32, 16,
                            {16, 64, 32, 4, 4}, {16, 32, 32, 4, 4},  {64, 16, 32, 8, 2}};
 constexpr int kMostFetches = 32;  // One by one; each wants an address and a predicate, and soon registers spill.
 constexpr int kMaxStaticShared = 48 << 10;
-constexpr std::int64_t kMaxGridX = std::numeric_limits<std::int32_t>::max(), kMaxGridZ = 65535;
 
 Tile TileOf(const TileConfig& config) {
   return {config[kBlockM], config[kBlockN], config[kBlockK], config[kMicroM], config[kMicroN]};
 }
 
-double CountTiles(const GemmProblem& problem, const Tile& tile) {
-  const auto count = [](std::int64_t extent, int block) { return (extent + block - 1) / block; };
-  return std::max(
-      1.0, static_cast<double>(count(problem.m, tile.block_m)) * static_cast<double>(count(problem.n, tile.block_n)));
-}
-
 bool Fits(const GemmProblem& problem, const Tile& tile) {
-  return tile.shared_bytes(problem.acc_type) <= kMaxStaticShared && CountTiles(problem, tile) <= kMaxGridX;
-}
-
-/// The most elements, a power of two, that one access may take: `limit` of them at most, and all `multiples` allow it.
-int VectorLength(const GemmProblem& problem, DType dtype, int limit, std::initializer_list<std::int64_t> multiples) {
-  const int bytes = std::min(16, 1 << problem.alignment);
-  int length = std::clamp(bytes / static_cast<int>(SizeOf(dtype)), 1, limit);
-  const auto divides = [&](std::int64_t value) { return value % length == 0; };
-  while (length > 1 && !std::all_of(multiples.begin(), multiples.end(), divides)) length /= 2;
-  return length;
+  return tile.shared_bytes(problem.acc_type) <= kMaxStaticShared &&
+         CountTiles(problem, tile.block_m, tile.block_n) <= kMaxGridX;
 }
 
 TileConfig MakeConfig(std::string_view family, const GemmProblem& p, const Tile& tile) {
-  const bool batched = p.batch > 1, reads_c = p.beta != BetaClass::kZero;
+  const bool batched = p.batch > 1;
   const std::int64_t contiguous_a = p.a_layout == Layout::kRowMajor ? p.k : p.m;
   const std::int64_t contiguous_b = p.b_layout == Layout::kRowMajor ? p.n : p.k;
   TileConfig config{family, kFields, {}};
@@ -80,9 +59,7 @@ TileConfig MakeConfig(std::string_view family, const GemmProblem& p, const Tile&
   config[kMicroN] = tile.micro_n;
   config[kVectorA] = VectorLength(p, p.a_type, tile.share_a(), {contiguous_a, p.lda, batched ? p.batch_stride_a : 0});
   config[kVectorB] = VectorLength(p, p.b_type, tile.share_b(), {contiguous_b, p.ldb, batched ? p.batch_stride_b : 0});
-  config[kVectorD] = VectorLength(p, p.d_type, tile.micro_n / static_cast<int>(p.columns_per_d),
-                                  {p.d_columns(), p.ldd, batched ? p.batch_stride_d : 0, reads_c ? p.ldc : 0,
-                                   reads_c && batched ? p.batch_stride_c : 0});
+  config[kVectorD] = VectorLengthOfD(p, tile.micro_n / static_cast<int>(p.columns_per_d));
   return config;
 }
 
@@ -107,113 +84,40 @@ std::string WhyNotTypes(const GemmProblem& p) {
   return "";
 }
 
-std::string WhyNotEpilogue(const GemmProblem& p) {
-  if (p.epilogue_id == 0) return "";
-  const std::optional<Epilogue> epilogue = Epilogue::Find(p.epilogue_id);
-  if (!epilogue) return fmt::format("this process has made no epilogue {:016x}", p.epilogue_id);
-  if (p.acc_type != DType::kF32) return "fuses epilogues into f32 accumulators only";
-  const bool indexed = epilogue->Reads(EpilogueInput::kRow) || epilogue->Reads(EpilogueInput::kColumn);
-  if (indexed && std::max(p.m, p.n) > std::numeric_limits<std::int32_t>::max())
-    return "an epilogue that reads indices needs m and n below 2^31";
-  return "";
-}
-
 std::string KernelName(const GemmProblem& p, const TileConfig& config) {
-  std::string types(ToString(p.a_type));
-  if (p.b_type != p.a_type || p.d_type != p.a_type)
-    types += fmt::format("_{}_{}", ToString(p.b_type), ToString(p.d_type));
-  std::string suffix = p.beta == BetaClass::kZero ? "" : "_c";
-  if (p.epilogue_id != 0) suffix += fmt::format("_e{:016x}", p.epilogue_id);
-  return fmt::format("simt_{}_{}{}_{}x{}x{}_{}x{}_v{}{}{}{}", types, p.a_layout == Layout::kRowMajor ? 'n' : 't',
-                     p.b_layout == Layout::kRowMajor ? 'n' : 't', config[kBlockM], config[kBlockN], config[kBlockK],
-                     config[kMicroM], config[kMicroN], config[kVectorA], config[kVectorB], config[kVectorD], suffix);
+  return fmt::format("simt_{}_{}x{}x{}_{}x{}_v{}{}{}{}", OperandsName(p), config[kBlockM], config[kBlockN],
+                     config[kBlockK], config[kMicroM], config[kMicroN], config[kVectorA], config[kVectorB],
+                     config[kVectorD], FinishName(p));
 }
 
-/// Named fields, never positions: what a constant means can be read off the source.
 std::string RenderText(const GemmProblem& p, const TileConfig& config, std::string_view entry) {
-  const bool fused = p.epilogue_id != 0;
-  std::string text = "#include \"gemm_simt.cuh\"\n";
-  if (fused) text += "#include \"epilogue.cuh\"\n";
-  text += "\nstruct Config {\n";
-  const auto type = [&](std::string_view name, DType dtype) {
-    text += fmt::format("  using {} = {};\n", name, Info(dtype).cuda_type);
-  };
-  const auto number = [&](std::string_view name, int value) {
-    text += fmt::format("  enum : int {{ {} = {} }};\n", name, value);
-  };
-  const auto flag = [&](std::string_view name, bool value) {
-    text += fmt::format("  enum : bool {{ {} = {} }};\n", name, value);
-  };
-  type("A", p.a_type), type("B", p.b_type), type("D", p.d_type), type("Accumulator", p.acc_type);
-  number("kBlockM", config[kBlockM]), number("kBlockN", config[kBlockN]), number("kBlockK", config[kBlockK]);
-  number("kMicroM", config[kMicroM]), number("kMicroN", config[kMicroN]);
-  flag("kAAlongK", p.a_layout == Layout::kRowMajor), flag("kBAlongK", p.b_layout == Layout::kColMajor);
-  number("kVectorA", config[kVectorA]), number("kVectorB", config[kVectorB]), number("kVectorD", config[kVectorD]);
-  flag("kReadC", p.beta != BetaClass::kZero);
-  text += "};\n\n";
-  std::string params = "SimtParams", arguments = "params";
-  if (fused) {
-    text += CudaText(Epilogue::Find(p.epilogue_id).value().trace(), "Epilogue") + '\n';
-    params = "SimtFusedParams";
-    arguments =
-        fmt::format("params.gemm, gemmsmith::Fused<Epilogue, {}, {}>{{params.epilogue, params.gemm.m, params.gemm.n}}",
-                    Info(p.bias_type).cuda_type, Info(p.residual_type).cuda_type);
-  }
-  text += fmt::format(
-      "extern \"C\" __global__ void __launch_bounds__({})\n"
-      "{}(const __grid_constant__ gemmsmith::{} params) {{\n"
-      "  gemmsmith::SimtGemm<Config>::Run({});\n"
-      "}}\n",
-      TileOf(config).threads(), entry, params, arguments);
-  return text;
+  KernelText text(p, "gemm_simt.cuh");
+  text.Type("A", p.a_type), text.Type("B", p.b_type), text.Type("D", p.d_type), text.Type("Accumulator", p.acc_type);
+  for (const auto& [name, field] : {std::pair{"kBlockM", kBlockM},
+                                    {"kBlockN", kBlockN},
+                                    {"kBlockK", kBlockK},
+                                    {"kMicroM", kMicroM},
+                                    {"kMicroN", kMicroN}})
+    text.Number(name, config[field]);
+  text.Flag("kAAlongK", p.a_layout == Layout::kRowMajor), text.Flag("kBAlongK", p.b_layout == Layout::kColMajor);
+  text.Number("kVectorA", config[kVectorA]), text.Number("kVectorB", config[kVectorB]);
+  text.Number("kVectorD", config[kVectorD]);
+  text.Flag("kReadC", p.beta != BetaClass::kZero);
+  return std::move(text).Finished({.name = entry,
+                                   .threads = TileOf(config).threads(),
+                                   .params = "SimtParams",
+                                   .fused_params = "SimtFusedParams",
+                                   .gemm = "params.gemm",
+                                   .plain = "params.gemm",
+                                   .call = "gemmsmith::SimtGemm<Config>::Run"});
 }
 
-void Bind(const GemmArgs& args, std::byte* bytes) {
-  auto& params = *reinterpret_cast<SimtParams*>(bytes);
-  params.a = args.a.data;
-  params.b = args.b.data;
-  params.c = args.c.data;
-  params.d = args.d.data;
-  params.alpha = args.alpha.value;
-  params.beta = args.beta.value;
-  params.alpha_pointer = args.alpha.device_pointer;
-  params.beta_pointer = args.beta.device_pointer;
-}
+void BindPlain(const GemmArgs& args, std::byte* bytes) { Bind(args, *reinterpret_cast<SimtParams*>(bytes)); }
 
 void BindFused(const GemmArgs& args, std::byte* bytes) {
-  Bind(args, bytes);
-  EpilogueParams& params = reinterpret_cast<SimtFusedParams*>(bytes)->epilogue;
-  const EpilogueArgs& e = *args.epilogue;
-  const auto floats = [](const Tensor& tensor) { return static_cast<const float*>(tensor.data); };
-  params.bias = e.bias.data;
-  params.bias_m = e.bias_m.data;
-  params.residual = e.residual.data;
-  params.scale_row = floats(e.scale_row);
-  params.scale_column = floats(e.scale_column);
-  params.scale_block = floats(e.scale_block);
-  params.d_scale_row = floats(e.d_scale_row);
-  params.d_scale_column = floats(e.d_scale_column);
-  params.d_scale_block = floats(e.d_scale_block);
-  const auto maxima = [](const Tensor& tensor) { return static_cast<float*>(tensor.data); };
-  params.amax_row = maxima(e.amax_row);
-  params.amax_column = maxima(e.amax_column);
-  params.amax_block = maxima(e.amax_block);
-  params.scalar_pointer = static_cast<const float*>(e.scalar.device_pointer);
-  params.d_scale_pointer = static_cast<const float*>(e.d_scale.device_pointer);
-  params.scalar = static_cast<float>(e.scalar.value);
-  params.d_scale = static_cast<float>(e.d_scale.value);
-}
-
-/// The kernel raises maxima from 0 on.
-void ClearMaxima(const GemmArgs& args, Device& device, Stream stream) {
-  const EpilogueArgs& e = *args.epilogue;
-  const auto clear = [&](EpilogueOutput output, const Tensor& tensor) {
-    const std::size_t bytes = static_cast<std::size_t>(tensor.size()) * sizeof(float);
-    if (e.epilogue.Makes(output)) device.Fill(tensor.data, 0, bytes, stream);
-  };
-  clear(EpilogueOutput::kAmaxRow, e.amax_row);
-  clear(EpilogueOutput::kAmaxColumn, e.amax_column);
-  clear(EpilogueOutput::kAmaxBlock, e.amax_block);
+  auto& params = *reinterpret_cast<SimtFusedParams*>(bytes);
+  Bind(args, params.gemm);
+  Bind(*args.epilogue, params.epilogue);
 }
 
 /// Plain FMA units: runs everything that has no better kernel.
@@ -226,10 +130,8 @@ class Simt final : public KernelFamily {
   std::string WhyNot(const GemmProblem& p, const CodeTarget& target) const override {
     if (!Targets(target)) return fmt::format("needs sm_75 or newer, not {}", ToString(target));
     if (std::string reason = WhyNotTypes(p); !reason.empty()) return reason;
-    if (p.a_layout == Layout::kPacked || p.b_layout == Layout::kPacked) return "reads no packed operands";
-    if (p.d_layout != Layout::kRowMajor) return "writes row-major D only";
-    if (p.scaling != Scaling::kNone) return "scales no operands";
-    if (p.grouping != Grouping::kNone || p.groups != 1) return "runs no grouped problems";
+    if (std::string reason = WhyNotForm(p); !reason.empty()) return reason;
+    if (p.epilogue_id != 0 && p.acc_type != DType::kF32) return "fuses epilogues into f32 accumulators only";
     if (std::string reason = WhyNotEpilogue(p); !reason.empty()) return reason;
     if (std::none_of(std::begin(kTiles), std::end(kTiles), [&](const Tile& tile) { return Fits(p, tile); }))
       return fmt::format("m={} n={} is more than a grid of {} blocks", p.m, p.n, kMaxGridX);
@@ -243,7 +145,8 @@ class Simt final : public KernelFamily {
                  [&](const Tile& tile) { return Fits(problem, tile); });
     // The busiest multiprocessor's work, padding included.
     const auto cost = [&](const Tile& tile) {
-      const double per_sm = std::ceil(CountTiles(problem, tile) * problem.batch / std::max(1, spec.multiprocessors));
+      const double per_sm = std::ceil(CountTiles(problem, tile.block_m, tile.block_n) * problem.batch /
+                                      std::max(1, spec.multiprocessors));
       return per_sm * tile.block_m * tile.block_n / tile.efficiency(1, 1);
     };
     std::stable_sort(tiles.begin(), tiles.end(), [&](const Tile& x, const Tile& y) { return cost(x) < cost(y); });
@@ -290,25 +193,19 @@ class Simt final : public KernelFamily {
 
   LaunchStep MakeLaunch(const GemmProblem& p, const TileConfig& config) const override {
     const Tile tile = TileOf(config);
-    SimtParams params{};
-    params.m = p.m, params.n = p.n, params.k = p.k, params.batch = p.batch;
-    params.lda = p.lda, params.ldb = p.ldb, params.ldc = p.ldc, params.ldd = p.ldd;
-    params.batch_stride_a = p.batch_stride_a, params.batch_stride_b = p.batch_stride_b;
-    params.batch_stride_c = p.batch_stride_c, params.batch_stride_d = p.batch_stride_d;
+    const SimtParams params = MakeSimtParams(p);
     LaunchStep step;
-    step.grid.x = static_cast<std::uint32_t>(CountTiles(p, tile));
+    step.grid.x = static_cast<std::uint32_t>(CountTiles(p, tile.block_m, tile.block_n));
     step.grid.z = static_cast<std::uint32_t>(std::clamp<std::int64_t>(p.batch, 1, kMaxGridZ));
     step.block.x = static_cast<std::uint32_t>(tile.threads());
-    step.SetParams(params);
-    step.bind = Bind;
-    if (p.epilogue_id != 0) {
-      SimtFusedParams fused{params, {}};
-      fused.epilogue.ld_residual = p.ld_residual;
-      fused.epilogue.batch_stride_residual = p.batch_stride_residual;
-      step.SetParams(fused);
+    if (p.epilogue_id == 0) {
+      step.SetParams(params);
+      step.bind = BindPlain;
+    } else {
+      step.SetParams(SimtFusedParams{params, MakeEpilogueParams(p)});
       step.bind = BindFused;
-      if (Epilogue::Find(p.epilogue_id).value().trace().pattern() == OpPattern::kReduction) step.prepare = ClearMaxima;
     }
+    step.prepare = PrepareOf(p);
     return step;
   }
 };

@@ -22,20 +22,25 @@ double FlopsPerMicrosecond(const GemmProblem& p, const DeviceSpec& spec) {
 }
 
 /// The busiest SM decides: it works through its share of the CTAs, as fast as the warps that are resident can keep its
-/// units busy.
+/// units busy. Where k is split, the sums of its parts go through the L2 cache to a launch that adds them.
 std::vector<CostTerm> GpuTerms(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec) {
-  constexpr double kBusyWarps = 8;  // two for each of an SM's four schedulers cover the latency of a step's loads
-  const double tiles = CeilDiv(p.m, shape.block_m) * CeilDiv(p.n, shape.block_n) * p.batch;
-  const double tile_flops = 2.0 * shape.block_m * shape.block_n * p.k;
+  const double tiles = CeilDiv(p.m, shape.block_m) * CeilDiv(p.n, shape.block_n) * p.batch * shape.splits;
+  const double tile_k = CeilDiv(p.k, shape.splits);
+  const double tile_flops = 2.0 * shape.block_m * shape.block_n * tile_k;
   const double per_sm = std::ceil(tiles / spec.multiprocessors);
   const double warps = std::min<double>(shape.workers, per_sm) * shape.threads / 32;
-  const double sm_rate = FlopsPerMicrosecond(p, spec) * shape.issue_efficiency * std::min(1.0, warps / kBusyWarps);
-  const double l2_bytes = tiles * p.k * (shape.block_m * SizeOf(p.a_type) + shape.block_n * SizeOf(p.b_type));
-  const double l2_bytes_per_us = 64e3 * spec.clock_ghz * spec.multiprocessors;  // 64 bytes per clock and SM
-  return {{"compute", per_sm * tile_flops / sm_rate},
-          {"l2", l2_bytes / l2_bytes_per_us},
-          {"memory", CompulsoryBytes(p) / (spec.memory_gbps * 1e3 * 0.8)},
-          {"launch", spec.launch_us}};
+  const double peak =
+      shape.flops_per_clock > 0 ? shape.flops_per_clock * spec.clock_ghz * 1e3 : FlopsPerMicrosecond(p, spec);
+  const double sm_rate = peak * shape.issue_efficiency * std::min(1.0, warps / shape.busy_warps);
+  const double tile_bytes = tile_k * (shape.block_m * SizeOf(p.a_type) + shape.block_n * SizeOf(p.b_type));
+  const double sm_bytes_per_us = 64e3 * spec.clock_ghz;  // 64 bytes per clock
+  std::vector<CostTerm> terms = {{"compute", per_sm * tile_flops / sm_rate},
+                                 {"l2", per_sm * tile_bytes / sm_bytes_per_us},
+                                 {"memory", CompulsoryBytes(p) / (spec.memory_gbps * 1e3 * 0.8)},
+                                 {"launch", spec.launch_us}};
+  if (shape.splits > 1)
+    terms.push_back({"add", spec.launch_us + 2 * shape.partial_bytes / (sm_bytes_per_us * spec.multiprocessors)});
+  return terms;
 }
 
 /// Threads share D's tiles; the slowest thread decides. Packing moves bytes through the caches once more.
@@ -62,10 +67,13 @@ RankedConfig Predict(const GemmProblem& problem, const KernelFamily& family, con
   const TileShape shape = family.Shape(problem, config, spec);
   const bool gpu = spec.target.isa == Isa::kCuda;
   RankedConfig ranked{config, 0, gpu ? GpuTerms(problem, shape, spec) : CpuTerms(problem, shape, spec), ""};
-  // Terms that overlap count by their maximum; packing and the launch come on top.
+  // Terms that overlap count by their maximum; packing and launches come on top.
+  const auto on_top = [](const CostTerm& term) {
+    return term.name == "launch" || term.name == "packing" || term.name == "add";
+  };
   double overlapped = -1;
   for (const CostTerm& term : ranked.terms) {
-    if (term.name == "launch" || term.name == "packing") {
+    if (on_top(term)) {
       ranked.microseconds += term.microseconds;
     } else if (term.microseconds > overlapped) {
       overlapped = term.microseconds;
@@ -73,8 +81,7 @@ RankedConfig Predict(const GemmProblem& problem, const KernelFamily& family, con
     }
   }
   for (const CostTerm& term : ranked.terms)
-    if ((term.name == "launch" || term.name == "packing") && term.microseconds > overlapped)
-      ranked.limiting = term.name;
+    if (on_top(term) && term.microseconds > overlapped) ranked.limiting = term.name;
   ranked.microseconds += overlapped;
   return ranked;
 }

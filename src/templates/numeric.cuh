@@ -10,6 +10,12 @@ struct Half {
 struct Bfloat16 {
   unsigned short bits;
 };
+struct E4m3 {
+  unsigned char bits;
+};
+struct E5m2 {
+  unsigned char bits;
+};
 
 /// N values that one instruction loads or stores; at most 16 bytes.
 template <class T, int N>
@@ -21,20 +27,32 @@ struct alignas(sizeof(T) * N) Vector {
 /// Widening to the accumulator's type, exact.
 __device__ __forceinline__ float Widen(float value) { return value; }
 __device__ __forceinline__ double Widen(double value) { return value; }
+__device__ __forceinline__ int Widen(int value) { return value; }
 __device__ __forceinline__ float Widen(Half value) { return ptx::HalfToFloat(value.bits); }
 __device__ __forceinline__ float Widen(Bfloat16 value) {
   return __uint_as_float(static_cast<unsigned>(value.bits) << 16);
 }
 
-/// Rounding from the accumulator's type: to nearest, ties to even.
+/// Rounding from the accumulator's type: to nearest, ties to even. Integers become the nearest float first.
 __device__ __forceinline__ void Narrow(float value, float& to) { to = value; }
 __device__ __forceinline__ void Narrow(double value, double& to) { to = value; }
+__device__ __forceinline__ void Narrow(int value, int& to) { to = value; }
+/// Saturates; NaN becomes 0.
+__device__ __forceinline__ void Narrow(float value, int& to) { to = __float2int_rn(value); }
 __device__ __forceinline__ void Narrow(float value, Half& to) { to.bits = ptx::FloatToHalf(value); }
-// By bits: bf16 conversions came with sm_80. Rounding carries into the exponent, and to infinity, as it should.
 __device__ __forceinline__ void Narrow(float value, Bfloat16& to) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  to.bits = ptx::FloatToBfloat16(value);
+#else
+  // By bits: rounding carries into the exponent, and to infinity, as it should.
   const unsigned bits = __float_as_uint(value);
   const unsigned quiet_nan = bits >> 16 | 0x40, rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
   to.bits = static_cast<unsigned short>(value != value ? quiet_nan : rounded);
+#endif
+}
+template <class T>
+__device__ __forceinline__ void Narrow(int value, T& to) {
+  Narrow(__int2float_rn(value), to);
 }
 
 }  // namespace gemmsmith

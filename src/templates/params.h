@@ -46,4 +46,20 @@ struct SimtFusedParams {
 };
 static_assert(sizeof(SimtFusedParams) == sizeof(SimtParams) + 14 * 8 + 2 * 4 + 2 * 8, "no padding");
 
+/// A kernel on tensor cores. With splits, each of several blocks sums a part of k; their sums are added, and finished,
+/// by a launch of their own.
+struct Sm80Params {
+  SimtParams gemm;
+  void* partial;    // (splits, batch, rows, columns) of the accumulator's type, whole tiles
+  int k_per_split;  // a multiple of kBlockK, or all of k
+  int splits;
+  long long partial_ld, partial_batch_stride, partial_split_stride;  // elements; multiples of 4
+};
+static_assert(sizeof(Sm80Params) == sizeof(SimtParams) + 5 * 8, "no padding");
+struct Sm80FusedParams {
+  Sm80Params tensor;
+  EpilogueParams epilogue;
+};
+static_assert(sizeof(Sm80FusedParams) == sizeof(Sm80Params) + sizeof(EpilogueParams), "no padding");
+
 }  // namespace gemmsmith

@@ -73,9 +73,9 @@ TEST_F(GpuEpilogueTest, FusedResultsAreWhatTheInterpreterSays) {
         made.a = a.*side, made.b = b.*side, made.d = d.*side, made.epilogue = &epilogue_args;
         return made;
       };
-      const EpilogueArgs on_gpu = inputs.Args(epilogue, &Matrix::gpu), on_host = inputs.Args(epilogue, &Matrix::host);
-      const GemmProblem problem = Describe(args(&Matrix::gpu, on_gpu), DType::kF32);
-      engine().Gemm(problem, args(&Matrix::gpu, on_gpu));
+      const EpilogueArgs on_gpu = inputs.Args(epilogue, &Matrix::there), on_host = inputs.Args(epilogue, &Matrix::host);
+      const GemmProblem problem = Describe(args(&Matrix::there, on_gpu), DType::kF32);
+      engine().Gemm(problem, args(&Matrix::there, on_gpu));
       device().Synchronize();
       d.Download(), inputs.DownloadMaxima();
       const VerifyReport report = Verify(problem, args(&Matrix::host, on_host), d.host);
@@ -133,7 +133,7 @@ TEST_F(GpuEpilogueTest, FunctionsAreWithinTwoUlpAndEverythingElseIsExact) {
     EpilogueArgs epilogue;
     epilogue.epilogue = Epilogue(Outputs(row.function(TracedAccumulator())));
     GemmArgs args;
-    args.a = a.gpu, args.b = b.gpu, args.d = d.gpu, args.epilogue = &epilogue;
+    args.a = a.there, args.b = b.there, args.d = d.there, args.epilogue = &epilogue;
     d.PoisonAll();
     engine().Gemm(args);
     device().Synchronize();

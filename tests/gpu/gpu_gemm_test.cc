@@ -65,7 +65,7 @@ class GpuGemmTest : public GpuTest {
  protected:
   static void ExpectCorrect(const Case& c, Stream stream = {}) {
     Operands operands(device(), c, ++seed_);
-    const GemmArgs args = operands.Args(c, &Matrix::gpu);
+    const GemmArgs args = operands.Args(c, &Matrix::there);
     const GemmProblem problem = Describe(args, c.types.acc);
     engine().Gemm(problem, args, stream);
     device().Synchronize(stream);
@@ -117,7 +117,7 @@ TEST_F(GpuGemmTest, PaddingOfTheResultIsNotTouched) {
   c.padding = 4;
   Operands operands(device(), c, ++seed_);
   const std::vector<std::byte> before = operands.d.bytes();
-  const GemmArgs args = operands.Args(c, &Matrix::gpu);
+  const GemmArgs args = operands.Args(c, &Matrix::there);
   engine().Gemm(Describe(args, DType::kF32), args);
   operands.d.Download();
   for (std::size_t i = 0; i < before.size(); ++i) {
@@ -147,7 +147,7 @@ TEST_F(GpuGemmTest, AlphaAndBetaMayLieOnTheDevice) {
   const float values[] = {0.5f, 3};
   const Buffer scalars = device().Allocate(sizeof values);
   device().Copy(scalars.data(), values, sizeof values);
-  GemmArgs args = operands.Args(c, &Matrix::gpu);
+  GemmArgs args = operands.Args(c, &Matrix::there);
   args.alpha = Scalar::OnDevice(scalars.data());
   args.beta = Scalar::OnDevice(static_cast<const float*>(scalars.data()) + 1);
   const GemmProblem problem = Describe(args, DType::kF32);
@@ -159,7 +159,7 @@ TEST_F(GpuGemmTest, AlphaAndBetaMayLieOnTheDevice) {
 TEST_F(GpuGemmTest, SameInputsGiveTheSameBits) {
   const Case c{300, 200, 500, kTypes[3], "nt"};
   Operands operands(device(), c, ++seed_);
-  const GemmArgs args = operands.Args(c, &Matrix::gpu);
+  const GemmArgs args = operands.Args(c, &Matrix::there);
   const GemmProblem problem = Describe(args, DType::kF32);
   std::vector<std::byte> first;
   for (int i = 0; i < 5; ++i) {
@@ -180,7 +180,7 @@ TEST_F(GpuGemmTest, StreamsRunCallsBesideEachOther) {
 TEST_F(GpuGemmTest, TheConfigThatTuningKeepsIsCorrect) {
   const Case c{190, 140, 260, kTypes[2], "nt"};
   Operands operands(device(), c, ++seed_);
-  const GemmArgs args = operands.Args(c, &Matrix::gpu);
+  const GemmArgs args = operands.Args(c, &Matrix::there);
   const GemmProblem problem = Describe(args, DType::kF32);
   PrepareOptions tuned;
   tuned.auto_tune = true;
@@ -193,7 +193,7 @@ TEST_F(GpuGemmTest, TheConfigThatTuningKeepsIsCorrect) {
 TEST_F(GpuGemmTest, TensorsOfTwoDevicesAreRefusedWithTheResultUntouched) {
   const Case c{8, 8, 8};
   Operands operands(device(), c, ++seed_);
-  GemmArgs args = operands.Args(c, &Matrix::gpu);
+  GemmArgs args = operands.Args(c, &Matrix::there);
   const GemmProblem problem = Describe(args, DType::kF32);
   args.b = operands.b.host;
   const std::vector<std::byte> before = operands.d.bytes();

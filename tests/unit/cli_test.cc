@@ -536,7 +536,7 @@ TEST_F(Cli, ACacheIsExportedAndImported) {
 TEST_F(Cli, WarmCompilesWhatItCanAndTellsWhatFailed) {
   if (!HasNvrtc()) GTEST_SKIP() << "no NVRTC";
   const std::string good = Write("good.shapes", "good 64 64 64\n");
-  const std::string mixed = Write("mixed.shapes", "good 64 64 64\nbad 64 64 64 dtype=s8\n");
+  const std::string mixed = Write("mixed.shapes", "good 64 64 64\nbad 64 64 64 dtype=e4m3\n");
   const Result first = Run("warm --json --jobs 2 --arch sm_80 --shapes " + mixed);
   EXPECT_EQ(first.exit_code, 1);
   const json document = first.Json();

@@ -18,6 +18,15 @@ __device__ __forceinline__ unsigned short FloatToHalf(float value) {
   return bits;
 }
 
+#if __CUDA_ARCH__ >= 800
+/// The same of bf16.
+__device__ __forceinline__ unsigned short FloatToBfloat16(float value) {
+  unsigned short bits;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+  return bits;
+}
+#endif
+
 }  // namespace gemmsmith::ptx
 
 #endif

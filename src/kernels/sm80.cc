@@ -1,0 +1,437 @@
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "kernels/cuda_gemm.h"
+#include "kernels/include_closure.h"
+#include "util/log.h"
+
+namespace gemmsmith {
+namespace {
+
+enum Field { kBlockM, kBlockN, kBlockK, kWarpsM, kWarpsN, kStages, kVectorA, kVectorB, kVectorD, kSplits };
+constexpr ConfigField kFields[] = {{"block_m", true},  {"block_n", true}, {"block_k", true},  {"warps_m", true},
+                                   {"warps_n", true},  {"stages", true},  {"vector_a", true}, {"vector_b", true},
+                                   {"vector_d", true}, {"splits", false}};
+
+/// A shape of the template: a block's part of D, bytes along k of a step, warps, and steps in shared memory at once.
+struct Tile {
+  int block_m, block_n, depth, warps_m, warps_n, stages;
+
+  int threads() const { return warps_m * warps_n * 32; }
+  int warp_m() const { return block_m / warps_m; }
+  int warp_n() const { return block_n / warps_n; }
+  /// As in gemm_sm80.cuh.
+  int shared_bytes(bool split) const {
+    const int ring = stages * (block_m + block_n) * depth, sums = warps_m * 16 * (block_n + 8) * 4;
+    return split ? ring : std::max(ring, sums);
+  }
+  /// What a thread holds at once: sums, the fragments of 32 bytes of k, and addresses.
+  int registers() const { return warp_m() * warp_n() / 32 + (warp_m() + warp_n()) / 4 + 40; }
+};
+constexpr Tile kTiles[] = {
+    {256, 128, 64, 4, 2, 3},  {128, 256, 64, 2, 4, 3}, {128, 128, 64, 2, 2, 4}, {128, 128, 64, 2, 4, 4},
+    {128, 128, 128, 2, 4, 3}, {128, 64, 128, 2, 2, 3}, {64, 128, 128, 2, 2, 3}, {64, 64, 128, 2, 2, 4},
+    {64, 32, 128, 2, 1, 4},   {32, 64, 128, 1, 2, 4},  {32, 32, 128, 2, 1, 4},  {16, 128, 128, 1, 4, 4},
+    {16, 64, 128, 1, 2, 4},
+};
+/// Copies that a thread may start for one step, and accesses through registers: more cost more than the products.
+constexpr int kMostCopies = 16, kMostAccesses = 64;
+constexpr std::int64_t kMaxK = 0x7fffffff - 0xffff;          // so that a step past the end is counted as it should
+constexpr int kReductionThreads = 128, kReductionRows = 16;  // as in gemm_sm80.cuh
+
+/// Of one block, dynamic, in bytes (CUDA C++ Programming Guide, technical specifications per compute capability).
+int SharedLimit(const CodeTarget& target, const DeviceSpec& spec) {
+  const int version = target.version;
+  const int kib = version >= 90 && version < 120 ? 227 : version == 80 || version == 87 ? 163 : 99;
+  const int limit = kib << 10;
+  return spec.shared_bytes > 0 ? std::min(limit, static_cast<int>(spec.shared_bytes)) : limit;
+}
+
+Tile TileOf(const GemmProblem& p, const TileConfig& c) {
+  return {c[kBlockM], c[kBlockN], c[kBlockK] * static_cast<int>(SizeOf(p.a_type)), c[kWarpsM], c[kWarpsN], c[kStages]};
+}
+
+/// How one operand comes into shared memory.
+struct Operand {
+  DType dtype;
+  bool along_k;
+  int lines;
+
+  int size() const { return static_cast<int>(SizeOf(dtype)); }
+  /// As in staged_tile.cuh.
+  bool ThroughRegisters(int vector) const { return vector * size() < 4 || (size() == 1 && !along_k); }
+  bool Legal(const Tile& tile, int vector) const {
+    const int accesses = lines * tile.depth / size() / vector / tile.threads();
+    if (ThroughRegisters(vector)) return accesses <= kMostAccesses;
+    const int row = along_k ? tile.depth : lines * size();
+    return accesses <= kMostCopies && row / (vector * size()) <= tile.threads();
+  }
+};
+Operand OperandA(const GemmProblem& p, const Tile& tile) {
+  return {p.a_type, p.a_layout == Layout::kRowMajor, tile.block_m};
+}
+Operand OperandB(const GemmProblem& p, const Tile& tile) {
+  return {p.b_type, p.b_layout == Layout::kColMajor, tile.block_n};
+}
+
+/// Accesses of A and B may reach past the ends of lines, where nothing is read; but bytes that are transposed come
+/// whole.
+int VectorOf(const GemmProblem& p, const Operand& operand, std::int64_t extent, std::int64_t ld,
+             std::int64_t batch_stride) {
+  const bool transposed = operand.size() == 1 && !operand.along_k;
+  const std::int64_t stride = p.batch > 1 ? batch_stride : 0;
+  const int limit = transposed ? 4 : 16 / operand.size();
+  const int length = VectorLength(p, operand.dtype, limit, {ld, stride, transposed ? extent : 0});
+  return transposed || length * operand.size() >= 4 ? length : 1;
+}
+
+bool Is8BitFloat(DType dtype) { return dtype == DType::kE4m3 || dtype == DType::kE5m2; }
+
+/// Where 8-bit floats are not what the tensor cores of this instruction take, conversions want registers.
+bool Converts(const GemmProblem& p, const CodeTarget& target) {
+  return Is8BitFloat(p.a_type) && target.version >= 90 && target.version < 120;
+}
+
+double Blocks(const GemmProblem& p, const Tile& tile) {
+  return CountTiles(p, tile.block_m, tile.block_n) * static_cast<double>(p.batch);
+}
+
+bool Fits(const GemmProblem& p, const CodeTarget& target, const DeviceSpec& spec, const Tile& tile,
+          const TileConfig& config) {
+  constexpr int kMostConverting = 32 * 64;  // sums of a warp
+  return tile.shared_bytes(false) <= SharedLimit(target, spec) &&
+         (!Converts(p, target) || tile.warp_m() * tile.warp_n() <= kMostConverting) &&
+         OperandA(p, tile).Legal(tile, config[kVectorA]) && OperandB(p, tile).Legal(tile, config[kVectorB]) &&
+         Blocks(p, tile) <= kMaxGridX;
+}
+
+TileConfig MakeConfig(std::string_view family, const GemmProblem& p, const Tile& tile) {
+  TileConfig config{family, kFields, {}};
+  config[kBlockM] = tile.block_m;
+  config[kBlockN] = tile.block_n;
+  config[kBlockK] = tile.depth / static_cast<int>(SizeOf(p.a_type));
+  config[kWarpsM] = tile.warps_m;
+  config[kWarpsN] = tile.warps_n;
+  config[kStages] = tile.stages;
+  config[kVectorA] = VectorOf(p, OperandA(p, tile), p.m, p.lda, p.batch_stride_a);
+  config[kVectorB] = VectorOf(p, OperandB(p, tile), p.n, p.ldb, p.batch_stride_b);
+  config[kVectorD] = VectorLengthOfD(p, 16);
+  config[kSplits] = 1;
+  return config;
+}
+
+/// The same tile for every problem of its types and layouts, however they are aligned: where nothing can be compiled, a
+/// few such kernels serve all.
+TileConfig Generic(TileConfig config) {
+  config[kVectorA] = config[kVectorB] = config[kVectorD] = config[kSplits] = 1;
+  return config;
+}
+
+/// Elements along k that each of `splits` parts gets: whole steps.
+std::int64_t KPerSplit(const GemmProblem& p, int block_k, std::int64_t splits) {
+  const std::int64_t steps = (p.k + block_k - 1) / block_k;
+  return (steps + splits - 1) / splits * block_k;
+}
+
+/// Parts of k that give each multiprocessor a block, if one for each tile of D would leave some without.
+int ChooseSplits(const GemmProblem& p, const Tile& tile, int block_k, const DeviceSpec& spec) {
+  constexpr std::int64_t kFewestSteps = 8, kMostSplits = 32;
+  const auto wanted = static_cast<std::int64_t>(spec.multiprocessors / std::max(1.0, Blocks(p, tile)));
+  const std::int64_t splits = std::min({wanted, p.k / block_k / kFewestSteps, kMostSplits});
+  if (splits < 2) return 1;
+  const std::int64_t k = KPerSplit(p, block_k, splits);
+  return static_cast<int>((p.k + k - 1) / k);  // no part without a step
+}
+
+/// Where the parts of k leave their sums: whole tiles.
+struct Partial {
+  std::int64_t ld, batch_stride, split_stride, bytes;
+};
+Partial PartialOf(const GemmProblem& p, const TileConfig& c) {
+  const auto padded = [](std::int64_t extent, int block) { return (extent + block - 1) / block * block; };
+  Partial partial{};
+  partial.ld = padded(p.n, c[kBlockN]);
+  partial.batch_stride = partial.ld * padded(p.m, c[kBlockM]);
+  partial.split_stride = partial.batch_stride * p.batch;
+  partial.bytes = partial.split_stride * c[kSplits] * 4;
+  return partial;
+}
+
+std::string WhyNotTypes(const GemmProblem& p, const CodeTarget& target) {
+  const auto types = fmt::format("a={} b={}", ToString(p.a_type), ToString(p.b_type));
+  if (p.a_type == DType::kF32 && p.b_type == DType::kF32) {
+    if (p.compute != ComputeMode::kTf32) return "multiplies f32 as tf32 only, which the problem does not allow";
+  } else if (Is8BitFloat(p.a_type) && Is8BitFloat(p.b_type)) {
+    if (target.version < 89) return fmt::format("{}: tensor cores take 8-bit floats from sm_89 on", types);
+  } else if (SizeOf(p.a_type) == 1 && Info(p.a_type).is_integer() && SizeOf(p.b_type) == 1) {
+    // s8 and u8 by either: Validate refuses integers by floats
+  } else if (p.a_type != p.b_type || (p.a_type != DType::kF16 && p.a_type != DType::kBf16)) {
+    return fmt::format("{}: tensor cores take two f16, two bf16, two f32 as tf32, or 8-bit types", types);
+  }
+  const bool integer = p.acc_type == DType::kS32;
+  const bool d_is_float = p.d_type == DType::kF32 || p.d_type == DType::kF16 || p.d_type == DType::kBf16;
+  if (!d_is_float && !(integer && p.d_type == DType::kS32))
+    return fmt::format("d={}: stores f32, f16 and bf16, and sums of integers as s32", ToString(p.d_type));
+  return "";
+}
+
+/// Multiply-adds count 2, per multiprocessor and clock: of 16-bit types in the table; the others by their width. From
+/// sm_90 on these instructions reach a part of what the newer ones do.
+double TensorFlopsPerClock(const GemmProblem& p, const DeviceSpec& spec) {
+  constexpr double kHopperShare = 0.62, kBlackwellShare = 0.25;
+  constexpr double kUnknown = 1024;  // what no row of devices.json describes
+  const int version = spec.target.version;
+  const double share = version >= 120 || version < 90 ? 1 : version == 90 ? kHopperShare : kBlackwellShare;
+  const double peak = spec.tensor_flops_per_clock > 0 ? spec.tensor_flops_per_clock : kUnknown;
+  return peak * share * 2 / static_cast<double>(SizeOf(p.a_type));
+}
+
+/// Products overlap with the reads of fragments and the copies into shared memory (128 bytes per clock), but not all.
+double Efficiency(const GemmProblem& p, const Tile& tile, const TileConfig& config, const DeviceSpec& spec) {
+  constexpr double kExposed = 0.25, kSharedBytesPerClock = 128, kBytes = 32;  // of k, a fragment
+  const double products =
+      2.0 * tile.block_m * tile.block_n * kBytes / static_cast<double>(SizeOf(p.a_type)) / TensorFlopsPerClock(p, spec);
+  const double reads = static_cast<double>(tile.warp_m() + tile.warp_n()) * tile.threads() / 32 * kBytes;
+  const double writes = static_cast<double>(tile.block_m + tile.block_n) * kBytes;
+  const double shared = (reads + writes) / kSharedBytesPerClock;
+  double issue = 0, waits = 0;
+  const auto copies = [&](const Operand& operand, int vector) {
+    constexpr double kLanesPerClock = 128, kAsync = 2, kRegisters = 8, kLatency = 600;  // instructions, and clocks
+    const bool slow = operand.ThroughRegisters(vector);
+    issue += operand.lines * kBytes / (vector * operand.size()) * (slow ? kRegisters : kAsync) / kLanesPerClock;
+    if (slow) waits = kLatency * kBytes / tile.depth;
+  };
+  copies(OperandA(p, tile), config[kVectorA]), copies(OperandB(p, tile), config[kVectorB]);
+  return products / (std::max({products, shared, issue}) + kExposed * std::min(products, shared + issue) + waits);
+}
+
+std::string KernelName(const GemmProblem& p, const TileConfig& c) {
+  return fmt::format("sm80_{}_{}x{}x{}_{}x{}_s{}_v{}_{}_{}{}", OperandsName(p), c[kBlockM], c[kBlockN], c[kBlockK],
+                     c[kWarpsM], c[kWarpsN], c[kStages], c[kVectorA], c[kVectorB], c[kVectorD],
+                     c[kSplits] > 1 ? "_split" : FinishName(p));
+}
+
+/// The problem of a kernel that leaves sums as they are.
+GemmProblem WithoutFinish(GemmProblem p) {
+  p.beta = BetaClass::kZero;
+  p.epilogue_id = 0;
+  p.columns_per_d = 1;
+  p.c_type = p.d_type = p.acc_type;
+  return p;
+}
+
+constexpr std::string_view kPlainParams = "Sm80Params", kFusedParams = "Sm80FusedParams";
+
+std::string RenderText(const GemmProblem& p, const TileConfig& c, std::string_view entry) {
+  const bool split = c[kSplits] > 1;
+  KernelText text(p, "gemm_sm80.cuh");
+  text.Type("A", p.a_type), text.Type("B", p.b_type), text.Type("D", p.d_type), text.Type("Accumulator", p.acc_type);
+  for (const auto& [name, field] : {std::pair{"kBlockM", kBlockM},
+                                    {"kBlockN", kBlockN},
+                                    {"kBlockK", kBlockK},
+                                    {"kWarpsM", kWarpsM},
+                                    {"kWarpsN", kWarpsN},
+                                    {"kStages", kStages}})
+    text.Number(name, c[field]);
+  text.Flag("kAAlongK", p.a_layout == Layout::kRowMajor), text.Flag("kBAlongK", p.b_layout == Layout::kColMajor);
+  text.Number("kVectorA", c[kVectorA]), text.Number("kVectorB", c[kVectorB]), text.Number("kVectorD", c[kVectorD]);
+  text.Flag("kReadC", p.beta != BetaClass::kZero);
+  text.Flag("kSplit", split);
+  return std::move(text).Finished({.name = entry,
+                                   .threads = TileOf(p, c).threads(),
+                                   .params = kPlainParams,
+                                   .fused_params = kFusedParams,
+                                   .gemm = "params.tensor.gemm",
+                                   .plain = "params.tensor",
+                                   .call = "gemmsmith::Sm80Gemm<Config>::Run",
+                                   .shared = true});
+}
+
+std::string RenderReductionText(const GemmProblem& p, const TileConfig& c, std::string_view entry) {
+  KernelText text(p, "gemm_sm80.cuh");
+  text.Type("D", p.d_type), text.Type("Accumulator", p.acc_type);
+  text.Number("kVectorD", c[kVectorD]);
+  text.Flag("kReadC", p.beta != BetaClass::kZero);
+  return std::move(text).Finished({.name = entry,
+                                   .threads = kReductionThreads,
+                                   .params = kPlainParams,
+                                   .fused_params = kFusedParams,
+                                   .gemm = "params.tensor.gemm",
+                                   .plain = "params.tensor",
+                                   .call = "gemmsmith::Sm80Reduction<Config>::Run"});
+}
+
+void BindPlain(const GemmArgs& args, std::byte* bytes) { Bind(args, reinterpret_cast<Sm80Params*>(bytes)->gemm); }
+void BindFused(const GemmArgs& args, std::byte* bytes) {
+  auto& params = *reinterpret_cast<Sm80FusedParams*>(bytes);
+  Bind(args, params.tensor.gemm);
+  Bind(*args.epilogue, params.epilogue);
+}
+// First in both structures.
+void BindPartial(void* workspace, std::byte* bytes) { reinterpret_cast<Sm80Params*>(bytes)->partial = workspace; }
+
+Sm80Params MakeParams(const GemmProblem& p, const TileConfig& c) {
+  const Partial partial = PartialOf(p, c);
+  Sm80Params params{};
+  params.gemm = MakeSimtParams(p);
+  params.k_per_split = static_cast<int>(KPerSplit(p, c[kBlockK], c[kSplits]));
+  params.splits = c[kSplits];
+  params.partial_ld = partial.ld;
+  params.partial_batch_stride = partial.batch_stride;
+  params.partial_split_stride = partial.split_stride;
+  return params;
+}
+
+/// With the parameters that the problem's epilogue wants.
+void SetParams(LaunchStep& step, const GemmProblem& p, const TileConfig& c) {
+  if (p.epilogue_id == 0) {
+    step.SetParams(MakeParams(p, c));
+    step.bind = BindPlain;
+  } else {
+    step.SetParams(Sm80FusedParams{MakeParams(p, c), MakeEpilogueParams(p)});
+    step.bind = BindFused;
+  }
+  step.prepare = PrepareOf(p);
+  if (c[kSplits] > 1) {
+    step.workspace_bytes = static_cast<std::size_t>(PartialOf(p, c).bytes);
+    step.bind_workspace = BindPartial;
+  }
+}
+
+/// The tensor cores of sm_80 (mma.sync) and of all since, fed by asynchronous copies.
+class Sm80 final : public KernelFamily {
+ public:
+  std::string_view name() const override { return "sm80"; }
+  std::span<const ConfigField> fields() const override { return kFields; }
+  bool Targets(const CodeTarget& target) const override { return target.isa == Isa::kCuda && target.version >= 80; }
+
+  std::string WhyNot(const GemmProblem& p, const CodeTarget& target) const override {
+    if (!Targets(target)) return fmt::format("needs sm_80 or newer, not {}", ToString(target));
+    if (std::string reason = WhyNotTypes(p, target); !reason.empty()) return reason;
+    if (std::string reason = WhyNotForm(p); !reason.empty()) return reason;
+    if (std::string reason = WhyNotEpilogue(p); !reason.empty()) return reason;
+    if (p.k > kMaxK) return fmt::format("k={} is more than {}", p.k, kMaxK);
+    const Tile& largest = kTiles[0];
+    if (Blocks(p, largest) > kMaxGridX)
+      return fmt::format("m={} n={} batch={} is more than a grid of {} blocks", p.m, p.n, p.batch, kMaxGridX);
+    return "";
+  }
+
+  std::vector<TileConfig> Candidates(const GemmProblem& p, const CodeTarget& target,
+                                     const DeviceSpec& spec) const override {
+    std::vector<TileConfig> configs, generic;
+    for (const Tile& tile : kTiles) {
+      const TileConfig config = MakeConfig(name(), p, tile);
+      if (Fits(p, target, spec, tile, config)) configs.push_back(config);
+      if (const TileConfig g = Generic(config); !(g == config) && Fits(p, target, spec, tile, g)) generic.push_back(g);
+    }
+    const auto cost = [&](const TileConfig& c) {
+      const Tile tile = TileOf(p, c);
+      const double per_sm = std::ceil(Blocks(p, tile) / std::max(1, spec.multiprocessors));
+      return per_sm * tile.block_m * tile.block_n / Efficiency(p, tile, c, spec);
+    };
+    const auto sort = [&](std::vector<TileConfig>& list) {
+      std::stable_sort(list.begin(), list.end(),
+                       [&](const TileConfig& x, const TileConfig& y) { return cost(x) < cost(y); });
+    };
+    sort(configs), sort(generic);
+    for (std::size_t i = 0, count = configs.size(); i < count; ++i) {
+      TileConfig split = configs[i];
+      split[kSplits] = ChooseSplits(p, TileOf(p, split), split[kBlockK], spec);
+      if (split[kSplits] > 1) configs.push_back(split);
+    }
+    configs.insert(configs.end(), generic.begin(), generic.end());
+    return configs;
+  }
+
+  TileShape Shape(const GemmProblem& p, const TileConfig& c, const DeviceSpec& spec) const override {
+    const Tile tile = TileOf(p, c);
+    const std::int64_t shared = tile.shared_bytes(c[kSplits] > 1) + 1024;  // the driver's own share
+    const std::int64_t registers = std::int64_t{tile.registers()} * tile.threads();
+    const std::int64_t workers = std::min(
+        {spec.registers_per_sm / registers, spec.shared_bytes_per_sm / shared, std::int64_t{1536} / tile.threads()});
+    TileShape shape;
+    shape.block_m = tile.block_m;
+    shape.block_n = tile.block_n;
+    shape.micro_m = tile.warp_m();
+    shape.micro_n = tile.warp_n();
+    shape.workers = static_cast<int>(std::max<std::int64_t>(1, workers));
+    shape.threads = tile.threads();
+    shape.issue_efficiency = Efficiency(p, tile, c, spec);
+    shape.flops_per_clock = TensorFlopsPerClock(p, spec);
+    shape.busy_warps = 4;  // one for each of an SM's tensor cores: products do not wait for each other
+    shape.splits = c[kSplits];
+    shape.partial_bytes = c[kSplits] > 1 ? static_cast<double>(PartialOf(p, c).bytes) : 0;
+    return shape;
+  }
+
+  KernelSource Render(const GemmProblem& p, const TileConfig& config, const CodeTarget& target,
+                      const CompileOptions& options) const override {
+    if (config[kSplits] <= 1) return SourceOf(p, config, target, options);
+    TileConfig raw = config;
+    raw[kVectorD] = 1;  // D is the other kernel's business
+    return SourceOf(WithoutFinish(p), raw, target, options);
+  }
+
+  LaunchStep MakeLaunch(const GemmProblem& p, const TileConfig& config) const override {
+    const Tile tile = TileOf(p, config);
+    const bool split = config[kSplits] > 1;
+    LaunchStep step;
+    step.grid.x = static_cast<std::uint32_t>(std::max(1.0, Blocks(p, tile)));
+    step.grid.y = static_cast<std::uint32_t>(config[kSplits]);
+    step.block.x = static_cast<std::uint32_t>(tile.threads());
+    step.shared_bytes = static_cast<std::uint32_t>(tile.shared_bytes(split));
+    SetParams(step, split ? WithoutFinish(p) : p, config);
+    return step;
+  }
+
+  std::optional<FollowUp> After(const GemmProblem& p, const TileConfig& config, const CodeTarget& target,
+                                const CompileOptions& options) const override {
+    if (config[kSplits] <= 1) return std::nullopt;
+    TileConfig reduction{name(), kFields, {}};  // of what the kernel is made for, and no more
+    reduction[kVectorD] = config[kVectorD];
+    const std::string types = p.d_type == p.acc_type ? "" : fmt::format("_{}", ToString(p.d_type));
+    const std::string kernel =
+        fmt::format("sm80_add_{}{}_v{}{}", ToString(p.acc_type), types, config[kVectorD], FinishName(p));
+    FollowUp after{Source(p, kernel, reduction, target, options, RenderReductionText(p, config, "gemmsmith_" + kernel)),
+                   {}};
+    const std::int64_t columns = kReductionThreads * config[kVectorD] * p.columns_per_d;
+    after.launch.grid.x = static_cast<std::uint32_t>((p.n + columns - 1) / columns);
+    after.launch.grid.y =
+        static_cast<std::uint32_t>(std::clamp<std::int64_t>((p.m + kReductionRows - 1) / kReductionRows, 1, kMaxGridY));
+    after.launch.grid.z = static_cast<std::uint32_t>(std::clamp<std::int64_t>(p.batch, 1, kMaxGridZ));
+    after.launch.block.x = kReductionThreads;
+    SetParams(after.launch, p, config);
+    return after;
+  }
+
+ private:
+  static KernelSource SourceOf(const GemmProblem& p, const TileConfig& config, const CodeTarget& target,
+                               const CompileOptions& options) {
+    const std::string kernel = KernelName(p, config);
+    return Source(p, kernel, config, target, options, RenderText(p, config, "gemmsmith_" + kernel));
+  }
+  static KernelSource Source(const GemmProblem& p, const std::string& kernel, const TileConfig& config,
+                             const CodeTarget& target, const CompileOptions& options, std::string text) {
+    KernelSource source;
+    source.name = kernel;
+    source.target = target;
+    source.entry = "gemmsmith_" + kernel;
+    source.headers = IncludeClosure(text);
+    source.text = std::move(text);
+    source.options = options;
+    source.config = config;
+    source.problem = ProblemClass(p);
+    return source;
+  }
+};
+
+}  // namespace
+
+const KernelFamily& Sm80Family() {
+  static const Sm80 family;
+  return family;
+}
+
+}  // namespace gemmsmith
