@@ -170,6 +170,16 @@ TEST_F(EmulatorShadow, LanesAreCheckedWhereverTheyAre) {
   Expect(shadow_.OnRead({0, 3}, few, 0b1111, 4), Kind::kUninitialisedRead, 3000, -1, 0);
 }
 
+TEST_F(EmulatorShadow, PiecesAreCheckedWhereverTheyAre) {
+  shadow_.MarkInitialised(0, 128);
+  const std::uint32_t pieces[] = {64, 80, 0, 16, 32, 96};
+  ExpectNone(shadow_.OnReadPieces({0, 1}, pieces, 16));
+  Expect(shadow_.OnWrite({1, 2}, 108, 8), Kind::kWriteAfterRead, 108, 0, 1);
+  ExpectNone(shadow_.OnWrite({1, 2}, 112, 16));
+  Expect(shadow_.OnReadPieces({0, 3}, pieces, 16), Kind::kReadAfterWrite, 108, 1, 2);
+  Expect(shadow_.OnReadPieces({0, 3}, pieces, 32), Kind::kReadAfterWrite, 108, 1, 2);
+}
+
 TEST_F(EmulatorShadow, AsynchronousAgentsAreUsedAgainOnlyWhenTheirOperationIsKnownToBeOver) {
   const int first = clocks_.BeginAsync(0);
   Complete(first, 1);

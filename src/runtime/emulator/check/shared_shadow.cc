@@ -49,6 +49,21 @@ std::optional<Violation> SharedShadow::OnWrite(const Access& access, const std::
   return Lanes(Operation::kWrite, access, addresses, lanes, bytes);
 }
 
+std::optional<Violation> SharedShadow::OnReadPieces(const Access& access, std::span<const std::uint32_t> addresses,
+                                                    std::uint32_t bytes) {
+  Begin(Operation::kRead, access);
+  for (std::size_t i = 0; i < addresses.size();) {
+    const std::uint32_t start = addresses[i];
+    std::uint32_t length = 0;
+    do {
+      length += bytes;
+      ++i;
+    } while (i < addresses.size() && addresses[i] == start + length);
+    Span(start, length);
+  }
+  return violation_;
+}
+
 /// Lanes whose bytes follow each other are one span.
 std::optional<Violation> SharedShadow::Lanes(Operation operation, const Access& access, const std::uint32_t* addresses,
                                              std::uint32_t lanes, std::uint32_t bytes) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -62,6 +63,10 @@ class SharedShadow {
                                   std::uint32_t bytes);
   std::optional<Violation> OnWrite(const Access& access, const std::uint32_t* addresses, std::uint32_t lanes,
                                    std::uint32_t bytes);
+
+  /// `bytes` at each address: what a tensor core reads of a factor.
+  std::optional<Violation> OnReadPieces(const Access& access, std::span<const std::uint32_t> addresses,
+                                        std::uint32_t bytes);
 
   /// As if written before the kernel began, by nobody in particular.
   void MarkInitialised(std::uint32_t address, std::uint32_t bytes);
