@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kLanes = 32;
 
-typedef std::uint32_t Quad __attribute__((vector_size(16)));
+using Quad __attribute__((vector_size(16))) = std::uint32_t;
 Quad Load(const std::uint32_t* from) {
   Quad value;
   std::memcpy(&value, from, sizeof value);
