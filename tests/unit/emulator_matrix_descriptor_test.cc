@@ -141,6 +141,32 @@ std::string ErrorOf(const Function& function) {
   return "no error";
 }
 
+TEST(EmulatorInstructionDescriptor, SaysShapeAndTypes) {
+  using Kind = InstructionDescriptor::Kind;
+  // m128n128, bf16 by bf16 to f32, as CUTLASS makes it.
+  const auto bf16 = InstructionDescriptor::Decode(Kind::kF16, 0x08200490);
+  EXPECT_EQ(bf16.m, 128);
+  EXPECT_EQ(bf16.n, 128);
+  EXPECT_EQ(bf16.a, Operand::kBf16);
+  EXPECT_EQ(bf16.b, Operand::kBf16);
+  EXPECT_EQ(bf16.accumulator, InstructionDescriptor::Accumulator::kF32);
+  EXPECT_EQ(bf16.a_major, Major::kK);
+  EXPECT_FALSE(bf16.negate_a || bf16.negate_b || bf16.saturate);
+  const auto fp8 = InstructionDescriptor::Decode(Kind::kF8f6f4, (0x08200490 & ~(1u << 7)) | 1u << 13 | 1u << 16);
+  EXPECT_EQ(fp8.a, Operand::kE4m3);
+  EXPECT_EQ(fp8.b, Operand::kE5m2);
+  EXPECT_TRUE(fp8.negate_a);
+  EXPECT_EQ(fp8.b_major, Major::kMn);
+  const std::pair<const char*, std::uint32_t> wrong[] = {
+      {"sparse", 0x08200494},      {"accumulator format 3", 0x082004b0}, {"accumulator format 2", 0x082004a0},
+      {"reserved", 0x08a00490},    {"element format 2", 0x08200510},     {"shape m32n128", 0x02200490},
+      {"shape m128n0", 0x08000490}};
+  for (const auto& [message, bits] : wrong)
+    EXPECT_THAT(ErrorOf([bits = bits] { InstructionDescriptor::Decode(Kind::kF16, bits); }), HasSubstr(message));
+  EXPECT_THAT(ErrorOf([] { InstructionDescriptor::Decode(Kind::kF8f6f4, 0x08200410 | 5 << 7); }),
+              HasSubstr("use e4m3"));
+}
+
 TEST(EmulatorMatrixDescriptor, MalformedOnesAreRefused) {
   const std::uint64_t good = Bits(0x400, 16, 1024, 1);
   for (int bit : {14, 30, 46, 48, 52, 61})

@@ -6,7 +6,8 @@
 
 namespace gemmsmith::emulator {
 
-/// D (m, n) = A (m, k) * B (k, n) + D. m is a multiple of 8, or at most 7; n is a multiple of 8.
+/// D (m, n) = A (m, k) * B (k, n) + D. n is a multiple of 8; m up to 64, n up to 256 and k up to 64, which no
+/// instruction exceeds.
 struct TileShape {
   int m, n, k;
 };
@@ -26,10 +27,10 @@ struct MatmulKernels {
   void (*multiply_add)(TileShape shape, const float* a, const float* b, float* d);
   /// Fused: one rounding for each product.
   void (*multiply_add_f64)(TileShape shape, const double* a, const double* b, double* d);
-  /// FP8 as Hopper's wgmma and Ada's mma do it: all k products of one instruction and the accumulator are aligned to
-  /// the largest of their exponents, cut off 13 bits below it, and summed; the sum keeps 13 bits of fraction, cut off
-  /// likewise. (Found by experiment, "MMA-Sim", arXiv:2511.10909; DeepSeek-V3 promotes to f32 outside the tensor cores
-  /// for this reason.) `lowest` of each operand: LowestExponent.
+  /// FP8 as Hopper's wgmma and Ada's mma do it (Hopper's mma widens to f16 first, and is exact): all k products of one
+  /// instruction and the accumulator are aligned to the largest of their exponents, cut off 13 bits below it, and
+  /// summed; the sum keeps 13 bits of fraction, cut off likewise. (Found by experiment, "MMA-Sim", arXiv:2511.10909;
+  /// DeepSeek-V3 promotes to f32 outside the tensor cores for this reason.) `lowest` of each operand: LowestExponent.
   void (*multiply_add_reduced)(TileShape shape, const float* a, float lowest_a, const float* b, float lowest_b,
                                float* d);
   /// Sums that are exact whatever the order: |a * b| * k below 2^24. Then added to D modulo 2^32, or clamped
