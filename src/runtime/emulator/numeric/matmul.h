@@ -13,8 +13,8 @@ struct TileShape {
 };
 
 /// Elements of a tensor core's operands, as they lie in registers and shared memory: without gaps, low bits first.
-enum class Operand { kF16, kBf16, kTf32, kE4m3, kE5m2, kS8, kU8, kS4, kU4 };
-int BitsOf(Operand type);
+enum class TensorType { kF16, kBf16, kTf32, kE4m3, kE5m2, kS8, kU8, kS4, kU4 };
+int BitsOf(TensorType type);
 
 /// The arithmetic of tensor cores for one kind of processor. All arrays are row-major without gaps; the elements of A
 /// and B are widened to f32 before (Widen), which holds every one of their types exactly.
@@ -37,7 +37,7 @@ struct MatmulKernels {
   /// (.satfinite).
   void (*multiply_add_s32)(TileShape shape, const float* a, const float* b, std::int32_t* d, bool saturate);
   /// `count` elements to f32; `count` is a multiple of 8. tf32 loses its low 13 bits.
-  void (*widen)(Operand type, const void* from, std::size_t count, float* to);
+  void (*widen)(TensorType type, const void* from, std::size_t count, float* to);
   /// (rows, columns) to (columns, rows).
   void (*transpose)(int rows, int columns, const float* from, float* to);
 };
@@ -48,7 +48,7 @@ const MatmulKernels& Matmul();
 std::span<const MatmulKernels* const> AllMatmulKernels();
 
 /// The smallest normal number: elements below it are aligned as if they had its exponent.
-float LowestExponent(Operand type);
+float LowestExponent(TensorType type);
 
 /// mma with .b1: D = D + popcount(a op b), where rows of A (m, k / 32) and columns of B (n, k / 32) are words of bits.
 enum class BitOperation { kXor, kAnd };

@@ -103,12 +103,12 @@ void MatrixDescriptor::ListPieces(Major major, int extent, int k, int element_bi
 
 namespace {
 
-Operand ElementOf(InstructionDescriptor::Kind kind, std::uint32_t format, std::uint32_t bits) {
+TensorType ElementOf(InstructionDescriptor::Kind kind, std::uint32_t format, std::uint32_t bits) {
   using Kind = InstructionDescriptor::Kind;
-  if (kind == Kind::kF16 && format < 2) return format == 0 ? Operand::kF16 : Operand::kBf16;
-  if (kind == Kind::kTf32 && format == 2) return Operand::kTf32;
-  if (kind == Kind::kF8f6f4 && format < 2) return format == 0 ? Operand::kE4m3 : Operand::kE5m2;
-  if (kind == Kind::kI8 && format < 2) return format == 0 ? Operand::kU8 : Operand::kS8;
+  if (kind == Kind::kF16 && format < 2) return format == 0 ? TensorType::kF16 : TensorType::kBf16;
+  if (kind == Kind::kTf32 && format == 2) return TensorType::kTf32;
+  if (kind == Kind::kF8f6f4 && format < 2) return format == 0 ? TensorType::kE4m3 : TensorType::kE5m2;
+  if (kind == Kind::kI8 && format < 2) return format == 0 ? TensorType::kU8 : TensorType::kS8;
   const bool narrow = kind == Kind::kF8f6f4 && format >= 3 && format <= 5;
   throw Fail(narrow ? Code::kUnsupported : Code::kDevice, narrow ? "use e4m3 or e5m2" : "",
              "tcgen05.mma: instruction descriptor {:#010x} has element format {}", bits, format);
@@ -146,7 +146,7 @@ InstructionDescriptor InstructionDescriptor::Decode(Kind kind, std::uint32_t bit
 }
 
 void FactorReader::Read(std::span<const std::byte> shared, const MatrixDescriptor& descriptor, Side side, Major major,
-                        int extent, int k, Operand type, bool negate, float* tile) {
+                        int extent, int k, TensorType type, bool negate, float* tile) {
   descriptor.ListPieces(major, extent, k, BitsOf(type), pieces_);
   bytes_.resize(pieces_.size() * 16);
   for (std::size_t i = 0; i < pieces_.size(); ++i) {

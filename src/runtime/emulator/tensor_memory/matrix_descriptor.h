@@ -35,7 +35,7 @@ struct InstructionDescriptor {
   enum class Accumulator { kF16, kF32, kS32 };
 
   int m = 0, n = 0;
-  Operand a = Operand::kF16, b = Operand::kF16;
+  TensorType a = TensorType::kF16, b = TensorType::kF16;
   Accumulator accumulator = Accumulator::kF32;
   bool negate_a = false, negate_b = false, saturate = false;
   Major a_major = Major::kK, b_major = Major::kK;
@@ -51,7 +51,7 @@ class FactorReader {
   enum class Side { kA, kB };
   /// Reads into `tile`. Throws kDevice when a piece lies outside of `shared`.
   void Read(std::span<const std::byte> shared, const MatrixDescriptor& descriptor, Side side, Major major, int extent,
-            int k, Operand type, bool negate, float* tile);
+            int k, TensorType type, bool negate, float* tile);
   /// The pieces that were read last.
   std::span<const std::uint32_t> pieces() const { return pieces_; }
 
