@@ -70,6 +70,10 @@ std::span<const Row> AtomicRows();
 std::span<const Row> ControlRows();
 std::span<const Row> BarrierRows();
 std::span<const Row> WarpRows();
+std::span<const Row> MatrixLoadRows();
+std::span<const Row> MmaRows();
+std::span<const Row> WmmaRows();
+std::span<const Row> AsyncCopyRows();
 
 /// Where the launch keeps the values of the kernel's parameters.
 std::uint64_t ParameterAddress(const Warp& warp);

@@ -59,8 +59,9 @@ Error Refusal(const ptx::Instruction& instruction, std::string_view why) {
 }  // namespace
 
 std::string_view ToString(Category category) {
-  static constexpr std::string_view kNames[] = {"integer", "float",   "half",    "compare", "move",   "convert", "memory",
-                                                "atomic",  "control", "barrier", "warp",    "fence",  "matrix",  "copy"};
+  static constexpr std::string_view kNames[] = {"integer", "float",  "half",   "compare", "move",
+                                                "convert", "memory", "atomic", "control", "barrier",
+                                                "warp",    "fence",  "matrix", "copy"};
   return kNames[static_cast<std::size_t>(category)];
 }
 
@@ -70,9 +71,10 @@ bool Form::Has(std::string_view modifier) const {
 }
 
 std::span<const std::span<const Row>> AllRows() {
-  static const std::span<const Row> families[] = {IntegerRows(), BitRows(),     FloatRows(),  HalfRows(),
-                                                  CompareRows(), MoveRows(),    ConvertRows(), MemoryRows(),
-                                                  AtomicRows(),  ControlRows(), BarrierRows(), WarpRows()};
+  static const std::span<const Row> families[] = {IntegerRows(),    BitRows(),     FloatRows(),   HalfRows(),
+                                                  CompareRows(),    MoveRows(),    ConvertRows(), MemoryRows(),
+                                                  AtomicRows(),     ControlRows(), BarrierRows(), WarpRows(),
+                                                  MatrixLoadRows(), MmaRows(),     WmmaRows(),    AsyncCopyRows()};
   return families;
 }
 
@@ -90,7 +92,8 @@ const Row& FindRow(const ptx::Instruction& instruction, int ptx_version, int sm,
     if (row->ptx <= ptx_version && row->sm <= sm) return *row;
     late = row;
   }
-  if (late == nullptr) throw Refusal(instruction, fmt::format("no form of {} has these modifiers", instruction.mnemonic));
+  if (late == nullptr)
+    throw Refusal(instruction, fmt::format("no form of {} has these modifiers", instruction.mnemonic));
   if (late->sm > sm) throw Refusal(instruction, fmt::format("it needs sm_{}, this is code for sm_{}", late->sm, sm));
   throw Refusal(instruction, fmt::format("it needs PTX {}.{}, this is {}.{}", late->ptx / 10, late->ptx % 10,
                                          ptx_version / 10, ptx_version % 10));

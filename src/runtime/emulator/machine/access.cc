@@ -21,7 +21,7 @@ struct Request {
   Warp& warp;
   const Instruction& instruction;
   AccessKind kind;
-  std::uint32_t bytes, alignment;
+  std::uint32_t bytes, alignment, lanes;
 
   Error Misaligned(int lane, std::uint64_t address) const {
     return warp.Fault(instruction, lane,
@@ -44,8 +44,9 @@ std::byte* SharedAt(const Request& r, int lane, std::uint64_t address) {
   if (at < kSharedBegin || at + r.bytes > end) throw r.Outside(lane, "shared", address, kSharedBegin, end);
   Cta* const owner = rank == 0 ? &r.warp.cta() : r.warp.cta().cluster().cta(rank - 1);
   if (owner == nullptr)
-    throw r.warp.Fault(r.instruction, lane, fmt::format("{} shared memory of CTA {}, which its cluster does not have",
-                                                        Verb(r.kind), rank - 1));
+    throw r.warp.Fault(
+        r.instruction, lane,
+        fmt::format("{} shared memory of CTA {}, which its cluster does not have", Verb(r.kind), rank - 1));
   return owner->shared() + (at - kSharedBegin);
 }
 
@@ -62,8 +63,9 @@ std::byte* GlobalAt(const Request& r, int lane, std::uint64_t address) {
     if (!r.warp.region.Holds(address, address + r.bytes)) {
       const Region found = launch.memory.Find(address);
       if (!found.Holds(address, address + r.bytes))
-        throw r.warp.Fault(r.instruction, lane, fmt::format("{} {} bytes of global memory at {:#x}: {}", Verb(r.kind),
-                                                            r.bytes, address, launch.memory.Describe(address)));
+        throw r.warp.Fault(r.instruction, lane,
+                           fmt::format("{} {} bytes of global memory at {:#x}: {}", Verb(r.kind), r.bytes, address,
+                                       launch.memory.Describe(address)));
       r.warp.region = found;
     }
     if (r.kind != AccessKind::kRead && !r.warp.region.writable)
@@ -88,19 +90,20 @@ std::byte* At(const Request& r, int lane, std::uint64_t address) {
 /// All lanes within the region that was used last: by far most accesses.
 bool ResolveAtOnce(const Request& r, const std::uint64_t (&addresses)[kLanes], std::byte* (&out)[kLanes]) {
   std::uint64_t low = ~std::uint64_t{0}, high = 0;
-  if (r.warp.mask() == kAllLanes) {
+  if (r.lanes == kAllLanes) {
     for (const std::uint64_t address : addresses) {
       low = std::min(low, address);
       high = std::max(high, address);
     }
   } else {
-    for (std::uint32_t m = r.warp.mask(); m != 0; m &= m - 1) {
+    for (std::uint32_t m = r.lanes; m != 0; m &= m - 1) {
       const std::uint64_t address = addresses[std::countr_zero(m)];
       low = std::min(low, address);
       high = std::max(high, address);
     }
   }
-  if (!r.warp.region.Holds(low, high + r.bytes) || (r.kind != AccessKind::kRead && !r.warp.region.writable)) return false;
+  if (!r.warp.region.Holds(low, high + r.bytes) || (r.kind != AccessKind::kRead && !r.warp.region.writable))
+    return false;
   for (int l = 0; l < kLanes; ++l) out[l] = reinterpret_cast<std::byte*>(addresses[l]);
   return true;
 }
@@ -116,14 +119,14 @@ bool SharedAtOnce(const Request& r, const std::uint64_t (&addresses)[kLanes], st
     outside |= static_cast<std::uint32_t>(at > room) << l;
     out[l] = shared + at;
   }
-  return (outside & r.warp.mask()) == 0;
+  return (outside & r.lanes) == 0;
 }
 
 void CheckAlignment(const Request& r, const std::uint64_t (&addresses)[kLanes]) {
   std::uint64_t bits = 0;
   for (const std::uint64_t address : addresses) bits |= address;
   if ((bits & (r.alignment - 1)) == 0) return;
-  for (std::uint32_t m = r.warp.mask(); m != 0; m &= m - 1) {
+  for (std::uint32_t m = r.lanes; m != 0; m &= m - 1) {
     const int lane = std::countr_zero(m);
     if ((addresses[lane] & (r.alignment - 1)) != 0) throw r.Misaligned(lane, addresses[lane]);
   }
@@ -140,10 +143,9 @@ void Tell(const Request& r, const std::uint64_t (&addresses)[kLanes], Window win
   Access access;
   access.instruction = &r.instruction;
   access.kind = r.kind;
-  access.lanes = r.warp.mask();
+  access.lanes = r.lanes;
   access.bytes = r.bytes;
-  for (int l = 0; l < kLanes; ++l)
-    access.addresses[static_cast<std::size_t>(l)] = addresses[l] | WindowBits(window);
+  for (int l = 0; l < kLanes; ++l) access.addresses[static_cast<std::size_t>(l)] = addresses[l] | WindowBits(window);
   observer->OnAccess(r.warp, access);
 }
 
@@ -151,14 +153,20 @@ void Tell(const Request& r, const std::uint64_t (&addresses)[kLanes], Window win
 
 void Resolve(Warp& warp, const Instruction& instruction, const Operand& address, Window window, AccessKind kind,
              std::uint32_t bytes, std::uint32_t alignment, std::byte* (&out)[kLanes]) {
-  const Request r{warp, instruction, kind, bytes, alignment};
   std::uint64_t addresses[kLanes];
   warp.GetAddresses(address, addresses);
+  ResolveAt(warp, instruction, addresses, window, kind, bytes, alignment, warp.mask(), out);
+}
+
+void ResolveAt(Warp& warp, const Instruction& instruction, const std::uint64_t (&addresses)[kLanes], Window window,
+               AccessKind kind, std::uint32_t bytes, std::uint32_t alignment, std::uint32_t lanes,
+               std::byte* (&out)[kLanes]) {
+  const Request r{warp, instruction, kind, bytes, alignment, lanes};
   CheckAlignment(r, addresses);
   const bool shared = window == Window::kShared || window == Window::kSharedCluster;
-  const bool done = shared ? SharedAtOnce(r, addresses, out)
-                           : window != Window::kLocal && ResolveAtOnce(r, addresses, out);
-  for (std::uint32_t m = done ? 0 : warp.mask(); m != 0; m &= m - 1) {
+  const bool done =
+      shared ? SharedAtOnce(r, addresses, out) : window != Window::kLocal && ResolveAtOnce(r, addresses, out);
+  for (std::uint32_t m = done ? 0 : lanes; m != 0; m &= m - 1) {
     const int lane = std::countr_zero(m);
     const std::uint64_t at = addresses[lane];
     out[lane] = shared                       ? SharedAt(r, lane, at)
@@ -171,7 +179,7 @@ void Resolve(Warp& warp, const Instruction& instruction, const Operand& address,
 
 std::byte* ResolveGeneric(Warp& warp, const Instruction& instruction, int lane, std::uint64_t address, AccessKind kind,
                           std::uint32_t bytes) {
-  return At({warp, instruction, kind, bytes, 1}, lane, address);
+  return At({warp, instruction, kind, bytes, 1, 0}, lane, address);
 }
 
 void NoteStore(Warp& warp, const std::byte* to, const void* from, std::size_t bytes) {

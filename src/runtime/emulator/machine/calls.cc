@@ -73,14 +73,14 @@ void Warp::Call(const Function& function, const CallSite& site) {
   Frame* const caller = groups_[current_].frame;
   const std::uint32_t lanes = mask_, pc = pc_ - 1;
   const Instruction& call = caller->function->instructions[pc];
-  if (caller->depth >= kMaxDepth)
-    throw Fault(call, -1, fmt::format("calls are nested more than {} deep", kMaxDepth));
+  if (caller->depth >= kMaxDepth) throw Fault(call, -1, fmt::format("calls are nested more than {} deep", kMaxDepth));
   if (caller->local_begin + caller->function->local_bytes + function.local_bytes > kMaxLocalBytes)
     throw Fault(call, -1, fmt::format("the stack of a thread would pass {} bytes", kMaxLocalBytes));
   if (site.arguments.size() != function.parameters.size() || site.results.size() != function.returns.size())
-    throw Fault(call, -1, fmt::format("{} is called with {} arguments and {} results, it has {} and {}", function.name,
-                                      site.arguments.size(), site.results.size(), function.parameters.size(),
-                                      function.returns.size()));
+    throw Fault(
+        call, -1,
+        fmt::format("{} is called with {} arguments and {} results, it has {} and {}", function.name,
+                    site.arguments.size(), site.results.size(), function.parameters.size(), function.returns.size()));
   Leave(lanes);
   Frame* callee = nullptr;
   for (const auto& frame : frames_)
@@ -196,7 +196,11 @@ std::string Warp::Where(const Instruction& instruction, int lane) const {
   if (&instruction < function->instructions.data() ||
       &instruction >= function->instructions.data() + function->instructions.size())
     function = cta_->launch().kernel;
-  const Origin& origin = function->origins[instruction.index];
+  return Where(*function, instruction, lane);
+}
+
+std::string Warp::Where(const Function& function, const Instruction& instruction, int lane) const {
+  const Origin& origin = function.origins[instruction.index];
   const Dim3 id = cta_->id();
   std::string text = fmt::format("`{}` (ptx line {}{}{}), CTA ({}, {}, {}), warp {}", origin.text, origin.ptx_line,
                                  origin.source.empty() ? "" : ", ", origin.source, id.x, id.y, id.z, index_);
@@ -214,15 +218,16 @@ std::string Warp::Waits() const {
   for (const Group& g : groups_) {
     const Origin& origin = g.frame->function->origins[g.pc];
     const char* const what = g.state == Group::State::kReady ? "spin or run" : "wait on ";
-    text += fmt::format("  CTA ({}, {}, {}), warp {}, lanes {:#010x} {}{} at `{}` (ptx line {}{}{})\n", id.x, id.y, id.z,
-                        index_, g.lanes, what, g.state == Group::State::kReady ? "" : g.waits_on, origin.text,
+    text += fmt::format("  CTA ({}, {}, {}), warp {}, lanes {:#010x} {}{} at `{}` (ptx line {}{}{})\n", id.x, id.y,
+                        id.z, index_, g.lanes, what, g.state == Group::State::kReady ? "" : g.waits_on, origin.text,
                         origin.ptx_line, origin.source.empty() ? "" : ", ", origin.source);
   }
   return text;
 }
 
 void Warp::ReportDivergence() {
-  throw Fail(Code::kDevice, "", "{}: lanes of a warp wait for lanes that never come:\n{}", cta_->launch().name, Waits());
+  throw Fail(Code::kDevice, "", "{}: lanes of a warp wait for lanes that never come:\n{}", cta_->launch().name,
+             Waits());
 }
 
 }  // namespace gemmsmith::emulator

@@ -4,20 +4,13 @@
 #include <numeric>
 #include <utility>
 
+#include "runtime/emulator/machine/random.h"
 #include "util/log.h"
 
 namespace gemmsmith::emulator {
 namespace {
 
 constexpr std::size_t kSharedAlignment = 1024;  // Swizzled tiles look at the address.
-
-/// splitmix64: the next of a sequence that only its state determines.
-std::uint64_t Draw(std::uint64_t& state) {
-  std::uint64_t z = (state += 0x9e3779b97f4a7c15);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
 
 }  // namespace
 
@@ -68,12 +61,6 @@ void Cta::OnExit() {
   }
 }
 
-void Cta::Run(std::uint64_t& budget) {
-  while (budget > 0 && RunOnce(budget)) {
-  }
-}
-
-/// Whether any warp executed anything.
 bool Cta::RunOnce(std::uint64_t& budget) {
   const std::size_t count = warps_.size();
   const std::size_t first = Draw(random_) % count;
@@ -109,7 +96,8 @@ void Cta::Communicate() {
   }
 }
 
-Cluster::Cluster(const Launch& launch, std::uint64_t index) : launch_(&launch), index_(index) {
+Cluster::Cluster(const Launch& launch, std::uint64_t index)
+    : launch_(&launch), index_(index), async_(launch.options.seed * 0x9e3779b97f4a7c15 + ~index) {
   const std::uint64_t columns = launch.grid.x / launch.cluster.x, rows = launch.grid.y / launch.cluster.y;
   id_ = {static_cast<std::uint32_t>(index % columns), static_cast<std::uint32_t>(index / columns % rows),
          static_cast<std::uint32_t>(index / columns / rows)};
@@ -136,10 +124,13 @@ void Cluster::Run() {
   if (state_ == State::kDone) return;
   if (ctas_.empty()) Begin();
   std::uint64_t budget = launch_->options.quantum * ctas_.size();
-  for (;;) {
-    const std::uint64_t before = Executed();
-    for (const auto& cta : ctas_) cta->Run(budget);
-    if (budget == 0 || Executed() == before) break;
+  for (bool advanced = true; advanced && budget > 0;) {
+    advanced = false;
+    for (const auto& cta : ctas_) advanced |= cta->RunOnce(budget);
+    if (async_.Deliver(!advanced)) {
+      advanced = true;
+      ++changes;
+    }
   }
   state_ = budget == 0 || WantsToCommunicate() ? State::kRunning : State::kBlocked;
   Settle();
@@ -147,6 +138,7 @@ void Cluster::Run() {
 
 void Cluster::Communicate() {
   for (const auto& cta : ctas_) cta->Communicate();
+  if (async_.Communicate()) ++changes;
   Settle();
 }
 
@@ -155,12 +147,14 @@ void Cluster::Settle() {
   statistics_.instructions = Executed();
   const bool done = std::all_of(ctas_.begin(), ctas_.end(), [](const auto& cta) { return cta->done(); });
   if (!done) return;
+  async_.CheckEnd();
   state_ = State::kDone;
   ctas_.clear();
 }
 
 bool Cluster::WantsToCommunicate() const {
-  return std::any_of(ctas_.begin(), ctas_.end(), [](const auto& cta) { return cta->WantsToCommunicate(); });
+  return async_.WantsToCommunicate() ||
+         std::any_of(ctas_.begin(), ctas_.end(), [](const auto& cta) { return cta->WantsToCommunicate(); });
 }
 
 bool Cluster::OnlyPolls() {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/emulator/machine/async_work.h"
 #include "runtime/emulator/machine/launch.h"
 #include "runtime/emulator/machine/warp.h"
 
@@ -45,15 +46,13 @@ class Cta {
   /// Lanes have exited: barriers that waited only for them are complete.
   void OnExit();
 
-  /// Every warp once or more, in an order drawn from the seed, until nothing goes on or the budget is used up.
-  void Run(std::uint64_t& budget);
+  /// Every warp once, in an order drawn from the seed. Whether any executed anything.
+  bool RunOnce(std::uint64_t& budget);
   /// One instruction of each warp that communicates.
   void Communicate();
   bool WantsToCommunicate() const { return communicating_ != 0; }
 
  private:
-  bool RunOnce(std::uint64_t& budget);
-
   const Launch* launch_;
   Cluster* cluster_;
   Dim3 id_;
@@ -67,8 +66,8 @@ class Cta {
   std::array<CtaBarrier, kBarriers> barriers_{};
 };
 
-/// CTAs that are scheduled together and see each other's shared memory. Often one. Its CTAs are made when it first runs,
-/// and gone when it is done.
+/// CTAs that are scheduled together and see each other's shared memory. Often one. Its CTAs are made when it first
+/// runs, and gone when it is done.
 class Cluster {
  public:
   enum class State : std::uint8_t { kRunning, kBlocked, kDone };
@@ -88,6 +87,7 @@ class Cluster {
   std::uint64_t changes = 0;
   /// Set by the scheduler when it suspects one: stores then look whether the value is new.
   bool watched = false;
+  AsyncWork& async() { return async_; }
   std::string Waits();
   /// Whether every warp waits or has polled; forgets who polled.
   bool OnlyPolls();
@@ -103,6 +103,7 @@ class Cluster {
   Dim3 id_;
   State state_ = State::kRunning;
   std::vector<std::unique_ptr<Cta>> ctas_;
+  AsyncWork async_;
   RunStatistics statistics_;
 };
 

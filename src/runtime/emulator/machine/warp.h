@@ -153,6 +153,8 @@ class Warp {
 
   /// "add.s32 %r1, %r2; (ptx line 12, file.cu:3), CTA (0, 0, 0), warp 1, lane 3"; lane -1: of all.
   std::string Where(const Instruction& instruction, int lane) const;
+  /// The same of an instruction that was executed some time ago, of that function.
+  std::string Where(const Function& function, const Instruction& instruction, int lane) const;
   /// kDevice, for the lane at fault.
   Error Fault(const Instruction& instruction, int lane, std::string_view what) const;
   /// What each group waits on; for the report of a deadlock.
@@ -161,6 +163,8 @@ class Warp {
   bool blocked() const;
 
   RunStatistics statistics;
+  /// How many groups of asynchronous copies each lane has committed: those of cp.async, and bulk copies.
+  std::array<std::array<std::uint32_t, kLanes>, 2> commits{};
   bool polled = false;             ///< Since the scheduler last looked.
   MemorySpace checked_space{};     ///< For memory.cc: the region that was found last.
   Region region;
