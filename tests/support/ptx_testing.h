@@ -58,7 +58,8 @@ class PtxRunner {
     return words;
   }
   /// What running it throws; empty if nothing.
-  std::string ErrorOf(const std::string& body, std::size_t words, LaunchShape shape = {}, const std::string& before = "") {
+  std::string ErrorOf(const std::string& body, std::size_t words, LaunchShape shape = {},
+                      const std::string& before = "") {
     try {
       Run(body, std::vector<std::uint32_t>(words), shape, before);
     } catch (const Error& error) {
@@ -74,8 +75,8 @@ class PtxRunner {
 
 /// An instruction over registers d, a, b, c of these types, and what it must give.
 struct LaneCase {
-  std::string text;                         ///< "add.s32 d, a, b;"
-  std::array<const char*, 4> types{};       ///< Of d, a, b, c: "b32", or null where there is none; "pred" for d alone.
+  std::string text;                    ///< "add.s32 d, a, b;"
+  std::array<const char*, 4> types{};  ///< Of d, a, b, c: "b32", or null where there is none; "pred" for d alone.
   std::uint64_t (*expected)(std::uint64_t a, std::uint64_t b, std::uint64_t c) = nullptr;
 };
 
@@ -109,15 +110,17 @@ inline void CheckLanes(PtxRunner& runner, const LaneCase& test, std::uint64_t se
                        std::uint64_t (*draw)(std::mt19937_64&) = DrawOperand,
                        bool (*same)(std::uint64_t, std::uint64_t) = nullptr) {
   std::mt19937_64 random(seed);
-  std::string body = ".reg .b64 %at, %wide; .reg .pred on, q, v; .reg .b32 %lane, %m, %one; mov.u32 %lane, %laneid;\n"
-                     "mul.wide.u32 %wide, %lane, 40; add.u64 %at, %out, %wide; ld.global.u32 %m, [%at+32];\n"
-                     "setp.ne.u32 on, %m, 0; setp.ne.u32 q, %lane, %lane;\n";
+  std::string body =
+      ".reg .b64 %at, %wide; .reg .pred on, q, v; .reg .b32 %lane, %m, %one; mov.u32 %lane, %laneid;\n"
+      "mul.wide.u32 %wide, %lane, 40; add.u64 %at, %out, %wide; ld.global.u32 %m, [%at+32];\n"
+      "setp.ne.u32 on, %m, 0; setp.ne.u32 q, %lane, %lane;\n";
   const char* names[] = {"d", "a", "b", "c"};
   for (int k = 0; k < 4; ++k) {
     const char* const type = test.types[static_cast<std::size_t>(k)];
     if (type == nullptr) continue;
     body += fmt::format(".reg .{} {};\n", type, names[k]);
-    if (k > 0 || std::string_view(type) != "pred") body += fmt::format("ld.global.{} {}, [%at+{}];\n", type, names[k], 8 * k);
+    if (k > 0 || std::string_view(type) != "pred")
+      body += fmt::format("ld.global.{} {}, [%at+{}];\n", type, names[k], 8 * k);
   }
   if (std::string_view(test.types[0]) == "pred") body += "setp.ne.u32 d, %lane, %lane;\n";
   body += "@on " + test.text + "\n";
@@ -143,11 +146,13 @@ inline void CheckLanes(PtxRunner& runner, const LaneCase& test, std::uint64_t se
   for (std::size_t lane = 0; lane < 32; ++lane) {
     std::uint64_t got = 0;
     std::memcpy(&got, &out[lane * 10], 8);
-    std::uint64_t want = words[lane * 10 + 8] == 0 ? 0 : test.expected(inputs[lane][0], inputs[lane][1], inputs[lane][2]);
+    std::uint64_t want =
+        words[lane * 10 + 8] == 0 ? 0 : test.expected(inputs[lane][0], inputs[lane][1], inputs[lane][2]);
     if (bits < 64) want &= (std::uint64_t{1} << bits) - 1;
     const bool equal = got == want || (same != nullptr && same(got, want));
-    ASSERT_TRUE(equal) << test.text << " lane " << lane << " seed " << seed << fmt::format(
-        ": a={:#x} b={:#x} c={:#x} gives {:#x}, expected {:#x}", inputs[lane][0], inputs[lane][1], inputs[lane][2], got, want);
+    ASSERT_TRUE(equal) << test.text << " lane " << lane << " seed " << seed
+                       << fmt::format(": a={:#x} b={:#x} c={:#x} gives {:#x}, expected {:#x}", inputs[lane][0],
+                                      inputs[lane][1], inputs[lane][2], got, want);
   }
 }
 

@@ -77,7 +77,8 @@ int EmulatorKernel::Residents(Dim3 block, std::uint32_t shared_bytes) const {
   const std::uint32_t shared = program_.static_shared_bytes() + shared_bytes + kReservedShared;
   blocks = std::min(blocks, std::max(1u, limits.shared_per_sm / shared));
   if (resources_.registers > 0) {
-    const auto per_warp = (static_cast<std::uint32_t>(resources_.registers) * kLanes + kRegisterUnit - 1) / kRegisterUnit;
+    const auto per_warp =
+        (static_cast<std::uint32_t>(resources_.registers) * kLanes + kRegisterUnit - 1) / kRegisterUnit;
     blocks = std::min(blocks, limits.registers_per_sm / (per_warp * kRegisterUnit * warps));
   }
   return static_cast<int>(std::max(1u, blocks));
@@ -95,11 +96,13 @@ void EmulatorKernel::CheckThreads(Dim3 block) const {
   if (Volume(block) > limits.threads_per_block)
     fail(fmt::format("{} takes {}", device_->name, limits.threads_per_block));
   const Dim3 bound = kernel_->max_threads, required = kernel_->required_threads;
-  if (bound.x != 0 && Volume(block) > Volume(bound)) fail(fmt::format("its launch bound (.maxntid) is {}", Volume(bound)));
+  if (bound.x != 0 && Volume(block) > Volume(bound))
+    fail(fmt::format("its launch bound (.maxntid) is {}", Volume(bound)));
   if (required.x != 0 && block != required) fail(fmt::format("it must have the shape {} (.reqntid)", Text(required)));
   // Registers are given to whole warps.
   const std::uint64_t warps = (Volume(block) + kLanes - 1) / kLanes;
-  const std::uint64_t per_warp = (static_cast<std::uint64_t>(resources_.registers) * kLanes + kRegisterUnit - 1) / kRegisterUnit;
+  const std::uint64_t per_warp =
+      (static_cast<std::uint64_t>(resources_.registers) * kLanes + kRegisterUnit - 1) / kRegisterUnit;
   if (per_warp * kRegisterUnit * warps > limits.registers_per_sm)
     fail(fmt::format("of {} registers each, and {} has {} of them (CUDA: too many resources requested for launch)",
                      resources_.registers, device_->name, limits.registers_per_sm));
@@ -114,8 +117,8 @@ void EmulatorKernel::CheckLaunch(Dim3 grid, Dim3 block, Dim3 cluster, std::uint3
   CheckThreads(block);
   const std::uint64_t shared = std::uint64_t{program_.static_shared_bytes()} + shared_bytes;
   if (shared > limits.shared_per_block)
-    throw Fail(Code::kInvalidArgument, "", "launch of {}: {} bytes of shared memory and {} static ones, {} has {}", name_,
-               shared_bytes, program_.static_shared_bytes(), device_->name, limits.shared_per_block);
+    throw Fail(Code::kInvalidArgument, "", "launch of {}: {} bytes of shared memory and {} static ones, {} has {}",
+               name_, shared_bytes, program_.static_shared_bytes(), device_->name, limits.shared_per_block);
   if (args.size() != kernel_->function->parameters.size())
     throw Fail(Code::kInvalidArgument, "", "launch of {}: {} arguments, the kernel takes {}", name_, args.size(),
                kernel_->function->parameters.size());

@@ -33,8 +33,7 @@ class EmulatorKernel final : public Kernel {
 
  private:
   Dim3 ClusterOf(Dim3 given) const;
-  void CheckLaunch(Dim3 grid, Dim3 block, Dim3 cluster, std::uint32_t shared_bytes,
-                   std::span<void* const> args) const;
+  void CheckLaunch(Dim3 grid, Dim3 block, Dim3 cluster, std::uint32_t shared_bytes, std::span<void* const> args) const;
   void CheckThreads(Dim3 block) const;
   void CheckCluster(Dim3 grid, Dim3 cluster) const;
   int Residents(Dim3 block, std::uint32_t shared_bytes) const;

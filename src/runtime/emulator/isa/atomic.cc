@@ -135,9 +135,9 @@ void Atomic128(Warp& warp, const Instruction& i) {
 
 Operation OperationOf(const Form& form) {
   constexpr std::pair<std::string_view, Operation> kNames[] = {
-      {"add", Operation::kAdd},       {"min", Operation::kMin},      {"max", Operation::kMax},
-      {"and", Operation::kAnd},       {"or", Operation::kOr},        {"xor", Operation::kXor},
-      {"exch", Operation::kExchange}, {"cas", Operation::kCompare},  {"inc", Operation::kIncrement},
+      {"add", Operation::kAdd},       {"min", Operation::kMin},     {"max", Operation::kMax},
+      {"and", Operation::kAnd},       {"or", Operation::kOr},       {"xor", Operation::kXor},
+      {"exch", Operation::kExchange}, {"cas", Operation::kCompare}, {"inc", Operation::kIncrement},
       {"dec", Operation::kDecrement}};
   for (const auto& [name, operation] : kNames)
     if (form.Has(name)) return operation;
@@ -258,10 +258,12 @@ constexpr Category kCategory = Category::kAtomic;
 #define GEMMSMITH_HINT "[.L2::cache_hint]"
 
 constexpr Row kRows[] = {
-    {"atom" GEMMSMITH_QUALIFIERS ".{and,or,xor}" GEMMSMITH_HINT ".{b32,b64}", "", kCategory, 11, 0, nullptr, PrepareAtomic},
-    {"atom" GEMMSMITH_QUALIFIERS ".cas" GEMMSMITH_HINT ".{b16,b32,u32,s32,b64,u64,b128}", "", kCategory, 11, 0, nullptr, PrepareAtomic},
-    {"atom" GEMMSMITH_QUALIFIERS ".exch" GEMMSMITH_HINT ".{b32,u32,s32,f32,b64,u64,b128}", "", kCategory, 11, 0, nullptr,
+    {"atom" GEMMSMITH_QUALIFIERS ".{and,or,xor}" GEMMSMITH_HINT ".{b32,b64}", "", kCategory, 11, 0, nullptr,
      PrepareAtomic},
+    {"atom" GEMMSMITH_QUALIFIERS ".cas" GEMMSMITH_HINT ".{b16,b32,u32,s32,b64,u64,b128}", "", kCategory, 11, 0, nullptr,
+     PrepareAtomic},
+    {"atom" GEMMSMITH_QUALIFIERS ".exch" GEMMSMITH_HINT ".{b32,u32,s32,f32,b64,u64,b128}", "", kCategory, 11, 0,
+     nullptr, PrepareAtomic},
     {"atom" GEMMSMITH_QUALIFIERS ".{inc,dec}" GEMMSMITH_HINT ".u32", "", kCategory, 11, 0, nullptr, PrepareAtomic},
     {"atom" GEMMSMITH_QUALIFIERS ".add" GEMMSMITH_HINT ".{u32,s32,u64,s64,f32,f64}", "", kCategory, 11, 0, nullptr,
      PrepareAtomic},
@@ -270,7 +272,8 @@ constexpr Row kRows[] = {
     {"atom" GEMMSMITH_QUALIFIERS ".{add,min,max}.noftz" GEMMSMITH_HINT "[.{v2,v4,v8}].{f16,bf16,f16x2,bf16x2}", "",
      kCategory, 62, 60, nullptr, PrepareAtomic},
     {"atom" GEMMSMITH_QUALIFIERS ".add" GEMMSMITH_HINT ".{v2,v4}.f32", "", kCategory, 81, 90, nullptr, PrepareAtomic},
-    {"red" GEMMSMITH_QUALIFIERS ".{and,or,xor}" GEMMSMITH_HINT ".{b32,b64}", "", kCategory, 12, 0, nullptr, PrepareAtomic},
+    {"red" GEMMSMITH_QUALIFIERS ".{and,or,xor}" GEMMSMITH_HINT ".{b32,b64}", "", kCategory, 12, 0, nullptr,
+     PrepareAtomic},
     {"red" GEMMSMITH_QUALIFIERS ".{inc,dec}" GEMMSMITH_HINT ".u32", "", kCategory, 12, 0, nullptr, PrepareAtomic},
     {"red" GEMMSMITH_QUALIFIERS ".add" GEMMSMITH_HINT ".{u32,s32,u64,s64,f32,f64}", "", kCategory, 12, 0, nullptr,
      PrepareAtomic},

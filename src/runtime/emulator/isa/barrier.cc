@@ -35,8 +35,8 @@ void CheckThreads(Warp& warp, const Instruction& i, const BarrierCall& call) {
   const CtaBarrier& barrier = warp.cta().barrier(call.barrier);
   if (barrier.arrived != 0 && barrier.expected != call.threads)
     throw warp.Fault(i, std::countr_zero(warp.mask()),
-                     fmt::format("barrier {} is waited for by {} threads, and now by {}", call.barrier, barrier.expected,
-                                 call.threads));
+                     fmt::format("barrier {} is waited for by {} threads, and now by {}", call.barrier,
+                                 barrier.expected, call.threads));
   const std::uint32_t limit = warp.cta().launch().threads_per_cta();
   if (call.threads > (limit + kLanes - 1) / kLanes * kLanes)
     throw warp.Fault(i, std::countr_zero(warp.mask()),
@@ -107,20 +107,23 @@ void PrepareBarrier(Decoder& decoder, Instruction& out) {
   const Form& form = decoder.form();
   constexpr bool kReduces = kAction != Action::kSync && kAction != Action::kArrive;
   const std::size_t count = decoder.operand_count();
-  const std::size_t first = kReduces ? 1 : 0;               // Behind the result.
-  const std::size_t last = kReduces ? count - 1 : count;    // Before the predicate.
+  const std::size_t first = kReduces ? 1 : 0;             // Behind the result.
+  const std::size_t last = kReduces ? count - 1 : count;  // Before the predicate.
   if (count < first + (kReduces ? 2 : 1) || last - first > 2 || (kAction == Action::kArrive && count != 2))
     throw decoder.Refuse("it has operands too many or too few");
   decoder.Push(decoder.Source(decoder.operand(first), ScalarType::kB32));
-  decoder.Push(last - first == 2 ? decoder.Source(decoder.operand(first + 1), ScalarType::kB32) : decoder.Constant(0, 0, 4));
+  decoder.Push(last - first == 2 ? decoder.Source(decoder.operand(first + 1), ScalarType::kB32)
+                                 : decoder.Constant(0, 0, 4));
   if (kReduces) {
     decoder.Push(decoder.Source(decoder.operand(count - 1), ScalarType::kPred));
-    decoder.Push(decoder.Destination(decoder.operand(0), kAction == Action::kCount ? ScalarType::kB32 : ScalarType::kPred));
+    decoder.Push(
+        decoder.Destination(decoder.operand(0), kAction == Action::kCount ? ScalarType::kB32 : ScalarType::kPred));
   }
   out.options[0] = decoder.source().mnemonic == "bar" || form.Has("aligned") ? 1 : 0;
 }
 
-#define GEMMSMITH_BARRIER(action) [](const Form&) -> Execute { return Barrier<Action::action>; }, PrepareBarrier<Action::action>
+#define GEMMSMITH_BARRIER(action) \
+  [](const Form&) -> Execute { return Barrier<Action::action>; }, PrepareBarrier<Action::action>
 constexpr Category kCategory = Category::kBarrier;
 void IgnoreOperands(Decoder&, Instruction&) {}
 #define GEMMSMITH_NOTHING [](const Form&) -> Execute { return Nothing; }, IgnoreOperands
@@ -144,7 +147,8 @@ constexpr Row kRows[] = {
     {"fence.{acquire,release}.sync_restrict.{shared::cluster,shared::cta}.cluster", "", Category::kFence, 86, 90,
      GEMMSMITH_NOTHING},
     {"fence.mbarrier_init.release.cluster", "", Category::kFence, 80, 90, GEMMSMITH_NOTHING},
-    {"fence.proxy.{alias,async}[.{global,shared::cta,shared::cluster}]", "", Category::kFence, 75, 70, GEMMSMITH_NOTHING},
+    {"fence.proxy.{alias,async}[.{global,shared::cta,shared::cluster}]", "", Category::kFence, 75, 70,
+     GEMMSMITH_NOTHING},
     {"fence.proxy.tensormap::generic.{acquire,release}.{cta,cluster,gpu,sys}", "", Category::kFence, 83, 90,
      GEMMSMITH_NOTHING},
 };

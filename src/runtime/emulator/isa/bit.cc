@@ -210,23 +210,23 @@ void Lop3Predicate(Warp& warp, const Instruction& i) {
 
 constexpr Category kCategory = Category::kInteger;
 #define GEMMSMITH_BITS(function, predicate)                                                                \
-  [](const Form& form) -> Execute {                                                                       \
-    if (form.type() == ptx::ScalarType::kPred) return predicate;                                          \
+  [](const Form& form) -> Execute {                                                                        \
+    if (form.type() == ptx::ScalarType::kPred) return predicate;                                           \
     return ForBits(form.type(), [](auto zero) -> Execute { return Map<&function<decltype(zero)>>::Run; }); \
   }
-#define GEMMSMITH_SIGNED(function)                                                                           \
-  [](const Form& form) -> Execute {                                                                         \
+#define GEMMSMITH_SIGNED(function)                                                                            \
+  [](const Form& form) -> Execute {                                                                           \
     return ForInteger(form.type(), [](auto zero) -> Execute { return Map<&function<decltype(zero)>>::Run; }); \
   }
-#define GEMMSMITH_WIDE(function)                                                                              \
-  [](const Form& form) -> Execute {                                                                          \
-    return ptx::Bits(form.type()) == 64 ? Map<&function<std::uint64_t>>::Run : Map<&function<Word>>::Run;     \
+#define GEMMSMITH_WIDE(function)                                                                          \
+  [](const Form& form) -> Execute {                                                                       \
+    return ptx::Bits(form.type()) == 64 ? Map<&function<std::uint64_t>>::Run : Map<&function<Word>>::Run; \
   }
-#define GEMMSMITH_WIDE_SIGNED(function)                                                                       \
-  [](const Form& form) -> Execute {                                                                          \
-    if (ptx::IsSigned(form.type()))                                                                          \
+#define GEMMSMITH_WIDE_SIGNED(function)                                                                            \
+  [](const Form& form) -> Execute {                                                                                \
+    if (ptx::IsSigned(form.type()))                                                                                \
       return ptx::Bits(form.type()) == 64 ? Map<&function<std::int64_t>>::Run : Map<&function<std::int32_t>>::Run; \
-    return ptx::Bits(form.type()) == 64 ? Map<&function<std::uint64_t>>::Run : Map<&function<Word>>::Run;     \
+    return ptx::Bits(form.type()) == 64 ? Map<&function<std::uint64_t>>::Run : Map<&function<Word>>::Run;          \
   }
 #define GEMMSMITH_PLAIN(...) [](const Form&) -> Execute { return Map<&__VA_ARGS__>::Run; }
 
@@ -266,8 +266,8 @@ constexpr Row kRows[] = {
     {"prmt.b32.ecr", "d s s s", kCategory, 20, 0, GEMMSMITH_PLAIN(Permute<Permutation::kEcr>)},
     {"prmt.b32.rc16", "d s s s", kCategory, 20, 0, GEMMSMITH_PLAIN(Permute<Permutation::kRc16>)},
     {"lop3.b32", "d s s s i", kCategory, 43, 50, [](const Form&) -> Execute { return Lop3; }, PrepareLop3},
-    {"lop3.or.b32", "d|dpred s s s i spred", kCategory, 82, 70, [](const Form&) -> Execute { return Lop3Predicate<true>; },
-     PrepareLop3},
+    {"lop3.or.b32", "d|dpred s s s i spred", kCategory, 82, 70,
+     [](const Form&) -> Execute { return Lop3Predicate<true>; }, PrepareLop3},
     {"lop3.and.b32", "d|dpred s s s i spred", kCategory, 82, 70,
      [](const Form&) -> Execute { return Lop3Predicate<false>; }, PrepareLop3},
 };

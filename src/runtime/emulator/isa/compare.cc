@@ -10,9 +10,20 @@ namespace {
 using ptx::ScalarType;
 
 enum class Comparison : std::uint8_t {
-  kEq, kNe, kLt, kLe, kGt, kGe,
-  kEqu, kNeu, kLtu, kLeu, kGtu, kGeu,
-  kNum, kNan,
+  kEq,
+  kNe,
+  kLt,
+  kLe,
+  kGt,
+  kGe,
+  kEqu,
+  kNeu,
+  kLtu,
+  kLeu,
+  kGtu,
+  kGeu,
+  kNum,
+  kNan,
 };
 enum class Combination : std::uint8_t { kNone, kAnd, kOr, kXor };
 
@@ -267,7 +278,10 @@ void SetRegisterTwice(Warp& warp, const Instruction& i) {
 }
 
 Combination CombinationOf(const Form& form) {
-  return form.Has("and") ? Combination::kAnd : form.Has("or") ? Combination::kOr : form.Has("xor") ? Combination::kXor : Combination::kNone;
+  return form.Has("and")   ? Combination::kAnd
+         : form.Has("or")  ? Combination::kOr
+         : form.Has("xor") ? Combination::kXor
+                           : Combination::kNone;
 }
 
 void PrepareComparison(Decoder& decoder, Instruction& out) {
@@ -294,24 +308,24 @@ constexpr Category kCategory = Category::kCompare;
 #define GEMMSMITH_INTEGER_COMPARISONS ".{eq,ne,lt,le,gt,ge,lo,ls,hi,hs}"
 
 constexpr Row kRows[] = {
-    {"setp" GEMMSMITH_INTEGER_COMPARISONS GEMMSMITH_COMBINE "." GEMMSMITH_INTEGERS, "dpred|dpred s s spred?", kCategory, 10,
-     0, SelectComparison<SetPredicate>, PrepareComparison},
-    {"setp" GEMMSMITH_FLOAT_COMPARISONS GEMMSMITH_COMBINE "[.ftz].{f32,f64,f16,bf16}", "dpred|dpred s s spred?", kCategory,
+    {"setp" GEMMSMITH_INTEGER_COMPARISONS GEMMSMITH_COMBINE "." GEMMSMITH_INTEGERS, "dpred|dpred s s spred?", kCategory,
      10, 0, SelectComparison<SetPredicate>, PrepareComparison},
+    {"setp" GEMMSMITH_FLOAT_COMPARISONS GEMMSMITH_COMBINE "[.ftz].{f32,f64,f16,bf16}", "dpred|dpred s s spred?",
+     kCategory, 10, 0, SelectComparison<SetPredicate>, PrepareComparison},
     {"setp" GEMMSMITH_FLOAT_COMPARISONS GEMMSMITH_COMBINE "[.ftz].f16x2", "dpred|dpred s s spred?", kCategory, 42, 53,
      [](const Form&) -> Execute { return SetPredicateTwice<HalfBits>; }, PrepareComparison},
     {"setp" GEMMSMITH_FLOAT_COMPARISONS GEMMSMITH_COMBINE ".bf16x2", "dpred|dpred s s spred?", kCategory, 78, 90,
      [](const Form&) -> Execute { return SetPredicateTwice<BrainBits>; }, PrepareComparison},
-    {"set" GEMMSMITH_INTEGER_COMPARISONS GEMMSMITH_COMBINE ".{u32,s32,f32}." GEMMSMITH_INTEGERS, "d s1 s1 spred?", kCategory,
+    {"set" GEMMSMITH_INTEGER_COMPARISONS GEMMSMITH_COMBINE ".{u32,s32,f32}." GEMMSMITH_INTEGERS, "d s1 s1 spred?",
+     kCategory, 10, 0, SelectComparison<SetRegister>, PrepareComparison},
+    {"set" GEMMSMITH_FLOAT_COMPARISONS GEMMSMITH_COMBINE "[.ftz].{u32,s32,f32}.{f32,f64}", "d s1 s1 spred?", kCategory,
      10, 0, SelectComparison<SetRegister>, PrepareComparison},
-    {"set" GEMMSMITH_FLOAT_COMPARISONS GEMMSMITH_COMBINE "[.ftz].{u32,s32,f32}.{f32,f64}", "d s1 s1 spred?", kCategory, 10, 0,
-     SelectComparison<SetRegister>, PrepareComparison},
-    {"set" GEMMSMITH_FLOAT_COMPARISONS GEMMSMITH_COMBINE "[.ftz].{u16,s16,u32,s32,f16,bf16}.{f16,bf16}", "d s1 s1 spred?",
-     kCategory, 42, 53, SelectComparison<SetRegister>, PrepareComparison},
-    {"set" GEMMSMITH_FLOAT_COMPARISONS GEMMSMITH_COMBINE "[.ftz].{f16x2,u32,s32}.f16x2", "d s1 s1 spred?", kCategory, 42, 53,
-     [](const Form&) -> Execute { return SetRegisterTwice<HalfBits>; }, PrepareComparison},
-    {"set" GEMMSMITH_FLOAT_COMPARISONS GEMMSMITH_COMBINE ".{bf16x2,u32,s32}.bf16x2", "d s1 s1 spred?", kCategory, 78, 90,
-     [](const Form&) -> Execute { return SetRegisterTwice<BrainBits>; }, PrepareComparison},
+    {"set" GEMMSMITH_FLOAT_COMPARISONS GEMMSMITH_COMBINE "[.ftz].{u16,s16,u32,s32,f16,bf16}.{f16,bf16}",
+     "d s1 s1 spred?", kCategory, 42, 53, SelectComparison<SetRegister>, PrepareComparison},
+    {"set" GEMMSMITH_FLOAT_COMPARISONS GEMMSMITH_COMBINE "[.ftz].{f16x2,u32,s32}.f16x2", "d s1 s1 spred?", kCategory,
+     42, 53, [](const Form&) -> Execute { return SetRegisterTwice<HalfBits>; }, PrepareComparison},
+    {"set" GEMMSMITH_FLOAT_COMPARISONS GEMMSMITH_COMBINE ".{bf16x2,u32,s32}.bf16x2", "d s1 s1 spred?", kCategory, 78,
+     90, [](const Form&) -> Execute { return SetRegisterTwice<BrainBits>; }, PrepareComparison},
 };
 
 }  // namespace

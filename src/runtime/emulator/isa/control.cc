@@ -114,8 +114,9 @@ void CallAssertFailed(Warp& warp, const Instruction& i) {
   const auto& site = *static_cast<const CallSite*>(i.extra);
   const int lane = std::countr_zero(warp.mask());
   const auto text = [&](std::size_t index) { return TextAt(warp, i, lane, ArgumentOf(warp, site, index, lane)); };
-  throw warp.Fault(i, lane, fmt::format("{}:{}: assertion `{}` of {} failed", text(1),
-                                        ArgumentOf(warp, site, 2, lane) & 0xffffffff, text(0), text(3)));
+  throw warp.Fault(i, lane,
+                   fmt::format("{}:{}: assertion `{}` of {} failed", text(1),
+                               ArgumentOf(warp, site, 2, lane) & 0xffffffff, text(0), text(3)));
 }
 
 struct BuiltIn {

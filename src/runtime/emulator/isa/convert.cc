@@ -98,9 +98,8 @@ std::uint64_t FloatToInteger(const Conversion& c, std::uint64_t bits) {
 
 std::uint64_t IntegerToFloat(const Conversion& c, std::uint64_t bits) {
   const int from = ptx::Bits(c.from);
-  std::uint64_t result = ptx::IsSigned(c.from)
-                             ? FromInteger(FormatOf(c.to), SignExtended(bits, from), c.rounding)
-                             : FromInteger(FormatOf(c.to), LowBits(bits, from), c.rounding);
+  std::uint64_t result = ptx::IsSigned(c.from) ? FromInteger(FormatOf(c.to), SignExtended(bits, from), c.rounding)
+                                               : FromInteger(FormatOf(c.to), LowBits(bits, from), c.rounding);
   if (!c.sat) return result;
   const double value = Saturate(ToDouble(c.to, result));
   return Reformat(kF64Format, FormatOf(c.to), std::bit_cast<std::uint64_t>(value), c.rounding);
@@ -248,9 +247,10 @@ constexpr Row kRows[] = {
     {"cvt[.sat]." GEMMSMITH_INTEGERS "." GEMMSMITH_INTEGERS, "", kCategory, 10, 0, nullptr, PrepareConversion},
     {"cvt.{rni,rzi,rmi,rpi}[.ftz][.sat]." GEMMSMITH_INTEGERS "." GEMMSMITH_FLOATS, "", kCategory, 10, 0, nullptr,
      PrepareConversion},
-    {"cvt.{rn,rz,rm,rp}[.sat]." GEMMSMITH_FLOATS "." GEMMSMITH_INTEGERS, "", kCategory, 10, 0, nullptr, PrepareConversion},
-    {"cvt[.{rn,rz,rm,rp,rni,rzi,rmi,rpi}][.ftz][.sat]." GEMMSMITH_FLOATS "." GEMMSMITH_FLOATS, "", kCategory, 10, 0, nullptr,
+    {"cvt.{rn,rz,rm,rp}[.sat]." GEMMSMITH_FLOATS "." GEMMSMITH_INTEGERS, "", kCategory, 10, 0, nullptr,
      PrepareConversion},
+    {"cvt[.{rn,rz,rm,rp,rni,rzi,rmi,rpi}][.ftz][.sat]." GEMMSMITH_FLOATS "." GEMMSMITH_FLOATS, "", kCategory, 10, 0,
+     nullptr, PrepareConversion},
     {"cvt.{rn,rz}[.relu][.satfinite].{f16,bf16}.f32", "", kCategory, 70, 80, nullptr, PrepareConversion},
     {"cvt.{rn,rz,rna}[.relu][.satfinite].tf32.f32", "", kCategory, 70, 80, nullptr, PrepareConversion},
     {"cvt.rna[.satfinite].tf32.f32", "", kCategory, 70, 80, nullptr, PrepareConversion},

@@ -16,6 +16,8 @@ using Kind = ptx::Operand::Kind;
 /// A frame: more than this per lane no kernel needs, and malformed text may not ask for.
 constexpr std::uint32_t kMaxFrameBytes = 64 << 20;
 
+constexpr std::uint64_t kMaxKernelParameters = 32764;
+
 int LaneBytes(ScalarType type) {
   const int bits = ptx::Bits(type);
   return bits == 1 ? 0 : bits <= 32 ? 4 : bits / 8;
@@ -95,6 +97,9 @@ void Decoder::DeclareParameters() {
         offset = (offset + v.alignment - 1) / v.alignment * v.alignment;
         locals_[{0, v.name}] = {Symbol::Kind::kKernelParameter, offset, v.bytes};
         slots.push_back({static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(v.bytes), false});
+        if (v.bytes > kMaxKernelParameters - std::min(offset, kMaxKernelParameters))
+          throw Fail(Code::kUnsupported, "", "ptx:{}: the parameters of {} take more than {} bytes", v.at.line,
+                     function_.name, kMaxKernelParameters);
         offset += v.bytes;
       } else {
         if (v.bytes > kMaxFrameBytes / kLanes)
@@ -324,7 +329,8 @@ Operand Decoder::Source(const ptx::Operand& given, ScalarType type, bool wider) 
     case Kind::kFloat32:
       if (type == ScalarType::kF64)
         return Constant(std::bit_cast<std::uint64_t>(
-                            static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(given.bits)))), 0, 8);
+                            static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(given.bits)))),
+                        0, 8);
       return Constant(given.bits, 0, lane_bytes);
     case Kind::kFloat64:
       if (lane_bytes == 4)
@@ -345,6 +351,7 @@ Operand Decoder::Destination(const ptx::Operand& given, ScalarType type, bool wi
   const Slot* const found = given.kind == Kind::kName ? FindRegister(given.name) : nullptr;
   if (found == nullptr) throw Refuse("a declared register belongs in the place of its destination");
   CheckSize(*found, type, wider, given);
+  operand.written = true;
   operand.slot = found->slot;
   operand.lane_bytes = static_cast<std::uint8_t>(LaneBytes(found->type));
   return operand;

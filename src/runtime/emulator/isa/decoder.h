@@ -19,9 +19,9 @@ namespace gemmsmith::emulator {
 /// What a name of a module or function stands for, other than a register.
 struct Symbol {
   enum class Kind : std::uint8_t {
-    kMemory,    ///< `value`: its address in global or constant memory.
-    kShared,    ///< `value`: its address in shared memory.
-    kLocal,     ///< `value`: bytes from the frame's part of local memory.
+    kMemory,           ///< `value`: its address in global or constant memory.
+    kShared,           ///< `value`: its address in shared memory.
+    kLocal,            ///< `value`: bytes from the frame's part of local memory.
     kKernelParameter,  ///< `value`: bytes from the first parameter.
     kParameter,        ///< Of a function or call: `value` is its slot in the frame.
     kFunction,         ///< `value`: its index.

@@ -45,7 +45,9 @@ float Log2(float a) { return static_cast<float>(std::log2(static_cast<double>(a)
 float Exp2(float a) { return static_cast<float>(std::exp2(static_cast<double>(a))); }
 float Tanh(float a) { return static_cast<float>(std::tanh(static_cast<double>(a))); }
 /// rcp.approx.ftz.f64 and its root look at the upper word alone.
-double UpperWord(double a) { return std::bit_cast<double>(std::bit_cast<std::uint64_t>(a) & ~std::uint64_t{0xffffffff}); }
+double UpperWord(double a) {
+  return std::bit_cast<double>(std::bit_cast<std::uint64_t>(a) & ~std::uint64_t{0xffffffff});
+}
 double ReciprocalUpper(double a) { return UpperWord(1 / UpperWord(a)); }
 double ReciprocalRootUpper(double a) { return UpperWord(1 / std::sqrt(UpperWord(a))); }
 
@@ -129,6 +131,23 @@ struct Arithmetic<f> {
   }
 };
 
+#if defined(__x86_64__)
+/// Without the instruction each lane would be a call of the C library: several times as slow as all else in a kernel.
+template <class T>
+__attribute__((target("avx2,fma"))) void FmaByInstruction(Warp& warp, const Instruction& i) {
+  const auto a = warp.Get<T>(i.operands[1]), b = warp.Get<T>(i.operands[2]), c = warp.Get<T>(i.operands[3]);
+  T out[kLanes];
+  for (int l = 0; l < kLanes; ++l) {
+    if constexpr (sizeof(T) == 4)
+      out[l] = Canonical(__builtin_fmaf(a[l], b[l], c[l]));
+    else
+      out[l] = __builtin_fma(a[l], b[l], c[l]);
+  }
+  warp.Put(i.operands[0], out);
+}
+bool HasFma() { return __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2"); }
+#endif
+
 void PrepareArithmetic(Decoder& decoder, Instruction& out) {
   const Form& form = decoder.form();
   out.options[0] = static_cast<std::uint8_t>((form.Has("ftz") ? kFtz : 0) | (form.Has("sat") ? kSat : 0));
@@ -146,6 +165,15 @@ void PrepareArithmetic(Decoder& decoder, Instruction& out) {
       return;
   }
   out.options[0] |= kDirected;
+}
+
+/// The plain form is what the inner loops of matrix products are made of.
+template <class T>
+void PrepareFma(Decoder& decoder, Instruction& out) {
+  PrepareArithmetic(decoder, out);
+#if defined(__x86_64__)
+  if (out.options[0] == 0 && HasFma()) out.execute = FmaByInstruction<T>;
+#endif
 }
 
 /// min and max, of two or three.
@@ -174,7 +202,9 @@ void MinMax(Warp& warp, const Instruction& i) {
 void PrepareMinMax(Decoder& decoder, Instruction& out) {
   const Form& form = decoder.form();
   out.options[0] = static_cast<std::uint8_t>((form.Has("ftz") ? kFtz : 0) | (form.Has("NaN") ? kNan : 0) |
-                                             (form.Has("xorsign") ? kXorSign : form.Has("abs") ? kAbsolute : 0));
+                                             (form.Has("xorsign") ? kXorSign
+                                              : form.Has("abs")   ? kAbsolute
+                                                                  : 0));
 }
 
 template <class T>
@@ -211,7 +241,9 @@ Execute SelectTest(const Form& form) {
 }
 
 constexpr Category kCategory = Category::kFloat;
-#define GEMMSMITH_ARITHMETIC(function) [](const Form&) -> Execute { return Arithmetic<&function>::Run; }, PrepareArithmetic
+#define GEMMSMITH_ARITHMETIC(function) \
+  [](const Form&) -> Execute { return Arithmetic<&function>::Run; }, PrepareArithmetic
+#define GEMMSMITH_FMA(type) [](const Form&) -> Execute { return Arithmetic<&Fma<type>>::Run; }, PrepareFma<type>
 #define GEMMSMITH_MAP(function) [](const Form&) -> Execute { return Map<&function>::Run; }
 #define GEMMSMITH_ROUNDING "[.{rn,rz,rm,rp}]"
 
@@ -222,10 +254,10 @@ constexpr Row kRows[] = {
     {"sub" GEMMSMITH_ROUNDING ".f64", "d s s", kCategory, 10, 0, GEMMSMITH_ARITHMETIC(Sub<double>)},
     {"mul" GEMMSMITH_ROUNDING "[.ftz][.sat].f32", "d s s", kCategory, 10, 0, GEMMSMITH_ARITHMETIC(Mul<float>)},
     {"mul" GEMMSMITH_ROUNDING ".f64", "d s s", kCategory, 10, 0, GEMMSMITH_ARITHMETIC(Mul<double>)},
-    {"fma.{rn,rz,rm,rp}[.ftz][.sat].f32", "d s s s", kCategory, 20, 0, GEMMSMITH_ARITHMETIC(Fma<float>)},
-    {"fma.{rn,rz,rm,rp}.f64", "d s s s", kCategory, 14, 0, GEMMSMITH_ARITHMETIC(Fma<double>)},
-    {"mad" GEMMSMITH_ROUNDING "[.ftz][.sat].f32", "d s s s", kCategory, 10, 0, GEMMSMITH_ARITHMETIC(Fma<float>)},
-    {"mad" GEMMSMITH_ROUNDING ".f64", "d s s s", kCategory, 10, 0, GEMMSMITH_ARITHMETIC(Fma<double>)},
+    {"fma.{rn,rz,rm,rp}[.ftz][.sat].f32", "d s s s", kCategory, 20, 0, GEMMSMITH_FMA(float)},
+    {"fma.{rn,rz,rm,rp}.f64", "d s s s", kCategory, 14, 0, GEMMSMITH_FMA(double)},
+    {"mad" GEMMSMITH_ROUNDING "[.ftz][.sat].f32", "d s s s", kCategory, 10, 0, GEMMSMITH_FMA(float)},
+    {"mad" GEMMSMITH_ROUNDING ".f64", "d s s s", kCategory, 10, 0, GEMMSMITH_FMA(double)},
     {"div.{approx,full}[.ftz].f32", "d s s", kCategory, 14, 0, GEMMSMITH_ARITHMETIC(Div<float>)},
     {"div.{rn,rz,rm,rp}[.ftz].f32", "d s s", kCategory, 14, 0, GEMMSMITH_ARITHMETIC(Div<float>)},
     {"div.{rn,rz,rm,rp}.f64", "d s s", kCategory, 14, 0, GEMMSMITH_ARITHMETIC(Div<double>)},

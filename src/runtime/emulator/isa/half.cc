@@ -132,7 +132,9 @@ void Prepare(Decoder& decoder, Instruction& out) {
   const bool xorsign = form.Has("xorsign");
   out.options[0] = static_cast<std::uint8_t>((form.Has("ftz") ? kFtz : 0) | (form.Has("sat") ? kSat : 0) |
                                              (form.Has("relu") ? kRelu : 0) | (form.Has("NaN") ? kNan : 0) |
-                                             (xorsign ? kXorSign : form.Has("abs") ? kAbsolute : 0));
+                                             (xorsign           ? kXorSign
+                                              : form.Has("abs") ? kAbsolute
+                                                                : 0));
 }
 
 template <class H>
@@ -144,19 +146,19 @@ H Maximum(H a, H b, H c) {
   return Pick<H, true>(a, b, c);
 }
 
-#define GEMMSMITH_HALF(function)                                             \
-  [](const Form& form) -> Execute {                                         \
-    switch (form.type()) {                                                  \
-      case ptx::ScalarType::kF16:                                           \
-        return Halves<HalfBits, function<HalfBits>, false>::Run;            \
-      case ptx::ScalarType::kF16x2:                                         \
-        return Halves<HalfBits, function<HalfBits>, true>::Run;             \
-      case ptx::ScalarType::kBf16:                                          \
-        return Halves<BrainBits, function<BrainBits>, false>::Run;          \
-      default:                                                              \
-        return Halves<BrainBits, function<BrainBits>, true>::Run;           \
-    }                                                                       \
-  },                                                                        \
+#define GEMMSMITH_HALF(function)                                   \
+  [](const Form& form) -> Execute {                                \
+    switch (form.type()) {                                         \
+      case ptx::ScalarType::kF16:                                  \
+        return Halves<HalfBits, function<HalfBits>, false>::Run;   \
+      case ptx::ScalarType::kF16x2:                                \
+        return Halves<HalfBits, function<HalfBits>, true>::Run;    \
+      case ptx::ScalarType::kBf16:                                 \
+        return Halves<BrainBits, function<BrainBits>, false>::Run; \
+      default:                                                     \
+        return Halves<BrainBits, function<BrainBits>, true>::Run;  \
+    }                                                              \
+  },                                                               \
       Prepare
 constexpr Category kCategory = Category::kHalf;
 

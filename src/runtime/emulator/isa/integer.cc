@@ -27,7 +27,8 @@ T Sub(T a, T b) {
   return static_cast<T>(Wrap(a) - Wrap(b));
 }
 std::int32_t Saturated(std::int64_t x) {
-  constexpr std::int64_t kLow = std::numeric_limits<std::int32_t>::min(), kHigh = std::numeric_limits<std::int32_t>::max();
+  constexpr std::int64_t kLow = std::numeric_limits<std::int32_t>::min(),
+                         kHigh = std::numeric_limits<std::int32_t>::max();
   return static_cast<std::int32_t>(x < kLow ? kLow : x > kHigh ? kHigh : x);
 }
 std::int32_t AddSaturated(std::int32_t a, std::int32_t b) { return Saturated(std::int64_t{a} + b); }
@@ -154,29 +155,29 @@ std::uint32_t Dp2a(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
   return c;
 }
 
-#define GEMMSMITH_INTEGER(function)                                                                   \
-  [](const Form& form) -> Execute {                                                                  \
+#define GEMMSMITH_INTEGER(function)                                                                           \
+  [](const Form& form) -> Execute {                                                                           \
     return ForInteger(form.type(), [](auto zero) -> Execute { return Map<&function<decltype(zero)>>::Run; }); \
   }
 #define GEMMSMITH_PLAIN(...) [](const Form&) -> Execute { return Map<&__VA_ARGS__>::Run; }
 
 /// 24-bit forms exist for 32 bits alone.
-#define GEMMSMITH_INTEGER_32(function)                                                          \
-  [](const Form& form) -> Execute {                                                            \
+#define GEMMSMITH_INTEGER_32(function)                                                                          \
+  [](const Form& form) -> Execute {                                                                             \
     return ptx::IsSigned(form.type()) ? Map<&function<std::int32_t>>::Run : Map<&function<std::uint32_t>>::Run; \
   }
 /// Wide forms: 16 and 32 bits.
-#define GEMMSMITH_INTEGER_WIDE(function)                                                     \
-  [](const Form& form) -> Execute {                                                         \
-    const bool is_signed = ptx::IsSigned(form.type());                                      \
-    if (ptx::Bits(form.type()) == 16)                                                       \
+#define GEMMSMITH_INTEGER_WIDE(function)                                                         \
+  [](const Form& form) -> Execute {                                                              \
+    const bool is_signed = ptx::IsSigned(form.type());                                           \
+    if (ptx::Bits(form.type()) == 16)                                                            \
       return is_signed ? Map<&function<std::int16_t>>::Run : Map<&function<std::uint16_t>>::Run; \
     return is_signed ? Map<&function<std::int32_t>>::Run : Map<&function<std::uint32_t>>::Run;   \
   }
-#define GEMMSMITH_TWICE(function)                                                                 \
-  [](const Form& form) -> Execute {                                                              \
-    return form.Has("s16x2") ? Map<&Twice<std::int16_t, function<std::int16_t>>>::Run            \
-                             : Map<&Twice<std::uint16_t, function<std::uint16_t>>>::Run;         \
+#define GEMMSMITH_TWICE(function)                                                        \
+  [](const Form& form) -> Execute {                                                      \
+    return form.Has("s16x2") ? Map<&Twice<std::int16_t, function<std::int16_t>>>::Run    \
+                             : Map<&Twice<std::uint16_t, function<std::uint16_t>>>::Run; \
   }
 
 Execute SelectDp4a(const Form& form) {
@@ -190,7 +191,9 @@ Execute SelectDp2aHalf(const Form& form) {
   if (a) return b ? Map<&Dp2a<true, true, kHigh>>::Run : Map<&Dp2a<true, false, kHigh>>::Run;
   return b ? Map<&Dp2a<false, true, kHigh>>::Run : Map<&Dp2a<false, false, kHigh>>::Run;
 }
-Execute SelectDp2a(const Form& form) { return form.Has("hi") ? SelectDp2aHalf<true>(form) : SelectDp2aHalf<false>(form); }
+Execute SelectDp2a(const Form& form) {
+  return form.Has("hi") ? SelectDp2aHalf<true>(form) : SelectDp2aHalf<false>(form);
+}
 
 /// add.cc and its kin: the carry is a predicate of the frame that only they know, the last operand.
 enum class Chain : std::uint8_t { kAdd, kSub, kMadLow, kMadHigh };

@@ -24,9 +24,13 @@ void Load(Warp& warp, const Instruction& i) {
     const Operand& to = i.operands[k];
     if (to.lane_bytes == sizeof(T)) {
       T out[kLanes];
-      for (std::uint32_t m = warp.mask(); m != 0; m &= m - 1) {
-        const int l = std::countr_zero(m);
-        std::memcpy(&out[l], at[l] + k * sizeof(T), sizeof(T));
+      if (warp.mask() == kAllLanes) {
+        for (int l = 0; l < kLanes; ++l) std::memcpy(&out[l], at[l] + k * sizeof(T), sizeof(T));
+      } else {
+        for (std::uint32_t m = warp.mask(); m != 0; m &= m - 1) {
+          const int l = std::countr_zero(m);
+          std::memcpy(&out[l], at[l] + k * sizeof(T), sizeof(T));
+        }
       }
       warp.Put(to, out);
     } else {
@@ -62,6 +66,10 @@ void Store(Warp& warp, const Instruction& i) {
   for (unsigned k = 0; k < count; ++k) {
     const Operand& from = i.operands[k + 1];
     const std::byte* const in = warp.In(from);
+    if (warp.mask() == kAllLanes && !warp.cta().cluster().watched) {
+      for (std::size_t l = 0; l < kLanes; ++l) std::memcpy(at[l] + k * sizeof(T), in + l * from.lane_bytes, sizeof(T));
+      continue;
+    }
     for (std::uint32_t m = warp.mask(); m != 0; m &= m - 1) {
       const int l = std::countr_zero(m);
       const std::byte* const value = in + static_cast<std::size_t>(l) * from.lane_bytes;
@@ -152,7 +160,8 @@ Execute SelectStore(const Form& form) {
 void CheckCount(Decoder& decoder, Instruction& out, std::size_t count) {
   const Form& form = decoder.form();
   const std::size_t expected = form.Has("v8") ? 8 : form.Has("v4") ? 4 : form.Has("v2") ? 2 : 1;
-  if (count != expected) throw decoder.Refuse(fmt::format("{} registers, not {}, make up its operand", expected, count));
+  if (count != expected)
+    throw decoder.Refuse(fmt::format("{} registers, not {}, make up its operand", expected, count));
   const auto bytes = static_cast<std::size_t>(ptx::Bits(form.type()) / 8);
   if (count * bytes > 32) throw decoder.Refuse("an access has at most 32 bytes");
   out.options[1] = static_cast<std::uint8_t>(count);
@@ -197,7 +206,8 @@ std::size_t CountOf(const ptx::Operand& operand) {
 
 void PrepareLoad(Decoder& decoder, Instruction& out) {
   // Behind the address there may be a cache policy, which is of no consequence.
-  if (decoder.operand_count() < 2 || decoder.operand_count() > 3) throw decoder.Refuse("it takes a register and an address");
+  if (decoder.operand_count() < 2 || decoder.operand_count() > 3)
+    throw decoder.Refuse("it takes a register and an address");
   CheckCount(decoder, out, CountOf(decoder.operand(0)));
   PushValues(decoder, decoder.operand(0), true);
   const ptx::Operand& address = decoder.operand(1);
@@ -209,7 +219,8 @@ void PrepareLoad(Decoder& decoder, Instruction& out) {
 }
 
 void PrepareStore(Decoder& decoder, Instruction& out) {
-  if (decoder.operand_count() < 2 || decoder.operand_count() > 3) throw decoder.Refuse("it takes an address and a register");
+  if (decoder.operand_count() < 2 || decoder.operand_count() > 3)
+    throw decoder.Refuse("it takes an address and a register");
   CheckCount(decoder, out, CountOf(decoder.operand(1)));
   const ptx::Operand& address = decoder.operand(0);
   const bool parameter = address.kind == ptx::Operand::Kind::kAddress && PushParameter(decoder, out, address, false);
@@ -227,29 +238,32 @@ void IgnoreOperands(Decoder&, Instruction&) {}
 constexpr Category kCategory = Category::kMemory;
 
 #define GEMMSMITH_TYPES ".{b8,b16,b32,b64,b128,u8,u16,u32,u64,s8,s16,s32,s64,f16,bf16,f16x2,bf16x2,f32,f64}"
-#define GEMMSMITH_SPACE \
-  "[.{const,global,local,param,param::entry,param::func,shared,shared::cta,shared::cluster}]"
+#define GEMMSMITH_SPACE "[.{const,global,local,param,param::entry,param::func,shared,shared::cta,shared::cluster}]"
 #define GEMMSMITH_SCOPE "[.{cta,cluster,gpu,sys}]"
-#define GEMMSMITH_HINTS                                                                                     \
-  "[.{ca,cg,cs,lu,cv,wb,wt}][.{L1::evict_normal,L1::evict_unchanged,L1::evict_first,L1::evict_last,"        \
-  "L1::no_allocate}][.{L2::evict_normal,L2::evict_first,L2::evict_last}][.L2::cache_hint][.{L2::64B,L2::128B,L2::256B}]"
+#define GEMMSMITH_HINTS                                                                                            \
+  "[.{ca,cg,cs,lu,cv,wb,wt}][.{L1::evict_normal,L1::evict_unchanged,L1::evict_first,L1::evict_last,"               \
+  "L1::no_allocate}][.{L2::evict_normal,L2::evict_first,L2::evict_last}][.L2::cache_hint][.{L2::64B,L2::128B,L2::" \
+  "256B}]"
 
 constexpr Row kRows[] = {
     {"ld[.{weak,relaxed,acquire,volatile,mmio}][.mmio]" GEMMSMITH_SCOPE GEMMSMITH_SPACE GEMMSMITH_HINTS "[.unified]"
-     "[.{v2,v4,v8}]" GEMMSMITH_TYPES, "", kCategory, 10, 0, SelectLoad, PrepareLoad},
-    {"ld[.weak].global[.{ca,cg,cs}].nc" GEMMSMITH_HINTS "[.{v2,v4,v8}]" GEMMSMITH_TYPES, "", kCategory, 31, 32, SelectLoad,
-     PrepareLoad},
+     "[.{v2,v4,v8}]" GEMMSMITH_TYPES,
+     "", kCategory, 10, 0, SelectLoad, PrepareLoad},
+    {"ld[.weak].global[.{ca,cg,cs}].nc" GEMMSMITH_HINTS "[.{v2,v4,v8}]" GEMMSMITH_TYPES, "", kCategory, 31, 32,
+     SelectLoad, PrepareLoad},
     {"ldu[.global][.{v2,v4}]" GEMMSMITH_TYPES, "", kCategory, 20, 0, SelectLoad, PrepareLoad},
     {"st[.{weak,relaxed,release,volatile,mmio}][.mmio]" GEMMSMITH_SCOPE GEMMSMITH_SPACE GEMMSMITH_HINTS
-     "[.{v2,v4,v8}]" GEMMSMITH_TYPES, "", kCategory, 10, 0, SelectStore, PrepareStore},
-    {"prefetch[.{global,local,const,param}].{L1,L2,L2::evict_last,L2::evict_normal}", "", kCategory, 20, 0, SelectNothing,
-     IgnoreOperands},
+     "[.{v2,v4,v8}]" GEMMSMITH_TYPES,
+     "", kCategory, 10, 0, SelectStore, PrepareStore},
+    {"prefetch[.{global,local,const,param}].{L1,L2,L2::evict_last,L2::evict_normal}", "", kCategory, 20, 0,
+     SelectNothing, IgnoreOperands},
     {"prefetch[.{const,param}].tensormap", "", kCategory, 80, 90, SelectNothing, IgnoreOperands},
     {"prefetchu.L1", "", kCategory, 20, 0, SelectNothing, IgnoreOperands},
     {"applypriority[.global].L2::evict_normal", "", kCategory, 74, 80, SelectNothing, IgnoreOperands},
     {"discard[.global].L2", "", kCategory, 74, 80, SelectNothing, IgnoreOperands},
     {"createpolicy.{fractional,range}[.global].{L2::evict_last,L2::evict_normal,L2::evict_first,L2::evict_unchanged}"
-     "[.{L2::evict_first,L2::evict_unchanged}].b64", "", kCategory, 74, 80, SelectNothing, IgnoreOperands},
+     "[.{L2::evict_first,L2::evict_unchanged}].b64",
+     "", kCategory, 74, 80, SelectNothing, IgnoreOperands},
     {"createpolicy.cvt.L2.b64", "", kCategory, 74, 80, SelectNothing, IgnoreOperands},
 };
 
@@ -267,8 +281,8 @@ void PrepareMemory(Decoder& decoder, Instruction& out) {
   const Form& form = decoder.form();
   const Window window = FindWindow(form);
   out.options[0] = static_cast<std::uint8_t>(window);
-  const bool strong = form.Has("relaxed") || form.Has("acquire") || form.Has("release") || form.Has("volatile") ||
-                      form.Has("mmio");
+  const bool strong =
+      form.Has("relaxed") || form.Has("acquire") || form.Has("release") || form.Has("volatile") || form.Has("mmio");
   if (!strong) return;
   out.flags |= kPolls;
   // Of one CTA's scope nothing outside of the CTA may depend.

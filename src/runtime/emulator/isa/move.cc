@@ -17,7 +17,9 @@ void Move(Warp& warp, const Instruction& i) {
   warp.Put(i.operands[0], out);
 }
 
-void MovePredicate(Warp& warp, const Instruction& i) { warp.PutPredicate(i.operands[0], warp.GetPredicate(i.operands[1])); }
+void MovePredicate(Warp& warp, const Instruction& i) {
+  warp.PutPredicate(i.operands[0], warp.GetPredicate(i.operands[1]));
+}
 
 /// Sixteen bytes per lane: Warp::Put knows no such type.
 void Move128(Warp& warp, const Instruction& i) {
@@ -131,7 +133,8 @@ void PrepareMove(Decoder& decoder, Instruction& out) {
   const ScalarType type = decoder.form().type();
   if (to.kind == Kind::kVector || from.kind == Kind::kVector) return PrepareVector(decoder, out, type);
   decoder.Push(decoder.Destination(to, type));
-  const Symbol* const symbol = from.kind == Kind::kName && !decoder.IsRegister(from.name) ? decoder.FindSymbol(from.name) : nullptr;
+  const Symbol* const symbol =
+      from.kind == Kind::kName && !decoder.IsRegister(from.name) ? decoder.FindSymbol(from.name) : nullptr;
   if (symbol != nullptr && symbol->kind == Symbol::Kind::kLocal) {
     Operand address = decoder.Constant(symbol->value + static_cast<std::uint64_t>(from.offset), 0, 8);
     address.in_frame = true;
@@ -183,7 +186,8 @@ void ConvertAddress(Warp& warp, const Instruction& i) {
   const std::uint64_t window = i.options[0] == 0 ? 0 : std::uint64_t{i.options[0]} << kWindowShift;
   std::uint64_t values[kLanes];
   warp.GetBits(i.operands[1], values);
-  for (std::uint64_t& value : values) value = kToSpace ? value & ~(std::uint64_t{0xff} << kWindowShift) : value | window;
+  for (std::uint64_t& value : values)
+    value = kToSpace ? value & ~(std::uint64_t{0xff} << kWindowShift) : value | window;
   warp.PutBits(i.operands[0], values);
 }
 
@@ -198,7 +202,8 @@ void PrepareConvertAddress(Decoder& decoder, Instruction& out) {
   if (decoder.operand_count() != 2) throw decoder.Refuse("it takes two operands");
   const ptx::Operand& from = decoder.operand(1);
   decoder.Push(decoder.Destination(decoder.operand(0), decoder.form().type()));
-  const Symbol* const symbol = from.kind == Kind::kName && !decoder.IsRegister(from.name) ? decoder.FindSymbol(from.name) : nullptr;
+  const Symbol* const symbol =
+      from.kind == Kind::kName && !decoder.IsRegister(from.name) ? decoder.FindSymbol(from.name) : nullptr;
   out.options[0] = WindowOf(decoder.form());
   if (symbol != nullptr && symbol->kind == Symbol::Kind::kKernelParameter) {
     Operand address;
@@ -227,20 +232,22 @@ void PrepareIsSpace(Decoder& decoder, Instruction& out) {
 }
 
 constexpr Category kCategory = Category::kMove;
-#define GEMMSMITH_BITS(function)                                                                                  \
-  [](const Form& form) -> Execute {                                                                              \
+#define GEMMSMITH_BITS(function)                                                                           \
+  [](const Form& form) -> Execute {                                                                        \
     return ForBits(form.type(), [](auto zero) -> Execute { return Map<&function<decltype(zero)>>::Run; }); \
   }
 
 constexpr Row kRows[] = {
-    {"mov.{pred,b16,b32,b64,b128,u16,u32,u64,s16,s32,s64,f16,bf16,f16x2,bf16x2,f32,f64}", "", kCategory, 10, 0, SelectMove,
-     PrepareMove},
+    {"mov.{pred,b16,b32,b64,b128,u16,u32,u64,s16,s32,s64,f16,bf16,f16x2,bf16x2,f32,f64}", "", kCategory, 10, 0,
+     SelectMove, PrepareMove},
     {"selp.{b16,b32,b64,u16,u32,u64,s16,s32,s64,f32,f64,f16,bf16,f16x2,bf16x2}", "d s s spred", kCategory, 10, 0,
      GEMMSMITH_BITS(Select)},
-    {"slct.{b16,b32,b64,u16,u32,u64,s16,s32,s64,f32,f64}.s32", "d s s s1", kCategory, 10, 0, GEMMSMITH_BITS(SelectBySign)},
+    {"slct.{b16,b32,b64,u16,u32,u64,s16,s32,s64,f32,f64}.s32", "d s s s1", kCategory, 10, 0,
+     GEMMSMITH_BITS(SelectBySign)},
     {"slct.ftz.{b16,b32,b64,u16,u32,u64,s16,s32,s64,f32,f64}.f32", "d s s s1", kCategory, 10, 0,
      GEMMSMITH_BITS(SelectByFloatFlushed)},
-    {"slct.{b16,b32,b64,u16,u32,u64,s16,s32,s64,f32,f64}.f32", "d s s s1", kCategory, 10, 0, GEMMSMITH_BITS(SelectByFloat)},
+    {"slct.{b16,b32,b64,u16,u32,u64,s16,s32,s64,f32,f64}.f32", "d s s s1", kCategory, 10, 0,
+     GEMMSMITH_BITS(SelectByFloat)},
     {"cvta.to.{global,shared,shared::cta,shared::cluster,local,const,param}.{u32,u64}", "d s", kCategory, 20, 0,
      [](const Form&) -> Execute { return ConvertAddress<true>; }},
     {"cvta.{global,shared,shared::cta,shared::cluster,local,const,param}.{u32,u64}", "", kCategory, 20, 0,

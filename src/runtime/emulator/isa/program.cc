@@ -13,7 +13,9 @@ constexpr std::uint64_t kMaxVariables = std::uint64_t{4} << 30;  // Bytes, of al
 constexpr std::uint32_t kMaxShared = 4 << 20;                    // What no device has.
 constexpr std::size_t kAlignment = 256;
 
-std::uint32_t Padded(std::uint32_t bytes, std::uint32_t alignment) { return (bytes + alignment - 1) / alignment * alignment; }
+std::uint32_t Padded(std::uint32_t bytes, std::uint32_t alignment) {
+  return (bytes + alignment - 1) / alignment * alignment;
+}
 
 Dim3 ToDim3(const std::array<std::uint32_t, 3>& d) { return {d[0], d[1], d[2]}; }
 
@@ -51,7 +53,8 @@ void Program::CheckTarget(const ptx::Module& module, const CodeTarget& device) c
   const CodeTarget target = ParseTarget(module.target);
   const bool same = target.version == device.version && target.suffix == device.suffix;
   const bool older = target.suffix == 0 && target.version <= device.version;
-  const bool family = target.suffix == 'f' && target.version / 10 == device.version / 10 && target.version <= device.version;
+  const bool family =
+      target.suffix == 'f' && target.version / 10 == device.version / 10 && target.version <= device.version;
   if (target.isa != Isa::kCuda || (!same && !older && !family))
     throw Fail(Code::kUnsupported, "compile it for a target of the device", "ptx: code for {} does not run on {}",
                module.target, ToString(device));

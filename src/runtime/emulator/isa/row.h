@@ -16,7 +16,20 @@ class Decoder;
 
 /// For statistics and the generated documentation.
 enum class Category : std::uint8_t {
-  kInteger, kFloat, kHalf, kCompare, kMove, kConvert, kMemory, kAtomic, kControl, kBarrier, kWarp, kFence, kMatrix, kCopy,
+  kInteger,
+  kFloat,
+  kHalf,
+  kCompare,
+  kMove,
+  kConvert,
+  kMemory,
+  kAtomic,
+  kControl,
+  kBarrier,
+  kWarp,
+  kFence,
+  kMatrix,
+  kCopy,
 };
 std::string_view ToString(Category category);
 
@@ -74,6 +87,11 @@ std::span<const Row> MatrixLoadRows();
 std::span<const Row> MmaRows();
 std::span<const Row> WmmaRows();
 std::span<const Row> AsyncCopyRows();
+std::span<const Row> MbarrierRows();
+std::span<const Row> ClusterRows();
+std::span<const Row> BulkCopyRows();
+std::span<const Row> TensorCopyRows();
+std::span<const Row> WarpgroupRows();
 
 /// Where the launch keeps the values of the kernel's parameters.
 std::uint64_t ParameterAddress(const Warp& warp);

@@ -17,14 +17,15 @@ std::uint32_t Members(Warp& warp, const Instruction& i, const Operand& operand) 
   if ((mask[first] >> first & 1) == 0)
     throw warp.Fault(i, first, fmt::format("the lane itself is not in its mask {:#010x}", mask[first]));
   if ((mask[first] & ~warp.live()) != 0)
-    throw warp.Fault(i, first, fmt::format("its mask {:#010x} names lanes that have exited: {:#010x} are left",
-                                           mask[first], warp.live()));
+    throw warp.Fault(
+        i, first,
+        fmt::format("its mask {:#010x} names lanes that have exited: {:#010x} are left", mask[first], warp.live()));
   if (!warp.Gather(mask[first])) return 0;
   for (std::uint32_t m = warp.mask(); m != 0; m &= m - 1) {
     const int lane = std::countr_zero(m);
     if (mask[lane] != mask[first] && (mask[first] >> lane & 1) != 0)
-      throw warp.Fault(i, lane, fmt::format("lane {} names the mask {:#010x}, this one {:#010x}", first, mask[first],
-                                            mask[lane]));
+      throw warp.Fault(
+          i, lane, fmt::format("lane {} names the mask {:#010x}, this one {:#010x}", first, mask[first], mask[lane]));
   }
   return mask[first];
 }
@@ -224,10 +225,12 @@ constexpr Category kCategory = Category::kWarp;
 
 constexpr Row kRows[] = {
     {"shfl.sync.up.b32", "d|dpred s sb32 sb32 sb32", kCategory, 60, 30, GEMMSMITH_EXECUTE(RunShuffle<Shuffle::kUp>)},
-    {"shfl.sync.down.b32", "d|dpred s sb32 sb32 sb32", kCategory, 60, 30, GEMMSMITH_EXECUTE(RunShuffle<Shuffle::kDown>)},
+    {"shfl.sync.down.b32", "d|dpred s sb32 sb32 sb32", kCategory, 60, 30,
+     GEMMSMITH_EXECUTE(RunShuffle<Shuffle::kDown>)},
     {"shfl.sync.bfly.b32", "d|dpred s sb32 sb32 sb32", kCategory, 60, 30,
      GEMMSMITH_EXECUTE(RunShuffle<Shuffle::kButterfly>)},
-    {"shfl.sync.idx.b32", "d|dpred s sb32 sb32 sb32", kCategory, 60, 30, GEMMSMITH_EXECUTE(RunShuffle<Shuffle::kIndex>)},
+    {"shfl.sync.idx.b32", "d|dpred s sb32 sb32 sb32", kCategory, 60, 30,
+     GEMMSMITH_EXECUTE(RunShuffle<Shuffle::kIndex>)},
     {"vote.sync.all.pred", "d spred sb32", kCategory, 60, 30, GEMMSMITH_EXECUTE(RunVote<Vote::kAll>)},
     {"vote.sync.any.pred", "d spred sb32", kCategory, 60, 30, GEMMSMITH_EXECUTE(RunVote<Vote::kAny>)},
     {"vote.sync.uni.pred", "d spred sb32", kCategory, 60, 30, GEMMSMITH_EXECUTE(RunVote<Vote::kUniform>)},
@@ -239,8 +242,10 @@ constexpr Row kRows[] = {
     {"match.all.sync.b64", "db32|dpred s sb32", kCategory, 60, 70, GEMMSMITH_EXECUTE(Match<std::uint64_t, true>)},
     {"redux.sync.{add,min,max,and,or,xor}.{u32,b32}", "d s sb32", kCategory, 70, 80, GEMMSMITH_EXECUTE(Reduce<Word>),
      PrepareReduce},
-    {"redux.sync.{add,min,max}.s32", "d s sb32", kCategory, 70, 80, GEMMSMITH_EXECUTE(Reduce<std::int32_t>), PrepareReduce},
-    {"redux.sync.{min,max}[.abs][.NaN].f32", "d s sb32", kCategory, 86, 100, GEMMSMITH_EXECUTE(ReduceFloat), PrepareReduce},
+    {"redux.sync.{add,min,max}.s32", "d s sb32", kCategory, 70, 80, GEMMSMITH_EXECUTE(Reduce<std::int32_t>),
+     PrepareReduce},
+    {"redux.sync.{min,max}[.abs][.NaN].f32", "d s sb32", kCategory, 86, 100, GEMMSMITH_EXECUTE(ReduceFloat),
+     PrepareReduce},
     {"elect.sync", "db32|dpred sb32", kCategory, 80, 90, GEMMSMITH_EXECUTE(Elect)},
     {"setmaxnreg.{inc,dec}.sync.aligned.u32", "i", kCategory, 80, 90, GEMMSMITH_EXECUTE(SetMaxRegisters),
      PrepareSetMaxRegisters},

@@ -87,39 +87,40 @@ std::byte* At(const Request& r, int lane, std::uint64_t address) {
   }
 }
 
-/// All lanes within the region that was used last: by far most accesses.
+/// All lanes within the region that was used last: by far most accesses. Whether one lies outside is gathered in the
+/// sign bit, so that the loop becomes vector code.
 bool ResolveAtOnce(const Request& r, const std::uint64_t (&addresses)[kLanes], std::byte* (&out)[kLanes]) {
-  std::uint64_t low = ~std::uint64_t{0}, high = 0;
-  if (r.lanes == kAllLanes) {
-    for (const std::uint64_t address : addresses) {
-      low = std::min(low, address);
-      high = std::max(high, address);
-    }
-  } else {
-    for (std::uint32_t m = r.lanes; m != 0; m &= m - 1) {
-      const std::uint64_t address = addresses[std::countr_zero(m)];
-      low = std::min(low, address);
-      high = std::max(high, address);
-    }
+  const Region& region = r.warp.region;
+  const std::uint64_t size = region.end - region.begin;
+  if (size < r.bytes || (r.kind != AccessKind::kRead && !region.writable)) return false;
+  const std::uint64_t room = size - r.bytes;
+  std::uint64_t signs = 0;
+  for (int l = 0; l < kLanes; ++l) {
+    const std::uint64_t at = addresses[l] - region.begin;
+    signs |= at | (room - at);
+    out[l] = reinterpret_cast<std::byte*>(addresses[l]);
   }
-  if (!r.warp.region.Holds(low, high + r.bytes) || (r.kind != AccessKind::kRead && !r.warp.region.writable))
-    return false;
-  for (int l = 0; l < kLanes; ++l) out[l] = reinterpret_cast<std::byte*>(addresses[l]);
-  return true;
+  return signs >> 63 == 0;
 }
 
 bool SharedAtOnce(const Request& r, const std::uint64_t (&addresses)[kLanes], std::byte* (&out)[kLanes]) {
-  const std::uint64_t end = kSharedBegin + r.warp.cta().launch().shared_bytes();
+  const std::uint64_t size = r.warp.cta().launch().shared_bytes();
+  if (size < r.bytes) return false;
+  const std::uint64_t room = size - r.bytes;
   std::byte* const shared = r.warp.cta().shared();
-  if (end < kSharedBegin + r.bytes) return false;
-  const std::uint64_t room = end - kSharedBegin - r.bytes;
-  std::uint32_t outside = 0;
+  std::uint64_t signs = 0;
   for (int l = 0; l < kLanes; ++l) {
     const std::uint64_t at = (addresses[l] & 0xffffffff) - kSharedBegin;
-    outside |= static_cast<std::uint32_t>(at > room) << l;
+    signs |= at | (room - at);
     out[l] = shared + at;
   }
-  return (outside & r.lanes) == 0;
+  return signs >> 63 == 0;
+}
+
+/// Lanes that do not take part may hold anything: they get the address of one that does.
+void FillInactive(std::uint32_t mask, std::uint64_t (&addresses)[kLanes]) {
+  const std::uint64_t first = addresses[std::countr_zero(mask)];
+  for (int l = 0; l < kLanes; ++l) addresses[l] = (mask >> l & 1) != 0 ? addresses[l] : first;
 }
 
 void CheckAlignment(const Request& r, const std::uint64_t (&addresses)[kLanes]) {
@@ -158,10 +159,11 @@ void Resolve(Warp& warp, const Instruction& instruction, const Operand& address,
   ResolveAt(warp, instruction, addresses, window, kind, bytes, alignment, warp.mask(), out);
 }
 
-void ResolveAt(Warp& warp, const Instruction& instruction, const std::uint64_t (&addresses)[kLanes], Window window,
+void ResolveAt(Warp& warp, const Instruction& instruction, std::uint64_t (&addresses)[kLanes], Window window,
                AccessKind kind, std::uint32_t bytes, std::uint32_t alignment, std::uint32_t lanes,
                std::byte* (&out)[kLanes]) {
   const Request r{warp, instruction, kind, bytes, alignment, lanes};
+  if (lanes != kAllLanes) FillInactive(lanes, addresses);
   CheckAlignment(r, addresses);
   const bool shared = window == Window::kShared || window == Window::kSharedCluster;
   const bool done =

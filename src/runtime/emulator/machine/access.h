@@ -15,8 +15,8 @@ enum class Window : std::uint8_t { kGeneric, kGlobal, kShared, kSharedCluster, k
 void Resolve(Warp& warp, const Instruction& instruction, const Operand& address, Window window, AccessKind kind,
              std::uint32_t bytes, std::uint32_t alignment, std::byte* (&out)[kLanes]);
 
-/// The same for those of `lanes` that execute, whose addresses are at hand.
-void ResolveAt(Warp& warp, const Instruction& instruction, const std::uint64_t (&addresses)[kLanes], Window window,
+/// The same for those of `lanes`, whose addresses are at hand; the others' are written over.
+void ResolveAt(Warp& warp, const Instruction& instruction, std::uint64_t (&addresses)[kLanes], Window window,
                AccessKind kind, std::uint32_t bytes, std::uint32_t alignment, std::uint32_t lanes,
                std::byte* (&out)[kLanes]);
 

@@ -14,8 +14,12 @@ std::size_t Index(AsyncGroup group) { return static_cast<std::size_t>(group); }
 
 }  // namespace
 
-AsyncOperation::AsyncOperation(Warp& warp, const Instruction& instruction, AsyncGroup group)
-    : warp_(&warp), instruction_(&instruction), function_(warp.frame().function), lanes_(warp.mask()), group_(group) {
+AsyncOperation::AsyncOperation(Warp& warp, const Instruction& instruction, AsyncGroup group, std::uint32_t lanes)
+    : warp_(&warp),
+      instruction_(&instruction),
+      function_(warp.frame().function),
+      lanes_(lanes != 0 ? lanes : warp.mask()),
+      group_(group) {
   if (group != AsyncGroup::kNone) numbers_ = warp.commits[Index(group)];
 }
 

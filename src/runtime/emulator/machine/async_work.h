@@ -21,7 +21,8 @@ enum class AsyncGroup : std::uint8_t {
 /// What an instruction has begun and goes on beside the warps.
 class AsyncOperation {
  public:
-  AsyncOperation(Warp& warp, const Instruction& instruction, AsyncGroup group);
+  /// Issued by `lanes`; 0: all that execute.
+  AsyncOperation(Warp& warp, const Instruction& instruction, AsyncGroup group, std::uint32_t lanes = 0);
   virtual ~AsyncOperation() = default;
 
   /// Whether it can go on: what it has to wait for has ended.

@@ -63,6 +63,7 @@ void Warp::GrowLocal(std::uint32_t bytes) {
 }
 
 void Warp::DropFrame(Frame* frame) {
+  watch.Forget(frame);
   const auto found =
       std::find_if(frames_.begin(), frames_.end(), [&](const auto& candidate) { return candidate.get() == frame; });
   spare_frames_.push_back(std::move(*found));

@@ -27,10 +27,11 @@ enum class Base : std::uint8_t { kFrame, kConstant, kSpecial };
 
 /// A register of all lanes, or what can stand in its place: constants and special registers are kept as such.
 struct Operand {
-  std::uint32_t slot = 0;       ///< Bytes from the base.
+  std::uint32_t slot = 0;  ///< Bytes from the base.
   Base base = Base::kFrame;
   std::uint8_t lane_bytes = 4;  ///< 4 (also for 16 bits), 8 or 16; 0: a predicate, one bit per lane.
   bool sink = false;            ///< Written to nowhere.
+  bool written = false;         ///< A destination.
   bool negated = false;         ///< Of a predicate.
   bool in_frame = false;        ///< Of an address: the frame's part of local memory is to be added.
   std::int64_t offset = 0;      ///< Of an address: added to the register.
@@ -66,8 +67,8 @@ struct Origin {
   const Row* row = nullptr;
 };
 
-/// A parameter of a device function, in the frame of the callee or as the argument in that of the caller: a register, or
-/// bytes of each lane in turn.
+/// A parameter of a device function, in the frame of the callee or as the argument in that of the caller: a register,
+/// or bytes of each lane in turn.
 struct ParameterSlot {
   std::uint32_t slot = 0;
   std::uint32_t bytes = 0;  ///< Per lane.

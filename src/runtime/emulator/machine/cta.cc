@@ -10,15 +10,19 @@
 namespace gemmsmith::emulator {
 namespace {
 
+// Instructions that a warp may execute while it has the grid for itself: a few turns of a loop that polls.
+constexpr std::uint64_t kSerialShare = 64;
 constexpr std::size_t kSharedAlignment = 1024;  // Swizzled tiles look at the address.
 
 }  // namespace
 
 Cta::Cta(const Launch& launch, Cluster& cluster, Dim3 id, std::uint32_t rank)
-    : launch_(&launch), cluster_(&cluster), id_(id), rank_(rank) {
-  storage_.resize(launch.shared_bytes() + kSharedAlignment);
+    : launch_(&launch), cluster_(&cluster), id_(id), rank_(rank), mbarriers_({}) {
+  // Addresses below kSharedBegin have storage too, so that what counts from 0 can.
+  storage_.resize(kSharedBegin + launch.shared_bytes() + kSharedAlignment);
   const auto address = reinterpret_cast<std::uintptr_t>(storage_.data());
-  shared_ = storage_.data() + (kSharedAlignment - address % kSharedAlignment) % kSharedAlignment;
+  shared_ = storage_.data() + (kSharedAlignment - address % kSharedAlignment) % kSharedAlignment + kSharedBegin;
+  mbarriers_ = Mbarriers(window());
   random_ = launch.options.seed * 0x9e3779b97f4a7c15 + ((std::uint64_t{id.z} << 20 ^ id.y) << 24 ^ id.x);
   const std::uint32_t warps = (launch.threads_per_cta() + kLanes - 1) / kLanes;
   warps_.reserve(warps);
@@ -59,6 +63,7 @@ void Cta::OnExit() {
     CtaBarrier& barrier = barriers_[static_cast<std::size_t>(i)];
     if (barrier.arrived != 0 && barrier.expected == 0 && barrier.arrived >= live) Arrive(i, 0, 0);
   }
+  cluster_->Arrive(0);
 }
 
 bool Cta::RunOnce(std::uint64_t& budget) {
@@ -91,7 +96,7 @@ void Cta::Communicate() {
     if (!at_communication_[w]) continue;
     at_communication_[w] = false;
     --communicating_;
-    std::uint64_t budget = 1;
+    std::uint64_t budget = kSerialShare;
     warps_[w].Run(budget, true);
   }
 }
@@ -111,6 +116,17 @@ void Cluster::Begin() {
       for (std::uint32_t x = 0; x < shape.x; ++x, ++rank)
         ctas_.push_back(std::make_unique<Cta>(
             *launch_, *this, Dim3{id_.x * shape.x + x, id_.y * shape.y + y, id_.z * shape.z + z}, rank));
+}
+
+void Cluster::Arrive(std::uint32_t threads) {
+  ++changes;
+  barrier_.arrived += threads;
+  if (barrier_.arrived == 0) return;
+  std::uint32_t live = 0;
+  for (const auto& cta : ctas_) live += cta->live_threads();
+  if (barrier_.arrived < live) return;
+  barrier_.arrived = 0;
+  ++barrier_.phase;
 }
 
 std::uint64_t Cluster::Executed() const {
@@ -167,9 +183,14 @@ bool Cluster::OnlyPolls() {
 
 std::string Cluster::Waits() {
   std::string text;
-  for (const auto& cta : ctas_)
+  for (const auto& cta : ctas_) {
     for (const Warp& warp : cta->warps())
       if (warp.live() != 0) text += warp.Waits();
+    for (const Mbarriers::Barrier& b : cta->mbarriers().all())
+      if (b.live && (b.pending != b.expected || b.bytes != 0))
+        text += fmt::format("  CTA ({}, {}, {}), mbarrier at {:#x}: phase {}, {} of {} arrivals and {} bytes to come\n",
+                            cta->id().x, cta->id().y, cta->id().z, b.address, b.phase, b.pending, b.expected, b.bytes);
+  }
   return text;
 }
 

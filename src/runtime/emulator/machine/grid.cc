@@ -12,8 +12,8 @@
 namespace gemmsmith::emulator {
 namespace {
 
-constexpr int kRoundsToSuspect = 64;  // Without an exit: from then on, changes of memory are looked for.
-constexpr int kRoundsToReport = 64;   // Without any change: a deadlock.
+constexpr int kRoundsToSuspect = 64;       // Without an exit: from then on, changes of memory are looked for.
+constexpr int kRoundsToReport = 256;       // Without any change: a deadlock.
 constexpr std::size_t kWaitsShown = 2000;  // Characters.
 
 class Grid {
@@ -21,8 +21,8 @@ class Grid {
   explicit Grid(const Launch& launch) : launch_(launch) {
     const std::uint64_t per_cluster = std::uint64_t{launch.cluster.x} * launch.cluster.y * launch.cluster.z;
     clusters_ = std::uint64_t{launch.grid.x} * launch.grid.y * launch.grid.z / per_cluster;
-    const auto ctas = static_cast<std::uint64_t>(launch.multiprocessors) *
-                      static_cast<std::uint64_t>(launch.ctas_per_multiprocessor);
+    const auto ctas =
+        static_cast<std::uint64_t>(launch.multiprocessors) * static_cast<std::uint64_t>(launch.ctas_per_multiprocessor);
     resident_limit_ = std::max<std::uint64_t>(1, ctas / per_cluster);
   }
 
@@ -85,10 +85,11 @@ class Grid {
     resident_.resize(kept);
     statistics_.instructions = executed_;
     if (executed_ > launch_.options.instruction_budget)
-      throw Fail(Code::kDevice, "raise the budget if the kernel is meant to run that long",
-                 "{}: stopped after {} instructions of warps, the budget of a launch; {} clusters still run, such as:\n{}",
-                 launch_.name, executed_, resident_.size(),
-                 resident_.empty() ? "" : resident_.front()->Waits().substr(0, kWaitsShown));
+      throw Fail(
+          Code::kDevice, "raise the budget if the kernel is meant to run that long",
+          "{}: stopped after {} instructions of warps, the budget of a launch; {} clusters still run, such as:\n{}",
+          launch_.name, executed_, resident_.size(),
+          resident_.empty() ? "" : resident_.front()->Waits().substr(0, kWaitsShown));
   }
 
   /// Nothing runnable is a deadlock at once; polling without any change is one after a while.

@@ -19,7 +19,7 @@ struct Access {
   const Instruction* instruction = nullptr;
   AccessKind kind = AccessKind::kRead;
   std::uint32_t lanes = 0;
-  std::uint32_t bytes = 0;                   ///< Per lane.
+  std::uint32_t bytes = 0;                      ///< Per lane.
   std::array<std::uint64_t, kLanes> addresses;  ///< Generic.
 };
 
@@ -35,10 +35,10 @@ class Observer {
 /// How a launch is run, apart from what it computes.
 struct RunOptions {
   std::uint64_t seed = 1;
-  int threads = 0;                               ///< Worker threads; 0: all cores. Never changes the result.
-  bool check = true;                             ///< Global accesses against the map.
+  int threads = 0;                                    ///< Worker threads; 0: all cores. Never changes the result.
+  bool check = true;                                  ///< Global accesses against the map.
   std::uint64_t instruction_budget = 20'000'000'000;  ///< Of warp instructions, per launch.
-  std::uint32_t quantum = 1 << 16;               ///< Instructions of one cluster per round.
+  std::uint32_t quantum = 1 << 16;                    ///< Instructions of one cluster per round.
   Observer* observer = nullptr;
 };
 

@@ -11,6 +11,8 @@ namespace {
 
 // After so many jumps back, lanes that are elsewhere get their turn: one of them may hold what these spin for.
 constexpr std::uint32_t kFairJumps = 200;
+// A loop that polls counts more: it is likely to be such a one.
+constexpr std::uint32_t kPollingJump = 25;
 
 }  // namespace
 
@@ -66,6 +68,8 @@ bool Warp::RunGroup(std::uint64_t& budget, bool may_communicate) {
     --budget;
     ++statistics.instructions;
     ++pc_;
+    if (watch.active() && mask_ != 0) [[unlikely]]
+      watch.Check(*this, instruction);
     if (mask_ != 0) instruction.execute(*this, instruction);
     if (moved_) return true;
     if (pc_ >= switch_pc_ || yield_) break;
@@ -149,12 +153,13 @@ void Warp::Branch(std::uint32_t target, std::uint32_t taken) {
   moved_ = true;
   Group& g = groups_[current_];
   g.token = 0;
+  const std::uint32_t jump = polled ? kPollingJump : 1;
   if (rest == 0) {
     g.pc = target;
-    ++g.jumps_back;
+    g.jumps_back += jump;
     return;
   }
-  const std::uint32_t jumps = g.jumps_back + (back ? 1 : 0);
+  const std::uint32_t jumps = g.jumps_back + (back ? jump : 0);
   g.pc = pc_;
   g.lanes = rest;
   AddGroup(g.frame, target, taken, jumps);
@@ -223,8 +228,7 @@ void Warp::Suspend(Group::State state, const char* waits_on) {
 }
 
 bool Warp::blocked() const {
-  return std::any_of(groups_.begin(), groups_.end(),
-                     [](const Group& g) { return g.state == Group::State::kBlocked; });
+  return std::any_of(groups_.begin(), groups_.end(), [](const Group& g) { return g.state == Group::State::kBlocked; });
 }
 
 void Warp::GetBits(const Operand& o, std::uint64_t (&out)[kLanes]) const {
@@ -245,9 +249,14 @@ void Warp::PutBits(const Operand& o, const std::uint64_t (&values)[kLanes]) {
 }
 
 void Warp::GetAddresses(const Operand& o, std::uint64_t (&out)[kLanes]) {
-  GetBits(o, out);
   const std::uint64_t offset = static_cast<std::uint64_t>(o.offset) + (o.in_frame ? frame().local_begin : 0);
-  for (std::uint64_t& address : out) address += offset;
+  if (o.lane_bytes == 4) {
+    const Lanes<std::uint32_t> in(In(o));
+    for (int l = 0; l < kLanes; ++l) out[l] = in[l] + offset;
+  } else {
+    const Lanes<std::uint64_t> in(In(o));
+    for (int l = 0; l < kLanes; ++l) out[l] = in[l] + offset;
+  }
 }
 
 }  // namespace gemmsmith::emulator

@@ -11,6 +11,7 @@
 #include "gemmsmith/error.h"
 #include "runtime/emulator/machine/code.h"
 #include "runtime/emulator/machine/launch.h"
+#include "runtime/emulator/machine/register_watch.h"
 
 namespace gemmsmith::emulator {
 
@@ -76,16 +77,16 @@ class Warp {
 
   Warp(Cta& cta, int index);
 
-  /// Runs up to `budget` instructions, which it counts down. An instruction that communicates is executed only where
-  /// `may_communicate`, and then it is the last one.
+  /// Runs up to `budget` instructions, which it counts down. One that communicates is executed only where
+  /// `may_communicate`.
   Outcome Run(std::uint64_t& budget, bool may_communicate);
 
   // What execution functions use.
   Cta& cta() const { return *cta_; }
   int index() const { return index_; }
-  std::uint32_t mask() const { return mask_; }     ///< Lanes that execute the instruction.
+  std::uint32_t mask() const { return mask_; }          ///< Lanes that execute the instruction.
   std::uint32_t lanes() const { return group_lanes_; }  ///< Those, and the ones its guard leaves out.
-  std::uint32_t live() const { return live_; }     ///< Lanes that have not exited.
+  std::uint32_t live() const { return live_; }          ///< Lanes that have not exited.
   Group& group() { return groups_[current_]; }
   Frame& frame() { return *groups_[current_].frame; }
 
@@ -142,7 +143,8 @@ class Warp {
   /// Calls for fewer lanes than mask(): the others stay at the instruction, to be executed for them next.
   void CallSome(const Function& function, const CallSite& site, std::uint32_t lanes);
   void Return(std::uint32_t lanes);
-  /// True if all of `needed` (less what has exited) are here; else the instruction begins anew once more lanes have come.
+  /// True if all of `needed` (less what has exited) are here; else the instruction begins anew once more lanes have
+  /// come.
   bool Gather(std::uint32_t needed);
   /// The instruction is to be tried again later: what it waits on has not happened.
   void Block(const char* waits_on);
@@ -165,8 +167,12 @@ class Warp {
   RunStatistics statistics;
   /// How many groups of asynchronous copies each lane has committed: those of cp.async, and bulk copies.
   std::array<std::array<std::uint32_t, kLanes>, 2> commits{};
-  bool polled = false;             ///< Since the scheduler last looked.
-  MemorySpace checked_space{};     ///< For memory.cc: the region that was found last.
+  /// barrier.cluster: the lanes that have arrived and not waited yet, and what they wait for.
+  std::uint32_t cluster_arrived = 0;
+  std::array<std::uint64_t, kLanes> cluster_phases{};
+  RegisterWatch watch;          ///< Over registers that wgmma uses.
+  bool polled = false;          ///< Since the scheduler last looked.
+  MemorySpace checked_space{};  ///< For memory.cc: the region that was found last.
   Region region;
 
  private:
@@ -210,15 +216,56 @@ class Warp {
 
 /// Special registers, by their slots: 32-bit lanes each, but for the last ones.
 enum class Special : std::uint8_t {
-  kTidX, kTidY, kTidZ, kNtidX, kNtidY, kNtidZ, kCtaidX, kCtaidY, kCtaidZ, kNctaidX, kNctaidY, kNctaidZ,
-  kLaneid, kWarpid, kNwarpid, kSmid, kNsmid,
-  kLanemaskEq, kLanemaskLt, kLanemaskLe, kLanemaskGt, kLanemaskGe,
-  kClusteridX, kClusteridY, kClusteridZ, kNclusteridX, kNclusteridY, kNclusteridZ,
-  kClusterCtaidX, kClusterCtaidY, kClusterCtaidZ, kClusterNctaidX, kClusterNctaidY, kClusterNctaidZ,
-  kClusterCtarank, kClusterNctarank,
-  kDynamicSmemSize, kTotalSmemSize, kAggrSmemSize, kReservedBegin, kReservedEnd, kReservedCap,
-  kClock, kClockHi, kGlobaltimerLo, kGlobaltimerHi, kZero,
-  kGridid, kClock64, kGlobaltimer,
+  kTidX,
+  kTidY,
+  kTidZ,
+  kNtidX,
+  kNtidY,
+  kNtidZ,
+  kCtaidX,
+  kCtaidY,
+  kCtaidZ,
+  kNctaidX,
+  kNctaidY,
+  kNctaidZ,
+  kLaneid,
+  kWarpid,
+  kNwarpid,
+  kSmid,
+  kNsmid,
+  kLanemaskEq,
+  kLanemaskLt,
+  kLanemaskLe,
+  kLanemaskGt,
+  kLanemaskGe,
+  kClusteridX,
+  kClusteridY,
+  kClusteridZ,
+  kNclusteridX,
+  kNclusteridY,
+  kNclusteridZ,
+  kClusterCtaidX,
+  kClusterCtaidY,
+  kClusterCtaidZ,
+  kClusterNctaidX,
+  kClusterNctaidY,
+  kClusterNctaidZ,
+  kClusterCtarank,
+  kClusterNctarank,
+  kDynamicSmemSize,
+  kTotalSmemSize,
+  kAggrSmemSize,
+  kReservedBegin,
+  kReservedEnd,
+  kReservedCap,
+  kClock,
+  kClockHi,
+  kGlobaltimerLo,
+  kGlobaltimerHi,
+  kZero,
+  kGridid,
+  kClock64,
+  kGlobaltimer,
 };
 inline constexpr std::size_t kSpecialCount = static_cast<std::size_t>(Special::kGlobaltimer) + 1;
 /// Bytes of one special register's slot.

@@ -14,11 +14,30 @@ namespace gemmsmith::emulator::ptx {
 
 enum class ScalarType : std::uint8_t {
   kNone,
-  kB8, kB16, kB32, kB64, kB128,
-  kU8, kU16, kU32, kU64,
-  kS8, kS16, kS32, kS64,
-  kF16, kF16x2, kBf16, kBf16x2, kTf32, kF32, kF64,
-  kE4m3, kE5m2, kE4m3x2, kE5m2x2,
+  kB8,
+  kB16,
+  kB32,
+  kB64,
+  kB128,
+  kU8,
+  kU16,
+  kU32,
+  kU64,
+  kS8,
+  kS16,
+  kS32,
+  kS64,
+  kF16,
+  kF16x2,
+  kBf16,
+  kBf16x2,
+  kTf32,
+  kF32,
+  kF64,
+  kE4m3,
+  kE5m2,
+  kE4m3x2,
+  kE5m2x2,
   kPred,
 };
 /// "f32" -> kF32; nothing for a word that is no type. Without the dot.
@@ -72,9 +91,9 @@ struct Instruction {
 struct Initialiser {
   std::uint64_t bits = 0;
   TokenKind kind = TokenKind::kInteger;
-  std::string symbol;     ///< Its address, plus `bits`.
-  bool generic = false;   ///< generic(symbol)
-  int mask_shift = -1;    ///< mask(0xff00, symbol): which bits of the address; -1: all.
+  std::string symbol;    ///< Its address, plus `bits`.
+  bool generic = false;  ///< generic(symbol)
+  int mask_shift = -1;   ///< mask(0xff00, symbol): which bits of the address; -1: all.
 };
 
 struct Variable {
@@ -114,7 +133,7 @@ struct TargetList {
 struct Function {
   std::string name;
   bool entry = false;
-  bool defined = false;  ///< It has a body.
+  bool defined = false;                       ///< It has a body.
   std::vector<Variable> parameters, returns;  ///< Of space kParam or kRegister.
   std::vector<RegisterRange> registers;
   std::vector<Variable> variables;

@@ -176,7 +176,8 @@ class Lexer {
       while (IsDigit(Peek())) Advance();
     }
     token.kind = TokenKind::kFloat64;
-    token.bits = std::bit_cast<std::uint64_t>(std::strtod(std::string(text_.substr(begin, next_ - begin)).c_str(), nullptr));
+    token.bits =
+        std::bit_cast<std::uint64_t>(std::strtod(std::string(text_.substr(begin, next_ - begin)).c_str(), nullptr));
   }
 
   std::string Found() const { return next_ < text_.size() ? std::string(1, Peek()) : "the end"; }

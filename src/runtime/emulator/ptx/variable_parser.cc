@@ -118,9 +118,9 @@ std::optional<StateSpace> AcceptSpace(TokenReader& tokens) {
   static constexpr struct {
     std::string_view name;
     StateSpace space;
-  } kSpaces[] = {{".global", StateSpace::kGlobal},        {".shared", StateSpace::kShared},
-                 {".shared::cta", StateSpace::kShared},   {".local", StateSpace::kLocal},
-                 {".const", StateSpace::kConst},          {".param", StateSpace::kParam},
+  } kSpaces[] = {{".global", StateSpace::kGlobal},      {".shared", StateSpace::kShared},
+                 {".shared::cta", StateSpace::kShared}, {".local", StateSpace::kLocal},
+                 {".const", StateSpace::kConst},        {".param", StateSpace::kParam},
                  {".reg", StateSpace::kRegister}};
   for (const auto& row : kSpaces)
     if (tokens.Accept(row.name)) return row.space;
