@@ -93,7 +93,8 @@ void WaitGroup(Warp& warp, const Instruction& i) {
     warp.Block("copies of cp.async");
 }
 void WaitAll(Warp& warp, const Instruction&) {
-  if (!warp.cta().cluster().async().AllEnded(warp, AsyncGroup::kCopy, warp.mask())) warp.Block("copies of cp.async");
+  const AsyncWork& work = warp.cta().cluster().async();
+  if (work.Pending(warp, AsyncGroup::kCopy, warp.mask(), work.issued())) warp.Block("copies of cp.async");
 }
 
 void PrepareCopy(Decoder& decoder, Instruction& out) {

@@ -28,6 +28,12 @@ Error AsyncOperation::Fault(std::string_view what) const {
               warp_->Where(*function_, *instruction_, std::countr_zero(lanes_)), what);
 }
 
+void AsyncOperation::CheckAlive(const Cta& cta) const {
+  if (cta.done() && cta.launch().options.check)
+    throw Fail(Code::kDevice, "wait before the CTA ends", "CTA ({}, {}, {}) has ended, whose shared memory is used",
+               cta.id().x, cta.id().y, cta.id().z);
+}
+
 void AsyncWork::Commit(Warp& warp, AsyncGroup group, std::uint32_t lanes) {
   for (std::uint32_t m = lanes; m != 0; m &= m - 1)
     ++warp.commits[Index(group)][static_cast<std::size_t>(std::countr_zero(m))];
@@ -45,9 +51,10 @@ bool AsyncWork::Ended(const Warp& warp, AsyncGroup group, std::uint32_t lanes, s
   return true;
 }
 
-bool AsyncWork::AllEnded(const Warp& warp, AsyncGroup group, std::uint32_t lanes) const {
-  return std::none_of(operations_.begin(), operations_.end(), [&](const auto& operation) {
-    return operation->warp_ == &warp && operation->group_ == group && (operation->lanes_ & lanes) != 0;
+bool AsyncWork::Pending(const Warp& warp, AsyncGroup group, std::uint32_t lanes, std::uint64_t before) const {
+  return std::any_of(operations_.begin(), operations_.end(), [&](const auto& operation) {
+    return operation->warp_ == &warp && operation->group_ == group && (operation->lanes_ & lanes) != 0 &&
+           operation->serial_ < before;
   });
 }
 
@@ -109,15 +116,6 @@ bool AsyncWork::Communicate() {
 bool AsyncWork::WantsToCommunicate() const {
   return std::any_of(operations_.begin(), operations_.end(),
                      [](const auto& operation) { return operation->communicates && operation->read; });
-}
-
-void AsyncWork::CheckEnd() const {
-  for (const auto& operation : operations_) {
-    if (operation->writes_shared)
-      throw operation->Fault("its CTA has ended before what it writes to shared memory arrived");
-    if (operation->reads_shared && !operation->read)
-      throw operation->Fault("its CTA has ended while it reads shared memory: wait for the bulk group (.read)");
-  }
 }
 
 }  // namespace gemmsmith::emulator

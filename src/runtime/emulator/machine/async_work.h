@@ -11,6 +11,8 @@
 
 namespace gemmsmith::emulator {
 
+class Cta;
+
 /// The groups that a lane commits, and waits for.
 enum class AsyncGroup : std::uint8_t {
   kCopy,  ///< cp.async
@@ -36,6 +38,8 @@ class AsyncOperation {
   const Instruction& instruction() const { return *instruction_; }
   std::uint32_t lanes() const { return lanes_; }  ///< That have issued it.
   Error Fault(std::string_view what) const;
+  /// Throws if the CTA has ended, whose shared memory is to be used.
+  void CheckAlive(const Cta& cta) const;
 
   bool read = false;
   bool read_apart = false;    ///< Read and Finish are two events.
@@ -50,6 +54,7 @@ class AsyncOperation {
   const Function* function_;
   std::uint32_t lanes_;
   AsyncGroup group_;
+  std::uint64_t serial_ = 0;
   std::array<std::uint32_t, kLanes> numbers_{};  // of its group, by lane
 };
 
@@ -58,28 +63,31 @@ class AsyncWork {
  public:
   explicit AsyncWork(std::uint64_t seed) : random_(seed) {}
 
-  void Add(std::unique_ptr<AsyncOperation> operation) { operations_.push_back(std::move(operation)); }
+  void Add(std::unique_ptr<AsyncOperation> operation) {
+    operation->serial_ = issued_++;
+    operations_.push_back(std::move(operation));
+  }
+  std::uint64_t issued() const { return issued_; }
   /// Those of `lanes` that are in no group yet become one of each lane.
   void Commit(Warp& warp, AsyncGroup group, std::uint32_t lanes);
   /// Whether all but the last `pending` groups of each lane have ended; with `read`, have read their sources.
   bool Ended(const Warp& warp, AsyncGroup group, std::uint32_t lanes, std::uint32_t pending, bool read = false) const;
-  /// The same of all, committed or not.
-  bool AllEnded(const Warp& warp, AsyncGroup group, std::uint32_t lanes) const;
+  /// Whether any is under way, committed or not, of those that were issued before.
+  bool Pending(const Warp& warp, AsyncGroup group, std::uint32_t lanes, std::uint64_t before) const;
 
   /// Lets some go on; at least one if there is nothing else to do. Whether any did.
   bool Deliver(bool idle);
   /// Those that are now to communicate.
   bool Communicate();
   bool WantsToCommunicate() const;
-  /// Throws if a CTA has ended whose shared memory is still in use.
-  void CheckEnd() const;
+  bool empty() const { return operations_.empty(); }
 
  private:
   bool Step(AsyncOperation& operation, bool may_communicate);
   bool Advance(std::size_t index);
 
   std::vector<std::unique_ptr<AsyncOperation>> operations_;  // in order of issue
-  std::uint64_t random_;
+  std::uint64_t random_, issued_ = 0;
   std::uint32_t haste_ = 64;  // of 256: how likely each goes on
 };
 

@@ -162,8 +162,7 @@ void Cluster::Communicate() {
 void Cluster::Settle() {
   statistics_.instructions = Executed();
   const bool done = std::all_of(ctas_.begin(), ctas_.end(), [](const auto& cta) { return cta->done(); });
-  if (!done) return;
-  async_.CheckEnd();
+  if (!done || !async_.empty()) return;
   state_ = State::kDone;
   ctas_.clear();
 }

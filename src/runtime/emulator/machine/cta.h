@@ -11,6 +11,7 @@
 #include "runtime/emulator/machine/launch.h"
 #include "runtime/emulator/machine/mbarrier.h"
 #include "runtime/emulator/machine/warp.h"
+#include "runtime/emulator/machine/warpgroup.h"
 
 namespace gemmsmith::emulator {
 
@@ -41,6 +42,7 @@ class Cta {
   /// Shared memory by the addresses that kernels see: from 0 on, of which they own what follows kSharedBegin.
   std::span<std::byte> window() const { return {shared_ - kSharedBegin, kSharedBegin + launch_->shared_bytes()}; }
   Mbarriers& mbarriers() { return mbarriers_; }
+  Warpgroups& warpgroups() { return warpgroups_; }
   std::vector<Warp>& warps() { return warps_; }
   bool done() const;
   std::uint32_t live_threads() const;
@@ -65,6 +67,7 @@ class Cta {
   std::vector<std::byte> storage_;
   std::byte* shared_ = nullptr;
   Mbarriers mbarriers_;
+  Warpgroups warpgroups_;
   std::vector<Warp> warps_;
   std::vector<bool> at_communication_;
   std::size_t communicating_ = 0;

@@ -170,9 +170,11 @@ class Warp {
   /// barrier.cluster: the lanes that have arrived and not waited yet, and what they wait for.
   std::uint32_t cluster_arrived = 0;
   std::array<std::uint64_t, kLanes> cluster_phases{};
-  RegisterWatch watch;          ///< Over registers that wgmma uses.
-  bool polled = false;          ///< Since the scheduler last looked.
-  MemorySpace checked_space{};  ///< For memory.cc: the region that was found last.
+  std::uint32_t wgmma_groups = 0;  ///< That it has committed.
+  bool fenced = false;             ///< By wgmma.fence.
+  RegisterWatch watch;             ///< Over registers that wgmma uses.
+  bool polled = false;             ///< Since the scheduler last looked.
+  MemorySpace checked_space{};     ///< For memory.cc: the region that was found last.
   Region region;
 
  private:
