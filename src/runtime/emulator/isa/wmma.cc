@@ -111,10 +111,10 @@ MatrixRole RoleOf(const Form& form) {
 template <bool kLoad>
 void PrepareMove(Decoder& decoder, Instruction& out) {
   const Form& form = decoder.form();
-  const auto& words = form.instruction->modifiers;  // a, sync, aligned, row, m16n16k16, [shared], f16
+  const auto& words = form.instruction->modifiers;  // load, a, sync, aligned, row, m16n16k16, [shared], f16
   const std::size_t count = decoder.operand_count();
   if (count < 2 || count > 3) throw decoder.Refuse("it takes registers, an address, and may be a stride");
-  const TileShape shape = ParseShape(words[4]);
+  const TileShape shape = ParseShape(words[5]);
   Transfer transfer{LayoutOf(RoleOf(form), shape, words.back()), BitsOfWord(words.back()), form.Has("row"),
                     FindWindow(form)};
   const ScalarType type = transfer.bits == 64     ? ScalarType::kF64
