@@ -130,6 +130,20 @@ TEST(EmulatorWarps, LanesAreWaitedForWhereTheMaskNamesThem) {
               HasSubstr("have exited"));
 }
 
+TEST(EmulatorWarps, BarriersOfAWarpMeetAcrossBranches) {
+  // Even lanes write, odd ones read what they wrote, each behind a barrier of its own.
+  const Words out = RunLanes(
+      ".shared .b32 s[32]; mov.u32 %r2, s; shl.b32 %r3, %lane, 2; add.u32 %r3, %r3, %r2; and.b32 %r4, %lane, 1;\n"
+      "mov.u32 %r1, 0; setp.eq.u32 %p1, %r4, 0; @%p1 bra EVEN; bar.warp.sync -1; ld.shared.u32 %r1, [%r3+-4]; bra "
+      "END;\n"
+      "EVEN: add.u32 %r5, %lane, 50; st.shared.u32 [%r3], %r5; bar.warp.sync -1;\nEND:",
+      Iota(32));
+  for (std::uint32_t l = 0; l < 32; ++l) EXPECT_EQ(out[l], l % 2 == 0 ? 0u : l + 49) << l;
+  EXPECT_THAT(ErrorOf("setp.eq.u32 %p1, %lane, 0; @%p1 bra END; bar.warp.sync -1; END:"), "");
+  EXPECT_THAT(ErrorOf("setp.eq.u32 %p1, %lane, 0; @%p1 bra END; bar.warp.sync -1; END: bar.warp.sync 0xff;"),
+              HasSubstr("lanes that never come"));
+}
+
 constexpr const char* kReverse =
     ".shared .b32 s[256]; .reg .b32 %a; mov.u32 %r2, s; shl.b32 %r3, %lane, 2; add.u32 %r3, %r3, %r2;\n"
     "st.shared.u32 [%r3], %r0; bar.sync 0; mov.u32 %r4, 255; sub.u32 %r4, %r4, %lane; shl.b32 %r4, %r4, 2;\n"

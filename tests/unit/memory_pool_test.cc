@@ -237,5 +237,20 @@ TEST(MemoryPool, ThreadsNeverShareABlockAndTheSumsHold) {
   EXPECT_EQ(pool.stats().cached_bytes, system.held());
 }
 
+TEST(MemoryPool, AnExactSourceIsAskedForJustTheBytesAndGetsThemBackAtOnce) {
+  System system;
+  MemoryPool::Source source = system.source();
+  source.exact = true;
+  MemoryPool pool(source);
+  void* const first = pool.Allocate(1000);
+  void* const empty = pool.Allocate(0);
+  EXPECT_EQ(system.held(), 1001u);
+  EXPECT_EQ(pool.stats().used_bytes, 1001u);
+  pool.Free(first);
+  pool.Free(empty);
+  EXPECT_EQ(system.held(), 0u);
+  EXPECT_EQ(pool.stats().cached_bytes, 0u);
+}
+
 }  // namespace
 }  // namespace gemmsmith

@@ -44,7 +44,7 @@ TEST(DeviceIds, AreReadStrictly) {
   EXPECT_EQ(ParseDeviceId("cpu"), DeviceId{});
   EXPECT_EQ(ParseDeviceId("cuda"), (DeviceId{DeviceKind::kCuda, 0}));
   EXPECT_EQ(ToString(ParseDeviceId("cuda:3")), "cuda:3");
-  for (const char* bad : {"cuda:", "cuda:x", "cuda:-1", "cuda:256", "gpu", "cpu:0", ""})
+  for (const char* bad : {"cuda:", "cuda:x", "cuda:-1", "cuda:256", "emulator:sm_1", "gpu", "cpu:0", ""})
     EXPECT_THROW(ParseDeviceId(bad), Error) << bad;
 }
 

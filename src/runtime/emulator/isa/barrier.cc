@@ -91,12 +91,12 @@ void Barrier(Warp& warp, const Instruction& i) {
   warp.Block("a barrier of the CTA");
 }
 
-/// Waits for the lanes of the mask. Where they are at the same instruction the warp has them gathered.
+/// Waits for the lanes of the mask, which may be at other barriers of the warp.
 void WarpBarrier(Warp& warp, const Instruction& i) {
   const auto mask = warp.Get<std::uint32_t>(i.operands[0]);
   const int first = std::countr_zero(warp.mask());
   if ((mask[first] >> first & 1) == 0) throw warp.Fault(i, first, "the lane itself is not in its mask");
-  warp.Gather(mask[first]);
+  warp.Meet(mask[first]);
 }
 
 void Nothing(Warp&, const Instruction&) {}

@@ -252,7 +252,7 @@ constexpr Row kRows[] = {
     {"cvt[.{rn,rz,rm,rp,rni,rzi,rmi,rpi}][.ftz][.sat]." GEMMSMITH_FLOATS "." GEMMSMITH_FLOATS, "", kCategory, 10, 0,
      nullptr, PrepareConversion},
     {"cvt.{rn,rz}[.relu][.satfinite].{f16,bf16}.f32", "", kCategory, 70, 80, nullptr, PrepareConversion},
-    {"cvt.{rn,rz,rna}[.relu][.satfinite].tf32.f32", "", kCategory, 70, 80, nullptr, PrepareConversion},
+    {"cvt.{rn,rz}[.relu][.satfinite].tf32.f32", "", kCategory, 78, 90, nullptr, PrepareConversion},
     {"cvt.rna[.satfinite].tf32.f32", "", kCategory, 70, 80, nullptr, PrepareConversion},
     {"cvt.{rn,rz}[.relu][.satfinite].{f16x2,bf16x2}.f32", "d s1 s1", kCategory, 70, 80, GEMMSMITH_PAIR},
     {"cvt.rn.satfinite[.relu].{e4m3x2,e5m2x2}.f32", "d s1 s1", kCategory, 78, 89, GEMMSMITH_PAIR},

@@ -70,6 +70,8 @@ void Program::Place(const ptx::Module& module) {
 }
 
 void Program::PlaceVariable(const ptx::Variable& variable, const std::string& name) {
+  if (symbols_.contains(name))
+    throw Fail(Code::kInvalidArgument, "", "ptx:{}: {} is declared twice", variable.at.line, variable.name);
   if (variable.space == ptx::StateSpace::kShared) {
     if (variable.external || variable.bytes == 0) return;
     static_shared_ = Padded(static_shared_, variable.alignment);
@@ -110,10 +112,10 @@ void Program::PlaceExternShared(const ptx::Module& module) {
 
 void Program::Initialise(const ptx::Variable& variable) {
   if (variable.initialisers.empty()) return;
-  const Symbol& symbol = symbols_.at(variable.name);
-  if (symbol.kind != Symbol::Kind::kMemory)
+  const auto placed = symbols_.find(variable.name);
+  if (placed == symbols_.end() || placed->second.kind != Symbol::Kind::kMemory)
     throw Fail(Code::kInvalidArgument, "", "ptx:{}: {} cannot have an initialiser", variable.at.line, variable.name);
-  auto* to = reinterpret_cast<std::byte*>(symbol.value);
+  auto* to = reinterpret_cast<std::byte*>(placed->second.value);
   const auto element = static_cast<std::size_t>(std::max(1, ptx::Bits(variable.type) / 8));
   for (const ptx::Initialiser& value : variable.initialisers) {
     std::uint64_t bits = ValueOf(value, variable.type);

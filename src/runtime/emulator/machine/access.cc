@@ -123,6 +123,15 @@ void FillInactive(std::uint32_t mask, std::uint64_t (&addresses)[kLanes]) {
   for (int l = 0; l < kLanes; ++l) addresses[l] = (mask >> l & 1) != 0 ? addresses[l] : first;
 }
 
+/// Looks the region up for the first lane where the one used last will not do: kernels go from one array to the next.
+bool GlobalAtOnce(const Request& r, const std::uint64_t (&addresses)[kLanes], std::byte* (&out)[kLanes]) {
+  if (ResolveAtOnce(r, addresses, out)) return true;
+  const Launch& launch = r.warp.cta().launch();
+  const std::uint64_t first = addresses[std::countr_zero(r.lanes)];
+  r.warp.region = launch.options.check ? launch.memory.Find(first) : Region{0, std::uint64_t{1} << kWindowShift, true};
+  return ResolveAtOnce(r, addresses, out);
+}
+
 void CheckAlignment(const Request& r, const std::uint64_t (&addresses)[kLanes]) {
   std::uint64_t bits = 0;
   for (const std::uint64_t address : addresses) bits |= address;
@@ -167,7 +176,7 @@ void ResolveAt(Warp& warp, const Instruction& instruction, std::uint64_t (&addre
   CheckAlignment(r, addresses);
   const bool shared = window == Window::kShared || window == Window::kSharedCluster;
   const bool done =
-      shared ? SharedAtOnce(r, addresses, out) : window != Window::kLocal && ResolveAtOnce(r, addresses, out);
+      shared ? SharedAtOnce(r, addresses, out) : window != Window::kLocal && GlobalAtOnce(r, addresses, out);
   for (std::uint32_t m = done ? 0 : lanes; m != 0; m &= m - 1) {
     const int lane = std::countr_zero(m);
     const std::uint64_t at = addresses[lane];

@@ -210,6 +210,28 @@ bool Warp::Gather(std::uint32_t needed) {
   return false;
 }
 
+bool Warp::Meet(std::uint32_t needed) {
+  needed &= live_;
+  std::uint32_t here = mask_;
+  for (const Group& g : groups_)
+    if (g.state == Group::State::kWaitsForLanes && g.meets == needed) here |= g.lanes;
+  if ((here & needed) != needed) {
+    groups_[current_].meets = needed;
+    Suspend(Group::State::kWaitsForLanes, "lanes of its warp");
+    return false;
+  }
+  for (Group& g : groups_) {
+    if (g.state != Group::State::kWaitsForLanes || g.meets != needed) continue;
+    g.state = Group::State::kReady;
+    g.meets = 0;
+    ++g.pc;
+  }
+  groups_[current_].meets = 0;
+  groups_[current_].pc = pc_;
+  moved_ = true;
+  return true;
+}
+
 void Warp::Block(const char* waits_on) { Suspend(Group::State::kBlocked, waits_on); }
 
 /// The lanes that execute stay at the instruction; the others, which its guard left out, go on.

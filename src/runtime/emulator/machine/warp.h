@@ -43,6 +43,7 @@ struct Group {
   std::uint32_t jumps_back = 0;  ///< Since others had their turn.
   std::uint64_t token = 0;       ///< What a blocked instruction has to remember; 0 when it begins.
   const char* waits_on = "";
+  std::uint32_t meets = 0;  ///< Lanes that a warp barrier is waited at for; 0: none.
 };
 
 /// Values of one type in a register of all lanes.
@@ -146,6 +147,8 @@ class Warp {
   /// True if all of `needed` (less what has exited) are here; else the instruction begins anew once more lanes have
   /// come.
   bool Gather(std::uint32_t needed);
+  /// The same, but the lanes need not be at the same instruction: any barrier of the warp for these lanes will do.
+  bool Meet(std::uint32_t needed);
   /// The instruction is to be tried again later: what it waits on has not happened.
   void Block(const char* waits_on);
   /// Lets other groups of the warp go first.
