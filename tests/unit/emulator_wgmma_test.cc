@@ -187,6 +187,12 @@ TEST(EmulatorWgmma, ResultsAreSealedUntilTheWait) {
               HasSubstr("reads a result of"));
 }
 
+TEST(EmulatorWgmma, TheWaitIsForAllFourWarps) {
+  // A warp that never comes is waited for.
+  EXPECT_THAT(ErrorOf(std::string("setp.lt.u32 %p, %t, 32; @%p bra END;") + kFence + kMma + kCommit + kWait0 + "END:"),
+              testing::AllOf(HasSubstr("deadlock"), HasSubstr("the other warps of its warpgroup")));
+}
+
 TEST(EmulatorWgmma, MisuseIsAnError) {
   const std::string fence = kFence, mma = kMma, commit = kCommit;
   EXPECT_THAT(ErrorOf(mma + commit + kWait0), HasSubstr("no wgmma.fence"));
