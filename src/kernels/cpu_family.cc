@@ -289,7 +289,7 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
       if (problem.k <= kShortColumns && problem.n >= kLongRows && !few) return {CpuPath::kPacked, in_place};
       if (small || problem.m == 1) return {in_place, CpuPath::kPacked};
       // Every column of tiles reads all of A.
-      if (problem.m * problem.k * static_cast<std::int64_t>(SizeOf(problem.a_type)) <= spec.l3_bytes / 2 ||
+      if (problem.m * problem.k * static_cast<std::int64_t>(SizeOf(problem.a_type)) <= spec.l3_bytes / 4 ||
           problem.n <= kFewColumns)
         return {in_place, CpuPath::kPacked};
       return {CpuPath::kPacked, in_place};
