@@ -61,6 +61,9 @@ struct Launch {
   Dim3 grid, block, cluster;
   std::uint32_t static_shared_bytes = 0, dynamic_shared_bytes = 0;
   std::vector<std::byte> parameters;
+  /// Where the CTAs of a cooperative grid wait for each other: its size in bytes and a counter, as the toolkit's
+  /// cooperative groups find it by %envreg1 and %envreg2. Written while the launch runs.
+  std::vector<std::uint32_t> grid_workspace = {8, 0};
   MemoryMap memory;
   int multiprocessors = 1;
   int ctas_per_multiprocessor = 1;
