@@ -508,8 +508,6 @@ LaunchStep CpuFamily::MakeLaunch(const GemmProblem& asked, const TileConfig& con
   p.batch_d = problem.batch_stride_d;
   p.mr = config[kMr];
   p.nr = config[kNr];
-  p.m_tail = static_cast<std::int32_t>(p.m % p.mr);
-  p.n_tail = static_cast<std::int32_t>(p.n % p.nr);
   p.mc = config[kMc];
   p.nc = config[kNc];
   p.kc = config[kKc];

@@ -152,7 +152,6 @@ struct CpuGemmParams {
   std::int64_t a_row, a_col, b_row, b_col, c_row, d_row;  ///< Elements. c and d columns are contiguous.
   std::int64_t batch_a, batch_b, batch_c, batch_d;        ///< Elements.
   std::int32_t mr, nr, mc, nc, kc, threads, fetch, fetch_every;
-  std::int32_t m_tail, n_tail;  ///< m % mr, n % nr.
   CpuMath math;
   CpuPath path;  ///< kDirect, kStream: b_col is 1, or B is packed; kDots: b_row is 1.
   DType a_type, b_type, d_type;

@@ -79,8 +79,9 @@ done < <(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*["<]' "${folder
               --include='*.h' --include='*.hpp' --include='*.cc' --include='*.def' --include='*.cuh')
 
 # What differs between architectures is said once, in a family's own file (src/kernels). Besides these, a target's own
-# table, the emitters of x86 code and the facts that a driver does not tell may know an architecture by its number.
-may_decide='^src/(kernels/|core/target\.cc:|jit/x86/|runtime/cuda/device_query\.cc:)'
+# table, the emitters of x86 code, the facts that a driver does not tell, and the device that emulates architectures may
+# know one by its number.
+may_decide='^src/(kernels/|core/target\.cc:|jit/x86/|runtime/cuda/device_query\.cc:|runtime/emulator/)'
 number='(arch|sm|version|compute_capability|cc)(\(\))?[[:space:]]*(==|!=|<=?|>=?)[[:space:]]*[0-9]{2,}'
 name='(==|!=)[[:space:]]*"(sm_|x86-64)'
 while IFS= read -r hit; do

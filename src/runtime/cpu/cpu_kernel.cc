@@ -47,7 +47,8 @@ class LoadedKernel final : public CpuKernel {
     if (dots != (p.path == CpuPath::kDots) || p.has_epilogue != (recipe_.epilogue_id != 0)) return false;
     if (p.sums_apart == recipe_.plain() || p.columns_per_d != recipe_.columns_per_d) return false;
     if (p.joins_b() != (recipe_.joins != 0)) return false;
-    return (p.m_tail == 0 || p.m_tail == recipe_.m_tail) && p.n_tail <= recipe_.n_tail;
+    const std::int64_t rows = p.m % p.mr, columns = p.n % p.nr;
+    return (rows == 0 || rows == recipe_.m_tail) && columns <= recipe_.n_tail;
   }
 
   const std::string name_;
