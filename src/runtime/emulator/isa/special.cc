@@ -60,6 +60,8 @@ constexpr SpecialRow kRows[] = {
 
 }  // namespace
 
+std::span<const SpecialRow> SpecialRegisters() { return kRows; }
+
 const SpecialRow* FindSpecialRegister(std::string_view name) {
   for (const SpecialRow& row : kRows)
     if (row.name == name) return &row;
