@@ -75,6 +75,22 @@ TEST(EmulatorLoading, RefusesWhatItDoesNotRunWithTheLine) {
   for (const auto& test : kCases) EXPECT_THAT(with(test.body), HasSubstr(test.message)) << test.body;
 }
 
+TEST(EmulatorLoading, RefusesVariablesThatCannotBe) {
+  struct {
+    const char* variables;
+    const char* message;
+  } kCases[] = {
+      {".local .align 4 .b8 table[4] = {0, 5, 128, 63};", "ptx:4: table cannot have an initialiser"},
+      {".shared .b32 s = 1;", "ptx:4: s cannot have an initialiser"},
+      {".extern .shared .b32 s[] = {1};", "ptx:4: s cannot have an initialiser"},
+      {".global .b32 g;\n.const .b32 g;", "ptx:5: g is declared twice"},
+  };
+  for (const auto& test : kCases)
+    EXPECT_THAT(LoadError("sm_90a", PtxRunner().Text("", "ret;", std::string(test.variables) + "\n")),
+                HasSubstr(test.message))
+        << test.variables;
+}
+
 TEST(EmulatorLoading, TakesCodeOfTheDeviceAndOfOlderOnes) {
   const auto text = [](const char* target) {
     return fmt::format(".version 8.7\n.target {}\n.address_size 64\n.entry k() {{ ret; }}", target);

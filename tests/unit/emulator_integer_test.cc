@@ -77,6 +77,21 @@ const LaneCase kArithmetic[] = {
        for (int k = 0; k < 32; k += 8) sum += static_cast<std::int8_t>(a >> k) * static_cast<I64>(b >> k & 255);
        return Bits(sum);
      }},
+    {"vabsdiff4.u32.u32.u32 d, a, b, c;",
+     {"b32", "b32", "b32", "b32"},
+     [](U64 a, U64 b, U64) {
+       U64 bytes = 0;
+       for (int k = 0; k < 32; k += 8)
+         bytes |= Bits(std::abs(static_cast<I64>(a >> k & 255) - static_cast<I64>(b >> k & 255))) << k;
+       return bytes;
+     }},
+    {"vabsdiff4.u32.u32.u32.add d, a, b, c;",
+     {"b32", "b32", "b32", "b32"},
+     [](U64 a, U64 b, U64 c) {
+       for (int k = 0; k < 32; k += 8)
+         c += Bits(std::abs(static_cast<I64>(a >> k & 255) - static_cast<I64>(b >> k & 255)));
+       return c;
+     }},
     {"dp2a.hi.s32.s32 d, a, b, c;",
      {"b32", "b32", "b32", "b32"},
      [](U64 a, U64 b, U64 c) {

@@ -138,6 +138,18 @@ TEST(EmulatorMemory, SharedAtomicsReturnWhatWasThere) {
   for (const std::uint32_t word : out) EXPECT_EQ(word, 96u);
 }
 
+TEST(EmulatorMemory, OrderAndScopeOfAtomicsStandBeforeOrBehindTheOperation) {
+  for (const char* form : {"atom.acq_rel.gpu.global.add.u32", "atom.global.gpu.add.u32",
+                           "atom.global.add.release.gpu.u32", "atom.add.relaxed.cta.u32", "atom.add.acquire.sys.u32"}) {
+    const std::vector<std::uint32_t> out =
+        PtxRunner().Run(fmt::format(".reg .b32 %r<3>; mov.u32 %r1, %tid.x; {} %r2, [%out], %r1; ret;", form), {7});
+    EXPECT_EQ(out[0], 7 + 31 * 16) << form;
+  }
+  for (const char* twice : {"atom.gpu.global.cta.add.u32", "atom.gpu.add.gpu.u32", "atom.relaxed.add.release.u32"})
+    EXPECT_THAT(PtxRunner().ErrorOf(fmt::format(".reg .b32 %r<3>; {} %r2, [%out], %r1; ret;", twice), 1),
+                HasSubstr("it has two orders or two scopes"));
+}
+
 TEST(EmulatorMemory, VectorAndWideAtomics) {
   const std::string body =
       std::string(kLane) +

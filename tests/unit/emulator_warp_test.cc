@@ -261,6 +261,16 @@ TEST(EmulatorScheduler, ResultsAreTheSameForASeedWhateverTheThreads) {
   EXPECT_EQ(results[1], results[2]);
 }
 
+TEST(EmulatorScheduler, GridsHaveAWorkspaceToMeetIn) {
+  // As cooperative groups find it: its size in bytes, then a counter that starts at nought in every launch.
+  for (int launch = 0; launch < 2; ++launch)
+    EXPECT_EQ(PtxRunner().Run(".reg .b32 %r<4>; .reg .b64 %rd<2>; mov.u32 %r1, %envreg1; mov.u32 %r2, %envreg2;\n"
+                              "mov.b64 %rd1, {%r2, %r1}; ld.u32 %r3, [%rd1]; st.global.u32 [%out], %r3;\n"
+                              "atom.add.release.gpu.u32 %r3, [%rd1+4], 1; red.global.max.u32 [%out+4], %r3; ret;",
+                              Words(2), {{5, 1, 1}, {1, 1, 1}}),
+              (Words{8, 4}));
+}
+
 TEST(EmulatorScheduler, CtasThatAreResidentTogetherMakeProgressTogether) {
   // CTA 0 waits for the others; each of four multiprocessors holds one.
   const std::string body =

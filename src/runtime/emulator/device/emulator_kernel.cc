@@ -62,6 +62,8 @@ void EmulatorKernel::Launch(Dim3 grid, Dim3 block, Dim3 cluster, std::uint32_t s
   for (const Region& region : program_.regions()) launch.memory.Add(region);
   const auto parameters = reinterpret_cast<std::uint64_t>(launch.parameters.data());
   launch.memory.Add({parameters, parameters + launch.parameters.size(), false});
+  const auto workspace = reinterpret_cast<std::uint64_t>(launch.grid_workspace.data());
+  launch.memory.Add({workspace, workspace + 4 * launch.grid_workspace.size(), true});
   launch.multiprocessors = device_->limits.multiprocessors;
   launch.ctas_per_multiprocessor = Residents(block, shared_bytes);
   launch.grid_id = ++launches;

@@ -1,4 +1,6 @@
 // atom and red.
+#include <algorithm>
+
 #include "runtime/emulator/isa/decoder.h"
 #include "runtime/emulator/isa/memory_form.h"
 #include "runtime/emulator/isa/small_float.h"
@@ -225,8 +227,17 @@ void PushAll(Decoder& decoder, const ptx::Operand& given, bool destination, std:
   for (const ptx::Operand& part : given.parts) push(part);
 }
 
+bool HasTwoOf(const Form& form, std::initializer_list<std::string_view> words) {
+  const auto& given = form.instruction->modifiers;
+  return std::count_if(given.begin(), given.end(), [&](std::string_view word) {
+           return std::find(words.begin(), words.end(), word) != words.end();
+         }) > 1;
+}
+
 void PrepareAtomic(Decoder& decoder, Instruction& out) {
   const Form& form = decoder.form();
+  if (HasTwoOf(form, {"relaxed", "acquire", "release", "acq_rel"}) || HasTwoOf(form, {"cta", "cluster", "gpu", "sys"}))
+    throw decoder.Refuse("it has two orders or two scopes");
   Recipe recipe;
   const Operation operation = OperationOf(form);
   recipe.returns = decoder.source().mnemonic == "atom";
@@ -253,9 +264,13 @@ void PrepareAtomic(Decoder& decoder, Instruction& out) {
 }
 
 constexpr Category kCategory = Category::kAtomic;
+// Qualifiers come before the operation by the PTX ISA; the toolkit's headers also write the order and scope behind it,
+// or the scope behind the space, which ptxas takes.
+#define GEMMSMITH_ORDER "[.{relaxed,acquire,release,acq_rel}]"
+#define GEMMSMITH_SCOPE "[.{cta,cluster,gpu,sys}]"
 #define GEMMSMITH_QUALIFIERS \
-  "[.{relaxed,acquire,release,acq_rel}][.{cta,cluster,gpu,sys}][.{global,shared,shared::cta,shared::cluster}]"
-#define GEMMSMITH_HINT "[.L2::cache_hint]"
+  GEMMSMITH_ORDER GEMMSMITH_SCOPE "[.{global,shared,shared::cta,shared::cluster}]" GEMMSMITH_SCOPE
+#define GEMMSMITH_HINT GEMMSMITH_ORDER GEMMSMITH_SCOPE "[.L2::cache_hint]"
 
 constexpr Row kRows[] = {
     {"atom" GEMMSMITH_QUALIFIERS ".{and,or,xor}" GEMMSMITH_HINT ".{b32,b64}", "", kCategory, 11, 0, nullptr,

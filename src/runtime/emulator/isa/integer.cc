@@ -237,6 +237,22 @@ Execute SelectMadChain(const Form& form) {
 
 constexpr Category kCategory = Category::kInteger;
 
+/// vabsdiff4 of unsigned bytes, side by side or added to c: the one video instruction that the toolkit's headers use.
+template <bool kAdd>
+std::uint32_t AbsoluteDifferences(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+  std::uint32_t bytes = 0, sum = c;
+  for (unsigned shift = 0; shift < 32; shift += 8) {
+    const std::uint32_t x = a >> shift & 255, y = b >> shift & 255, difference = x < y ? y - x : x - y;
+    bytes |= difference << shift;
+    sum += difference;
+  }
+  return kAdd ? sum : bytes;
+}
+template <bool kAdd>
+Execute SelectDifferences(const Form&) {
+  return Map<AbsoluteDifferences<kAdd>>::Run;
+}
+
 constexpr Row kRows[] = {
     {"add.sat.s32", "d s s", kCategory, 10, 0, GEMMSMITH_PLAIN(AddSaturated)},
     {"add.{u16,u32,u64,s16,s32,s64}", "d s s", kCategory, 10, 0, GEMMSMITH_INTEGER(Add)},
@@ -270,6 +286,8 @@ constexpr Row kRows[] = {
     {"sad.{u16,u32,u64,s16,s32,s64}", "d s s s", kCategory, 10, 0, GEMMSMITH_INTEGER(Sad)},
     {"dp4a.{u32,s32}.{u32,s32}", "db32 sb32 sb32 sb32", kCategory, 50, 61, SelectDp4a},
     {"dp2a.{lo,hi}.{u32,s32}.{u32,s32}", "db32 sb32 sb32 sb32", kCategory, 50, 61, SelectDp2a},
+    {"vabsdiff4.u32.u32.u32", "db32 sb32 sb32 sb32", kCategory, 30, 30, SelectDifferences<false>},
+    {"vabsdiff4.u32.u32.u32.add", "db32 sb32 sb32 sb32", kCategory, 30, 30, SelectDifferences<true>},
     {"add.cc.{u32,s32,u64,s64}", "d s s c", kCategory, 12, 0, SelectChain<Chain::kAdd, false>},
     {"addc[.cc].{u32,s32,u64,s64}", "d s s c", kCategory, 12, 0, SelectChain<Chain::kAdd, true>},
     {"sub.cc.{u32,s32,u64,s64}", "d s s c", kCategory, 12, 0, SelectChain<Chain::kSub, false>},

@@ -47,6 +47,9 @@ constexpr SpecialRow kRows[] = {
     {"%reserved_smem_offset_begin", Special::kReservedBegin},
     {"%reserved_smem_offset_end", Special::kReservedEnd},
     {"%reserved_smem_offset_cap", Special::kReservedCap},
+    {"%envreg0", Special::kEnvreg0},
+    {"%envreg1", Special::kEnvreg1},
+    {"%envreg2", Special::kEnvreg2},
     {"%clock", Special::kClock, 32, true},
     {"%clock_hi", Special::kClockHi, 32, true},
     {"%clock64", Special::kClock64, 64, true},
@@ -56,6 +59,8 @@ constexpr SpecialRow kRows[] = {
 };
 
 }  // namespace
+
+std::span<const SpecialRow> SpecialRegisters() { return kRows; }
 
 const SpecialRow* FindSpecialRegister(std::string_view name) {
   for (const SpecialRow& row : kRows)

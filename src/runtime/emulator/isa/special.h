@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include "runtime/emulator/machine/warp.h"
@@ -12,6 +13,8 @@ struct SpecialRow {
   int bits = 32;
   bool ticks = false;  ///< Its value changes while the kernel runs.
 };
+
+std::span<const SpecialRow> SpecialRegisters();
 
 /// "%tid.x"; null for what is no special register.
 const SpecialRow* FindSpecialRegister(std::string_view name);

@@ -204,7 +204,8 @@ constexpr Row kRows[] = {
     {"wmma.mma.sync.aligned.{row,col}.{row,col}." GEMMSMITH_SQUARE ".s32.{s8,u8}.{s8,u8}.s32[.satfinite]", "",
      kCategory, 63, 72, GEMMSMITH_MMA},
     {"wmma.mma.sync.aligned.{row,col}.{row,col}.m16n16k8.f32.tf32.tf32.f32", "", kCategory, 70, 80, GEMMSMITH_MMA},
-    {"wmma.mma.sync.aligned.{row,col}.{row,col}.m8n8k4[.rn].f64.f64.f64.f64", "", kCategory, 70, 80, GEMMSMITH_MMA},
+    {"wmma.mma.sync.aligned.{row,col}.{row,col}.m8n8k4[.rn].f64.f64.f64.f64[.rn]", "", kCategory, 70, 80,
+     GEMMSMITH_MMA},
     {"wmma.mma.sync.aligned.row.col.m8n8k32.s32.{s4,u4}.{s4,u4}.s32[.satfinite]", "", kCategory, 63, 75, GEMMSMITH_MMA},
     {"wmma.mma.{xor,and}.popc.sync.aligned.row.col.m8n8k128.s32.b1.b1.s32", "", kCategory, 63, 75, GEMMSMITH_MMA},
 };

@@ -169,6 +169,10 @@ void Warp::FillSpecials() {
   all(Special::kReservedBegin, 0u);
   all(Special::kReservedEnd, kReservedShared);
   all(Special::kReservedCap, kReservedShared);
+  const auto workspace = reinterpret_cast<std::uint64_t>(launch.grid_workspace.data());
+  all(Special::kEnvreg0, 0u);
+  all(Special::kEnvreg1, static_cast<std::uint32_t>(workspace >> 32));
+  all(Special::kEnvreg2, static_cast<std::uint32_t>(workspace));
   all(Special::kGridid, launch.grid_id);
   Tick();
 }

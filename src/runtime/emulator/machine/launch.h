@@ -77,6 +77,9 @@ struct Launch {
   std::uint32_t static_shared_bytes = 0, dynamic_shared_bytes = 0;
   /// Tensor maps among them are aligned to 64 bytes.
   std::vector<std::byte, AlignedAllocator<std::byte, 128>> parameters;
+  /// Where the CTAs of a cooperative grid wait for each other: its size in bytes and a counter, as the toolkit's
+  /// cooperative groups find it by %envreg1 and %envreg2. Written while the launch runs.
+  std::vector<std::uint32_t> grid_workspace = {8, 0};
   MemoryMap memory;
   int multiprocessors = 1;
   int ctas_per_multiprocessor = 1;
