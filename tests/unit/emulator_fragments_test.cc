@@ -52,6 +52,14 @@ void ExpectGatherAndScatterAreInverse(const FragmentLayout& layout, const char* 
   std::vector<Word*> to;
   for (int r = 0; r < layout.registers(); ++r) from.push_back(&values[r * 32]), to.push_back(&back[r * 32]);
   layout.Gather(from.data(), tile.data());
+  const int per = layout.per_register();
+  for (int r = 0; r < layout.registers(); ++r)
+    for (int lane = 0; lane < 32; ++lane) {
+      const Position at = layout.At(lane, r * per);
+      const int by_rows = at.row * layout.columns() + at.column, by_columns = at.column * layout.rows() + at.row;
+      const Word value = values[r * 32 + lane];
+      ASSERT_TRUE(tile[by_rows / per] == value || tile[by_columns / per] == value) << what << r << " " << lane;
+    }
   layout.Scatter(tile.data(), to.data());
   EXPECT_EQ(values, back) << what;
 }

@@ -17,15 +17,15 @@ namespace {
 constexpr TileShape kShapes[] = {{64, 128, 16}, {64, 8, 16}, {64, 24, 16}, {64, 256, 8}, {16, 8, 16},
                                  {16, 8, 4},    {8, 8, 4},   {16, 16, 16}, {32, 8, 16},  {8, 32, 16}};
 
-std::vector<float> Random(int count, unsigned seed, Operand type = Operand::kBf16) {
+std::vector<float> Random(int count, unsigned seed, TensorType type = TensorType::kBf16) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal;
   std::vector<float> values(count);
   for (float& value : values) {
     value = normal(random);
-    if (type == Operand::kBf16) value = Bf16ToF32(F32ToBf16(value));
-    if (type == Operand::kE4m3) value = E4m3ToF32(F32ToE4m3(value * 4));
-    if (type == Operand::kS8) value = std::round(std::fmin(std::fmax(value * 60, -128.0f), 127.0f));
+    if (type == TensorType::kBf16) value = Bf16ToF32(F32ToBf16(value));
+    if (type == TensorType::kE4m3) value = E4m3ToF32(F32ToE4m3(value * 4));
+    if (type == TensorType::kS8) value = std::round(std::fmin(std::fmax(value * 60, -128.0f), 127.0f));
   }
   return values;
 }
@@ -87,7 +87,7 @@ float ReducedReference(const float* a, const float* b, int stride, int k, float 
 
 TEST_P(EachProcessor, Fp8AlignsAndCutsOff) {
   for (const TileShape& shape : {TileShape{64, 128, 32}, TileShape{64, 8, 32}, TileShape{16, 24, 32}}) {
-    const auto a = Random(shape.m * shape.k, 1, Operand::kE4m3), b = Random(shape.k * shape.n, 2, Operand::kE4m3);
+    const auto a = Random(shape.m * shape.k, 1, TensorType::kE4m3), b = Random(shape.k * shape.n, 2, TensorType::kE4m3);
     auto d = Random(shape.m * shape.n, 3);
     for (std::size_t i = 0; i < d.size(); i += 3) d[i] *= 4096;
     const auto before = d;
@@ -137,7 +137,7 @@ TEST_P(EachProcessor, LongFp8SumsFailWithoutPromotion) {
 
 TEST_P(EachProcessor, IntegersWrapOrSaturate) {
   const TileShape shape{16, 8, 32};
-  const auto a = Random(16 * 32, 1, Operand::kS8), b = Random(32 * 8, 2, Operand::kS8);
+  const auto a = Random(16 * 32, 1, TensorType::kS8), b = Random(32 * 8, 2, TensorType::kS8);
   std::vector<std::int32_t> d(16 * 8, INT32_MAX - 100), wrapped = d;
   d[0] = wrapped[0] = 7;
   kernels_.multiply_add_s32(shape, a.data(), b.data(), d.data(), true);
@@ -161,7 +161,7 @@ TEST_P(EachProcessor, WidensEveryElementAsTheConversionsDo) {
   for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<std::uint16_t>(i);
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i);
   std::vector<float> values(0x10000);
-  const auto check = [&](Operand type, const void* from, std::size_t count, auto expected) {
+  const auto check = [&](TensorType type, const void* from, std::size_t count, auto expected) {
     kernels_.widen(type, from, count, values.data());
     for (std::size_t i = 0; i < count; ++i) {
       const float want = expected(i);
@@ -169,19 +169,19 @@ TEST_P(EachProcessor, WidensEveryElementAsTheConversionsDo) {
           << static_cast<int>(type) << " " << i << ": " << values[i] << " for " << want;
     }
   };
-  check(Operand::kF16, halves.data(), halves.size(), [&](std::size_t i) { return F16ToF32(halves[i]); });
-  check(Operand::kBf16, halves.data(), halves.size(), [&](std::size_t i) { return Bf16ToF32(halves[i]); });
-  check(Operand::kE4m3, bytes.data(), 256, [&](std::size_t i) { return E4m3ToF32(bytes[i]); });
-  check(Operand::kE5m2, bytes.data(), 256, [&](std::size_t i) { return E5m2ToF32(bytes[i]); });
-  check(Operand::kS8, bytes.data(), 256,
+  check(TensorType::kF16, halves.data(), halves.size(), [&](std::size_t i) { return F16ToF32(halves[i]); });
+  check(TensorType::kBf16, halves.data(), halves.size(), [&](std::size_t i) { return Bf16ToF32(halves[i]); });
+  check(TensorType::kE4m3, bytes.data(), 256, [&](std::size_t i) { return E4m3ToF32(bytes[i]); });
+  check(TensorType::kE5m2, bytes.data(), 256, [&](std::size_t i) { return E5m2ToF32(bytes[i]); });
+  check(TensorType::kS8, bytes.data(), 256,
         [&](std::size_t i) { return static_cast<float>(static_cast<std::int8_t>(i)); });
-  check(Operand::kU8, bytes.data(), 256, [&](std::size_t i) { return static_cast<float>(i); });
+  check(TensorType::kU8, bytes.data(), 256, [&](std::size_t i) { return static_cast<float>(i); });
   const auto nibble = [&](std::size_t i) { return (bytes[i / 2] >> (i % 2 * 4)) & 15; };
-  check(Operand::kU4, bytes.data(), 512, [&](std::size_t i) { return static_cast<float>(nibble(i)); });
-  check(Operand::kS4, bytes.data(), 512,
+  check(TensorType::kU4, bytes.data(), 512, [&](std::size_t i) { return static_cast<float>(nibble(i)); });
+  check(TensorType::kS4, bytes.data(), 512,
         [&](std::size_t i) { return static_cast<float>(nibble(i) < 8 ? nibble(i) : nibble(i) - 16); });
-  const auto singles = Random(64, 9, Operand::kTf32);
-  check(Operand::kTf32, singles.data(), 64, [&](std::size_t i) { return TruncateToTf32(singles[i]); });
+  const auto singles = Random(64, 9, TensorType::kTf32);
+  check(TensorType::kTf32, singles.data(), 64, [&](std::size_t i) { return TruncateToTf32(singles[i]); });
 }
 
 TEST_P(EachProcessor, Transposes) {
@@ -226,7 +226,7 @@ TEST_P(EachProcessor, PrintsItsTimes) {
     RecordProperty(what, std::to_string(best));
     std::printf("  %s: %s %.3f us\n", kernels_.name, what, best);
   };
-  const auto a = Random(64 * 32, 1, Operand::kE4m3), b = Random(32 * 256, 2, Operand::kE4m3);
+  const auto a = Random(64 * 32, 1, TensorType::kE4m3), b = Random(32 * 256, 2, TensorType::kE4m3);
   std::vector<float> d(64 * 256), scratch(64 * 256);
   std::vector<std::int32_t> integers(64 * 256);
   time("m64n128k16", [&] { kernels_.multiply_add({64, 128, 16}, a.data(), b.data(), d.data()); });
@@ -235,7 +235,7 @@ TEST_P(EachProcessor, PrintsItsTimes) {
     kernels_.multiply_add_reduced({64, 128, 32}, a.data(), 0x1p-6f, b.data(), 0x1p-6f, d.data());
   });
   time("m64n128k32_s8", [&] { kernels_.multiply_add_s32({64, 128, 32}, a.data(), b.data(), integers.data(), false); });
-  time("widen_bf16_2048", [&] { kernels_.widen(Operand::kBf16, b.data(), 2048, scratch.data()); });
+  time("widen_bf16_2048", [&] { kernels_.widen(TensorType::kBf16, b.data(), 2048, scratch.data()); });
   time("transpose_128x16", [&] { kernels_.transpose(128, 16, b.data(), scratch.data()); });
 }
 

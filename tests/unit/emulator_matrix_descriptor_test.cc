@@ -91,9 +91,9 @@ TEST(EmulatorMatrixDescriptor, EveryLayoutIsReadFromWhereItLies) {
           MatrixDescriptor::OfWgmma(Bits(layout.start, layout.leading, layout.stride, layout.mode, layout.base_offset));
       FactorReader reader;
       std::vector<float> a(extent * 16), b(extent * 16);
-      reader.Read(shared, descriptor, FactorReader::Side::kA, layout.major, extent, 16, Operand::kBf16, false,
+      reader.Read(shared, descriptor, FactorReader::Side::kA, layout.major, extent, 16, TensorType::kBf16, false,
                   a.data());
-      reader.Read(shared, descriptor, FactorReader::Side::kB, layout.major, extent, 16, Operand::kBf16, true, b.data());
+      reader.Read(shared, descriptor, FactorReader::Side::kB, layout.major, extent, 16, TensorType::kBf16, true, b.data());
       for (int v = 0; v < extent; ++v)
         for (int d = 0; d < 16; ++d) {
           std::uint16_t value;
@@ -112,11 +112,11 @@ TEST(EmulatorMatrixDescriptor, KMajorBytesAndTf32HaveTwoPiecesARow) {
   const auto descriptor = MatrixDescriptor::OfWgmma(Bits(0, 16, 1024, 1));
   FactorReader reader;
   std::vector<float> a(64 * 32);
-  reader.Read(shared, descriptor, FactorReader::Side::kA, Major::kK, 64, 32, Operand::kS8, false, a.data());
+  reader.Read(shared, descriptor, FactorReader::Side::kA, Major::kK, 64, 32, TensorType::kS8, false, a.data());
   for (int row = 0; row < 64; ++row)
     for (int d = 0; d < 32; ++d)
       ASSERT_EQ(a[row * 32 + d], static_cast<float>(shared[Xor(row, d / 16, d % 16, 7)])) << row << ", " << d;
-  reader.Read(shared, descriptor, FactorReader::Side::kA, Major::kK, 64, 8, Operand::kTf32, false, a.data());
+  reader.Read(shared, descriptor, FactorReader::Side::kA, Major::kK, 64, 8, TensorType::kTf32, false, a.data());
   EXPECT_EQ(reader.pieces().size(), 128u);
 }
 
@@ -141,6 +141,32 @@ std::string ErrorOf(const Function& function) {
   return "no error";
 }
 
+TEST(EmulatorInstructionDescriptor, SaysShapeAndTypes) {
+  using Kind = InstructionDescriptor::Kind;
+  // m128n128, bf16 by bf16 to f32, as CUTLASS makes it.
+  const auto bf16 = InstructionDescriptor::Decode(Kind::kF16, 0x08200490);
+  EXPECT_EQ(bf16.m, 128);
+  EXPECT_EQ(bf16.n, 128);
+  EXPECT_EQ(bf16.a, TensorType::kBf16);
+  EXPECT_EQ(bf16.b, TensorType::kBf16);
+  EXPECT_EQ(bf16.accumulator, InstructionDescriptor::Accumulator::kF32);
+  EXPECT_EQ(bf16.a_major, Major::kK);
+  EXPECT_FALSE(bf16.negate_a || bf16.negate_b || bf16.saturate);
+  const auto fp8 = InstructionDescriptor::Decode(Kind::kF8f6f4, (0x08200490 & ~(1u << 7)) | 1u << 13 | 1u << 16);
+  EXPECT_EQ(fp8.a, TensorType::kE4m3);
+  EXPECT_EQ(fp8.b, TensorType::kE5m2);
+  EXPECT_TRUE(fp8.negate_a);
+  EXPECT_EQ(fp8.b_major, Major::kMn);
+  const std::pair<const char*, std::uint32_t> wrong[] = {
+      {"sparse", 0x08200494},      {"accumulator format 3", 0x082004b0}, {"accumulator format 2", 0x082004a0},
+      {"reserved", 0x08a00490},    {"element format 2", 0x08200510},     {"shape m32n128", 0x02200490},
+      {"shape m128n0", 0x08000490}};
+  for (const auto& [message, bits] : wrong)
+    EXPECT_THAT(ErrorOf([bits = bits] { InstructionDescriptor::Decode(Kind::kF16, bits); }), HasSubstr(message));
+  EXPECT_THAT(ErrorOf([] { InstructionDescriptor::Decode(Kind::kF8f6f4, 0x08200410 | 5 << 7); }),
+              HasSubstr("use e4m3"));
+}
+
 TEST(EmulatorMatrixDescriptor, MalformedOnesAreRefused) {
   const std::uint64_t good = Bits(0x400, 16, 1024, 1);
   for (int bit : {14, 30, 46, 48, 52, 61})
@@ -155,7 +181,7 @@ TEST(EmulatorMatrixDescriptor, MalformedOnesAreRefused) {
   std::vector<float> tile(64 * 16);
   FactorReader reader;
   const auto read = [&] {
-    reader.Read(shared, MatrixDescriptor::OfWgmma(good), FactorReader::Side::kA, Major::kK, 64, 16, Operand::kF16,
+    reader.Read(shared, MatrixDescriptor::OfWgmma(good), FactorReader::Side::kA, Major::kK, 64, 16, TensorType::kF16,
                 false, tile.data());
   };
   EXPECT_THAT(ErrorOf(read), HasSubstr("16 bytes at 0x2000 of 8192 bytes"));

@@ -186,12 +186,14 @@ TEST(EmulatorTensorMap, Tf32RoundsAndFtzFlushesOnTheWayIn) {
   Tensor<float> tensor(MemoryType::kTf32Ftz, {4}, {4}, 0);
   *tensor.At({0}) = 1 + 0x1.8p-11f;
   *tensor.At({1}) = 0x1p-130f;
+  *tensor.At({2}) = F32FromBits(0x7f812345);
   std::vector<std::byte> shared(128);
   TensorBox(tensor.map, std::vector<std::int32_t>{0}, 0).Load(shared);
-  float values[2];
-  std::memcpy(values, shared.data(), 8);
+  float values[3];
+  std::memcpy(values, shared.data(), sizeof values);
   EXPECT_EQ(values[0], 1 + 0x1p-10f);
   EXPECT_EQ(values[1], 0);
+  EXPECT_EQ(F32Bits(values[2]), 0x7f812345u);
 }
 
 /// Tensor map and matrix descriptor are two readings of one layout.

@@ -351,6 +351,7 @@ Operand Decoder::Destination(const ptx::Operand& given, ScalarType type, bool wi
   const Slot* const found = given.kind == Kind::kName ? FindRegister(given.name) : nullptr;
   if (found == nullptr) throw Refuse("a declared register belongs in the place of its destination");
   CheckSize(*found, type, wider, given);
+  operand.written = true;
   operand.slot = found->slot;
   operand.lane_bytes = static_cast<std::uint8_t>(LaneBytes(found->type));
   return operand;

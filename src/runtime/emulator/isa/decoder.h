@@ -65,6 +65,7 @@ class Decoder {
   const Function* FunctionAt(std::uint64_t address) const { return functions_[address & ~kFunctionWindow].get(); }
   bool IsDefined(const std::string& function) const;
   bool IsRegister(const std::string& name) { return FindRegister(name) != nullptr; }
+  int sm() const { return sm_; }  ///< Of the module's target: 90.
   bool is_entry() const { return function_.entry; }
   /// The flag between add.cc and addc.
   Operand Carry();

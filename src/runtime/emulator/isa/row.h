@@ -83,6 +83,15 @@ std::span<const Row> AtomicRows();
 std::span<const Row> ControlRows();
 std::span<const Row> BarrierRows();
 std::span<const Row> WarpRows();
+std::span<const Row> MatrixLoadRows();
+std::span<const Row> MmaRows();
+std::span<const Row> WmmaRows();
+std::span<const Row> AsyncCopyRows();
+std::span<const Row> MbarrierRows();
+std::span<const Row> ClusterRows();
+std::span<const Row> BulkCopyRows();
+std::span<const Row> TensorCopyRows();
+std::span<const Row> WarpgroupRows();
 
 /// Where the launch keeps the values of the kernel's parameters.
 std::uint64_t ParameterAddress(const Warp& warp);

@@ -21,7 +21,7 @@ struct Request {
   Warp& warp;
   const Instruction& instruction;
   AccessKind kind;
-  std::uint32_t bytes, alignment;
+  std::uint32_t bytes, alignment, lanes;
 
   Error Misaligned(int lane, std::uint64_t address) const {
     return warp.Fault(instruction, lane,
@@ -127,7 +127,7 @@ void FillInactive(std::uint32_t mask, std::uint64_t (&addresses)[kLanes]) {
 bool GlobalAtOnce(const Request& r, const std::uint64_t (&addresses)[kLanes], std::byte* (&out)[kLanes]) {
   if (ResolveAtOnce(r, addresses, out)) return true;
   const Launch& launch = r.warp.cta().launch();
-  const std::uint64_t first = addresses[std::countr_zero(r.warp.mask())];
+  const std::uint64_t first = addresses[std::countr_zero(r.lanes)];
   r.warp.region = launch.options.check ? launch.memory.Find(first) : Region{0, std::uint64_t{1} << kWindowShift, true};
   return ResolveAtOnce(r, addresses, out);
 }
@@ -136,7 +136,7 @@ void CheckAlignment(const Request& r, const std::uint64_t (&addresses)[kLanes]) 
   std::uint64_t bits = 0;
   for (const std::uint64_t address : addresses) bits |= address;
   if ((bits & (r.alignment - 1)) == 0) return;
-  for (std::uint32_t m = r.warp.mask(); m != 0; m &= m - 1) {
+  for (std::uint32_t m = r.lanes; m != 0; m &= m - 1) {
     const int lane = std::countr_zero(m);
     if ((addresses[lane] & (r.alignment - 1)) != 0) throw r.Misaligned(lane, addresses[lane]);
   }
@@ -153,7 +153,7 @@ void Tell(const Request& r, const std::uint64_t (&addresses)[kLanes], Window win
   Access access;
   access.instruction = &r.instruction;
   access.kind = r.kind;
-  access.lanes = r.warp.mask();
+  access.lanes = r.lanes;
   access.bytes = r.bytes;
   for (int l = 0; l < kLanes; ++l) access.addresses[static_cast<std::size_t>(l)] = addresses[l] | WindowBits(window);
   observer->OnAccess(r.warp, access);
@@ -163,15 +163,21 @@ void Tell(const Request& r, const std::uint64_t (&addresses)[kLanes], Window win
 
 void Resolve(Warp& warp, const Instruction& instruction, const Operand& address, Window window, AccessKind kind,
              std::uint32_t bytes, std::uint32_t alignment, std::byte* (&out)[kLanes]) {
-  const Request r{warp, instruction, kind, bytes, alignment};
   std::uint64_t addresses[kLanes];
   warp.GetAddresses(address, addresses);
-  if (warp.mask() != kAllLanes) FillInactive(warp.mask(), addresses);
+  ResolveAt(warp, instruction, addresses, window, kind, bytes, alignment, warp.mask(), out);
+}
+
+void ResolveAt(Warp& warp, const Instruction& instruction, std::uint64_t (&addresses)[kLanes], Window window,
+               AccessKind kind, std::uint32_t bytes, std::uint32_t alignment, std::uint32_t lanes,
+               std::byte* (&out)[kLanes]) {
+  const Request r{warp, instruction, kind, bytes, alignment, lanes};
+  if (lanes != kAllLanes) FillInactive(lanes, addresses);
   CheckAlignment(r, addresses);
   const bool shared = window == Window::kShared || window == Window::kSharedCluster;
   const bool done =
       shared ? SharedAtOnce(r, addresses, out) : window != Window::kLocal && GlobalAtOnce(r, addresses, out);
-  for (std::uint32_t m = done ? 0 : warp.mask(); m != 0; m &= m - 1) {
+  for (std::uint32_t m = done ? 0 : lanes; m != 0; m &= m - 1) {
     const int lane = std::countr_zero(m);
     const std::uint64_t at = addresses[lane];
     out[lane] = shared                       ? SharedAt(r, lane, at)
@@ -184,7 +190,7 @@ void Resolve(Warp& warp, const Instruction& instruction, const Operand& address,
 
 std::byte* ResolveGeneric(Warp& warp, const Instruction& instruction, int lane, std::uint64_t address, AccessKind kind,
                           std::uint32_t bytes) {
-  return At({warp, instruction, kind, bytes, 1}, lane, address);
+  return At({warp, instruction, kind, bytes, 1, 0}, lane, address);
 }
 
 void NoteStore(Warp& warp, const std::byte* to, const void* from, std::size_t bytes) {

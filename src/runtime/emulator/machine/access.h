@@ -15,6 +15,11 @@ enum class Window : std::uint8_t { kGeneric, kGlobal, kShared, kSharedCluster, k
 void Resolve(Warp& warp, const Instruction& instruction, const Operand& address, Window window, AccessKind kind,
              std::uint32_t bytes, std::uint32_t alignment, std::byte* (&out)[kLanes]);
 
+/// The same for those of `lanes`, whose addresses are at hand; the others' are written over.
+void ResolveAt(Warp& warp, const Instruction& instruction, std::uint64_t (&addresses)[kLanes], Window window,
+               AccessKind kind, std::uint32_t bytes, std::uint32_t alignment, std::uint32_t lanes,
+               std::byte* (&out)[kLanes]);
+
 /// Host address of `bytes` bytes at one generic address; for what reads memory on a lane's behalf.
 std::byte* ResolveGeneric(Warp& warp, const Instruction& instruction, int lane, std::uint64_t address, AccessKind kind,
                           std::uint32_t bytes);

@@ -63,6 +63,7 @@ void Warp::GrowLocal(std::uint32_t bytes) {
 }
 
 void Warp::DropFrame(Frame* frame) {
+  watch.Forget(frame);
   const auto found =
       std::find_if(frames_.begin(), frames_.end(), [&](const auto& candidate) { return candidate.get() == frame; });
   spare_frames_.push_back(std::move(*found));
@@ -196,7 +197,11 @@ std::string Warp::Where(const Instruction& instruction, int lane) const {
   if (&instruction < function->instructions.data() ||
       &instruction >= function->instructions.data() + function->instructions.size())
     function = cta_->launch().kernel;
-  const Origin& origin = function->origins[instruction.index];
+  return Where(*function, instruction, lane);
+}
+
+std::string Warp::Where(const Function& function, const Instruction& instruction, int lane) const {
+  const Origin& origin = function.origins[instruction.index];
   const Dim3 id = cta_->id();
   std::string text = fmt::format("`{}` (ptx line {}{}{}), CTA ({}, {}, {}), warp {}", origin.text, origin.ptx_line,
                                  origin.source.empty() ? "" : ", ", origin.source, id.x, id.y, id.z, index_);

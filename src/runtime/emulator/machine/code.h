@@ -31,6 +31,7 @@ struct Operand {
   Base base = Base::kFrame;
   std::uint8_t lane_bytes = 4;  ///< 4 (also for 16 bits), 8 or 16; 0: a predicate, one bit per lane.
   bool sink = false;            ///< Written to nowhere.
+  bool written = false;         ///< A destination.
   bool negated = false;         ///< Of a predicate.
   bool in_frame = false;        ///< Of an address: the frame's part of local memory is to be added.
   std::int64_t offset = 0;      ///< Of an address: added to the register.

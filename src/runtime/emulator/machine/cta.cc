@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include "runtime/emulator/machine/random.h"
 #include "util/log.h"
 
 namespace gemmsmith::emulator {
@@ -13,21 +14,15 @@ namespace {
 constexpr std::uint64_t kSerialShare = 64;
 constexpr std::size_t kSharedAlignment = 1024;  // Swizzled tiles look at the address.
 
-/// splitmix64: the next of a sequence that only its state determines.
-std::uint64_t Draw(std::uint64_t& state) {
-  std::uint64_t z = (state += 0x9e3779b97f4a7c15);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
-
 }  // namespace
 
 Cta::Cta(const Launch& launch, Cluster& cluster, Dim3 id, std::uint32_t rank)
-    : launch_(&launch), cluster_(&cluster), id_(id), rank_(rank) {
-  storage_.resize(launch.shared_bytes() + kSharedAlignment);
+    : launch_(&launch), cluster_(&cluster), id_(id), rank_(rank), mbarriers_({}) {
+  // Addresses below kSharedBegin have storage too, so that what counts from 0 can.
+  storage_.resize(kSharedBegin + launch.shared_bytes() + kSharedAlignment);
   const auto address = reinterpret_cast<std::uintptr_t>(storage_.data());
-  shared_ = storage_.data() + (kSharedAlignment - address % kSharedAlignment) % kSharedAlignment;
+  shared_ = storage_.data() + (kSharedAlignment - address % kSharedAlignment) % kSharedAlignment + kSharedBegin;
+  mbarriers_ = Mbarriers(window());
   random_ = launch.options.seed * 0x9e3779b97f4a7c15 + ((std::uint64_t{id.z} << 20 ^ id.y) << 24 ^ id.x);
   const std::uint32_t warps = (launch.threads_per_cta() + kLanes - 1) / kLanes;
   warps_.reserve(warps);
@@ -68,14 +63,9 @@ void Cta::OnExit() {
     CtaBarrier& barrier = barriers_[static_cast<std::size_t>(i)];
     if (barrier.arrived != 0 && barrier.expected == 0 && barrier.arrived >= live) Arrive(i, 0, 0);
   }
+  cluster_->Arrive(0);
 }
 
-void Cta::Run(std::uint64_t& budget) {
-  while (budget > 0 && RunOnce(budget)) {
-  }
-}
-
-/// Whether any warp executed anything.
 bool Cta::RunOnce(std::uint64_t& budget) {
   const std::size_t count = warps_.size();
   const std::size_t first = Draw(random_) % count;
@@ -111,7 +101,8 @@ void Cta::Communicate() {
   }
 }
 
-Cluster::Cluster(const Launch& launch, std::uint64_t index) : launch_(&launch), index_(index) {
+Cluster::Cluster(const Launch& launch, std::uint64_t index)
+    : launch_(&launch), index_(index), async_(launch.options.seed * 0x9e3779b97f4a7c15 + ~index) {
   const std::uint64_t columns = launch.grid.x / launch.cluster.x, rows = launch.grid.y / launch.cluster.y;
   id_ = {static_cast<std::uint32_t>(index % columns), static_cast<std::uint32_t>(index / columns % rows),
          static_cast<std::uint32_t>(index / columns / rows)};
@@ -127,6 +118,17 @@ void Cluster::Begin() {
             *launch_, *this, Dim3{id_.x * shape.x + x, id_.y * shape.y + y, id_.z * shape.z + z}, rank));
 }
 
+void Cluster::Arrive(std::uint32_t threads) {
+  ++changes;
+  barrier_.arrived += threads;
+  if (barrier_.arrived == 0) return;
+  std::uint32_t live = 0;
+  for (const auto& cta : ctas_) live += cta->live_threads();
+  if (barrier_.arrived < live) return;
+  barrier_.arrived = 0;
+  ++barrier_.phase;
+}
+
 std::uint64_t Cluster::Executed() const {
   std::uint64_t sum = 0;
   for (const auto& cta : ctas_)
@@ -138,10 +140,13 @@ void Cluster::Run() {
   if (state_ == State::kDone) return;
   if (ctas_.empty()) Begin();
   std::uint64_t budget = launch_->options.quantum * ctas_.size();
-  for (;;) {
-    const std::uint64_t before = Executed();
-    for (const auto& cta : ctas_) cta->Run(budget);
-    if (budget == 0 || Executed() == before) break;
+  for (bool advanced = true; advanced && budget > 0;) {
+    advanced = false;
+    for (const auto& cta : ctas_) advanced |= cta->RunOnce(budget);
+    if (async_.Deliver(!advanced)) {
+      advanced = true;
+      ++changes;
+    }
   }
   state_ = budget == 0 || WantsToCommunicate() ? State::kRunning : State::kBlocked;
   Settle();
@@ -149,6 +154,7 @@ void Cluster::Run() {
 
 void Cluster::Communicate() {
   for (const auto& cta : ctas_) cta->Communicate();
+  if (async_.Communicate()) ++changes;
   Settle();
 }
 
@@ -156,13 +162,14 @@ void Cluster::Communicate() {
 void Cluster::Settle() {
   statistics_.instructions = Executed();
   const bool done = std::all_of(ctas_.begin(), ctas_.end(), [](const auto& cta) { return cta->done(); });
-  if (!done) return;
+  if (!done || !async_.empty()) return;
   state_ = State::kDone;
   ctas_.clear();
 }
 
 bool Cluster::WantsToCommunicate() const {
-  return std::any_of(ctas_.begin(), ctas_.end(), [](const auto& cta) { return cta->WantsToCommunicate(); });
+  return async_.WantsToCommunicate() ||
+         std::any_of(ctas_.begin(), ctas_.end(), [](const auto& cta) { return cta->WantsToCommunicate(); });
 }
 
 bool Cluster::OnlyPolls() {
@@ -175,9 +182,14 @@ bool Cluster::OnlyPolls() {
 
 std::string Cluster::Waits() {
   std::string text;
-  for (const auto& cta : ctas_)
+  for (const auto& cta : ctas_) {
     for (const Warp& warp : cta->warps())
       if (warp.live() != 0) text += warp.Waits();
+    for (const Mbarriers::Barrier& b : cta->mbarriers().all())
+      if (b.live && (b.pending != b.expected || b.bytes != 0))
+        text += fmt::format("  CTA ({}, {}, {}), mbarrier at {:#x}: phase {}, {} of {} arrivals and {} bytes to come\n",
+                            cta->id().x, cta->id().y, cta->id().z, b.address, b.phase, b.pending, b.expected, b.bytes);
+  }
   return text;
 }
 

@@ -3,11 +3,15 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "runtime/emulator/machine/async_work.h"
 #include "runtime/emulator/machine/launch.h"
+#include "runtime/emulator/machine/mbarrier.h"
 #include "runtime/emulator/machine/warp.h"
+#include "runtime/emulator/machine/warpgroup.h"
 
 namespace gemmsmith::emulator {
 
@@ -35,6 +39,10 @@ class Cta {
   Dim3 id() const { return id_; }
   std::uint32_t rank() const { return rank_; }  ///< In its cluster.
   std::byte* shared() const { return shared_; }
+  /// Shared memory by the addresses that kernels see: from 0 on, of which they own what follows kSharedBegin.
+  std::span<std::byte> window() const { return {shared_ - kSharedBegin, kSharedBegin + launch_->shared_bytes()}; }
+  Mbarriers& mbarriers() { return mbarriers_; }
+  Warpgroups& warpgroups() { return warpgroups_; }
   std::vector<Warp>& warps() { return warps_; }
   bool done() const;
   std::uint32_t live_threads() const;
@@ -45,26 +53,32 @@ class Cta {
   /// Lanes have exited: barriers that waited only for them are complete.
   void OnExit();
 
-  /// Every warp once or more, in an order drawn from the seed, until nothing goes on or the budget is used up.
-  void Run(std::uint64_t& budget);
+  /// Every warp once, in an order drawn from the seed. Whether any executed anything.
+  bool RunOnce(std::uint64_t& budget);
   /// The warps that are at an instruction that communicates execute it, and some more.
   void Communicate();
   bool WantsToCommunicate() const { return communicating_ != 0; }
 
  private:
-  bool RunOnce(std::uint64_t& budget);
-
   const Launch* launch_;
   Cluster* cluster_;
   Dim3 id_;
   std::uint32_t rank_;
   std::vector<std::byte> storage_;
   std::byte* shared_ = nullptr;
+  Mbarriers mbarriers_;
+  Warpgroups warpgroups_;
   std::vector<Warp> warps_;
   std::vector<bool> at_communication_;
   std::size_t communicating_ = 0;
   std::uint64_t random_ = 0;
   std::array<CtaBarrier, kBarriers> barriers_{};
+};
+
+/// barrier.cluster. Counts threads.
+struct ClusterBarrier {
+  std::uint32_t arrived = 0;
+  std::uint64_t phase = 0;  ///< How often it has completed.
 };
 
 /// CTAs that are scheduled together and see each other's shared memory. Often one. Its CTAs are made when it first
@@ -77,6 +91,7 @@ class Cluster {
 
   std::uint64_t index() const { return index_; }
   Dim3 id() const { return id_; }
+  std::uint32_t size() const { return static_cast<std::uint32_t>(ctas_.size()); }
   Cta* cta(std::uint32_t rank) { return rank < ctas_.size() ? ctas_[rank].get() : nullptr; }
   State state() const { return state_; }
   /// Up to the quantum; stops earlier where nothing in the cluster can go on without the rest of the grid.
@@ -88,6 +103,10 @@ class Cluster {
   std::uint64_t changes = 0;
   /// Set by the scheduler when it suspects one: stores then look whether the value is new.
   bool watched = false;
+  AsyncWork& async() { return async_; }
+  const ClusterBarrier& barrier() const { return barrier_; }
+  /// Threads arrive at barrier.cluster; 0: some have exited, which may complete it.
+  void Arrive(std::uint32_t threads);
   std::string Waits();
   /// Whether every warp waits or has polled; forgets who polled.
   bool OnlyPolls();
@@ -103,6 +122,8 @@ class Cluster {
   Dim3 id_;
   State state_ = State::kRunning;
   std::vector<std::unique_ptr<Cta>> ctas_;
+  AsyncWork async_;
+  ClusterBarrier barrier_;
   RunStatistics statistics_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,11 @@ class Observer {
   virtual void OnAccess(Warp&, const Access&) {}
   /// All lanes that take part in a barrier of the CTA have arrived.
   virtual void OnBarrier(Warp&, int /*barrier*/) {}
+  /// A tensor core reads pieces of 16 bytes of the CTA's shared memory, until the warp waits for the group.
+  virtual void OnTensorRead(Warp&, const Instruction&, std::span<const std::uint32_t> /*pieces*/,
+                            std::uint32_t /*group*/) {}
+  /// All groups before `group` have ended.
+  virtual void OnTensorWait(Warp&, std::uint32_t /*group*/) {}
 };
 
 /// How a launch is run, apart from what it computes.

@@ -14,7 +14,7 @@ constexpr std::uint64_t kStateMark = std::uint64_t{1} << 63;
 
 /// What lies in shared memory: any function of the state will do that differs where the state differs.
 std::uint64_t Word(const Mbarriers::Barrier& barrier) {
-  const auto bytes = static_cast<std::uint64_t>(barrier.bytes + (1 << kCountBits));
+  const auto bytes = static_cast<std::uint64_t>(std::int64_t{barrier.bytes} + (1 << kCountBits));
   return barrier.pending | std::uint64_t{barrier.expected} << kCountBits | bytes << (2 * kCountBits) |
          barrier.phase << 61;
 }

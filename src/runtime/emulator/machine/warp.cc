@@ -68,6 +68,8 @@ bool Warp::RunGroup(std::uint64_t& budget, bool may_communicate) {
     --budget;
     ++statistics.instructions;
     ++pc_;
+    if (watch.active() && mask_ != 0) [[unlikely]]
+      watch.Check(*this, instruction);
     if (mask_ != 0) instruction.execute(*this, instruction);
     if (moved_) return true;
     if (pc_ >= switch_pc_ || yield_) break;

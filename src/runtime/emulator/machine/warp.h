@@ -11,6 +11,7 @@
 #include "gemmsmith/error.h"
 #include "runtime/emulator/machine/code.h"
 #include "runtime/emulator/machine/launch.h"
+#include "runtime/emulator/machine/register_watch.h"
 
 namespace gemmsmith::emulator {
 
@@ -157,6 +158,8 @@ class Warp {
 
   /// "add.s32 %r1, %r2; (ptx line 12, file.cu:3), CTA (0, 0, 0), warp 1, lane 3"; lane -1: of all.
   std::string Where(const Instruction& instruction, int lane) const;
+  /// The same of an instruction that was executed some time ago, of that function.
+  std::string Where(const Function& function, const Instruction& instruction, int lane) const;
   /// kDevice, for the lane at fault.
   Error Fault(const Instruction& instruction, int lane, std::string_view what) const;
   /// What each group waits on; for the report of a deadlock.
@@ -165,8 +168,16 @@ class Warp {
   bool blocked() const;
 
   RunStatistics statistics;
-  bool polled = false;          ///< Since the scheduler last looked.
-  MemorySpace checked_space{};  ///< For memory.cc: the region that was found last.
+  /// How many groups of asynchronous copies each lane has committed: those of cp.async, and bulk copies.
+  std::array<std::array<std::uint32_t, kLanes>, 2> commits{};
+  /// barrier.cluster: the lanes that have arrived and not waited yet, and what they wait for.
+  std::uint32_t cluster_arrived = 0;
+  std::array<std::uint64_t, kLanes> cluster_phases{};
+  std::uint32_t wgmma_groups = 0;  ///< That it has committed.
+  bool fenced = false;             ///< By wgmma.fence.
+  RegisterWatch watch;             ///< Over registers that wgmma uses.
+  bool polled = false;             ///< Since the scheduler last looked.
+  MemorySpace checked_space{};     ///< For memory.cc: the region that was found last.
   Region region;
 
  private:

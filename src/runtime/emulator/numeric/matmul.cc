@@ -7,31 +7,31 @@
 
 namespace gemmsmith::emulator {
 
-int BitsOf(Operand type) {
+int BitsOf(TensorType type) {
   switch (type) {
-    case Operand::kTf32:
+    case TensorType::kTf32:
       return 32;
-    case Operand::kF16:
-    case Operand::kBf16:
+    case TensorType::kF16:
+    case TensorType::kBf16:
       return 16;
-    case Operand::kE4m3:
-    case Operand::kE5m2:
-    case Operand::kS8:
-    case Operand::kU8:
+    case TensorType::kE4m3:
+    case TensorType::kE5m2:
+    case TensorType::kS8:
+    case TensorType::kU8:
       return 8;
-    case Operand::kS4:
-    case Operand::kU4:
+    case TensorType::kS4:
+    case TensorType::kU4:
       return 4;
   }
   return 0;
 }
 
-float LowestExponent(Operand type) {
+float LowestExponent(TensorType type) {
   switch (type) {
-    case Operand::kE4m3:
+    case TensorType::kE4m3:
       return 0x1p-6f;
-    case Operand::kE5m2:
-    case Operand::kF16:
+    case TensorType::kE5m2:
+    case TensorType::kF16:
       return 0x1p-14f;
     default:
       return 0x1p-126f;

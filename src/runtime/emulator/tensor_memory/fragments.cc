@@ -8,6 +8,14 @@ namespace {
 
 constexpr int kLanes = 32;
 
+using Quad __attribute__((vector_size(16))) = std::uint32_t;
+Quad Load(const std::uint32_t* from) {
+  Quad value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+void Store(std::uint32_t* to, Quad value) { std::memcpy(to, &value, sizeof value); }
+
 /// Neighbours in one register; an f64 fills its own.
 int PerRegister(int bits) { return bits == 64 ? 1 : 32 / bits; }
 
@@ -70,6 +78,37 @@ FragmentLayout::FragmentLayout(MatrixRole role, int rows, int columns, int bits,
       const int offset = role == MatrixRole::kB ? first.column * rows + first.row : first.row * columns + first.column;
       words_.push_back(static_cast<std::uint16_t>(offset / per_register_));
     }
+  if (role != MatrixRole::kAccumulator || bits != 32 || At(1, 0) != Position{At(0, 0).row, At(0, 0).column + 2}) return;
+  for (int r = 0; r < registers_; r += 2)
+    blocks_.push_back(static_cast<std::uint32_t>(At(0, r).row * columns + At(0, r).column));
+}
+
+bool FragmentLayout::GatherBlocks(const std::uint32_t* const* registers, std::uint32_t* tile) const {
+  if (blocks_.empty()) return false;
+  for (std::size_t block = 0; block < blocks_.size(); ++block) {
+    const std::uint32_t *even = registers[2 * block], *odd = registers[2 * block + 1];
+    for (int row = 0; row < 8; ++row) {
+      const Quad x = Load(even + 4 * row), y = Load(odd + 4 * row);
+      std::uint32_t* to = tile + blocks_[block] + row * columns_;
+      Store(to, __builtin_shufflevector(x, y, 0, 4, 1, 5));
+      Store(to + 4, __builtin_shufflevector(x, y, 2, 6, 3, 7));
+    }
+  }
+  return true;
+}
+
+bool FragmentLayout::ScatterBlocks(const std::uint32_t* tile, std::uint32_t* const* registers) const {
+  if (blocks_.empty()) return false;
+  for (std::size_t block = 0; block < blocks_.size(); ++block) {
+    std::uint32_t *even = registers[2 * block], *odd = registers[2 * block + 1];
+    for (int row = 0; row < 8; ++row) {
+      const std::uint32_t* from = tile + blocks_[block] + row * columns_;
+      const Quad x = Load(from), y = Load(from + 4);
+      Store(even + 4 * row, __builtin_shufflevector(x, y, 0, 2, 4, 6));
+      Store(odd + 4 * row, __builtin_shufflevector(x, y, 1, 3, 5, 7));
+    }
+  }
+  return true;
 }
 
 FragmentLayout FragmentLayout::Mma(MatrixRole role, int rows, int columns, int bits) {

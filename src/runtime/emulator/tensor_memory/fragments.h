@@ -40,15 +40,18 @@ class FragmentLayout {
 
   Position At(int lane, int element) const { return positions_[element * 32 + lane]; }
 
-  /// The tile from the registers of 32 lanes: registers[r][lane]. Word: 32 bits, 64 for elements of 64.
+  /// The tile from the registers of 32 lanes: registers[r][lane]. Word: std::uint32_t,
+  /// std::uint64_t for elements of 64 bits.
   template <class Word>
   void Gather(const Word* const* registers, Word* tile) const {
+    if (GatherBlocks(registers, tile)) return;
     const std::uint16_t* word = words_.data();
     for (int r = 0; r < registers_; ++r, word += 32)
       for (int lane = 0; lane < 32; ++lane) tile[word[lane]] = registers[r][lane];
   }
   template <class Word>
   void Scatter(const Word* tile, Word* const* registers) const {
+    if (ScatterBlocks(tile, registers)) return;
     const std::uint16_t* word = words_.data();
     for (int r = 0; r < registers_; ++r, word += 32)
       for (int lane = 0; lane < 32; ++lane) registers[r][lane] = tile[word[lane]];
@@ -57,9 +60,17 @@ class FragmentLayout {
  private:
   FragmentLayout(MatrixRole role, int rows, int columns, int bits, std::vector<Position> positions);
 
+  /// 32-bit accumulators: two registers are a block of 8 rows and columns, neighbours in turn. The large ones of wgmma
+  /// are worth doing by vectors.
+  bool GatherBlocks(const std::uint32_t* const* registers, std::uint32_t* tile) const;
+  bool ScatterBlocks(const std::uint32_t* tile, std::uint32_t* const* registers) const;
+  bool GatherBlocks(const std::uint64_t* const*, std::uint64_t*) const { return false; }
+  bool ScatterBlocks(const std::uint64_t*, std::uint64_t* const*) const { return false; }
+
   int rows_, columns_, per_register_, registers_;
-  std::vector<Position> positions_;   // (element, lane)
-  std::vector<std::uint16_t> words_;  // (register, lane): word of the tile
+  std::vector<Position> positions_;    // (element, lane)
+  std::vector<std::uint16_t> words_;   // (register, lane): word of the tile
+  std::vector<std::uint32_t> blocks_;  // see GatherBlocks; empty: not so
 };
 
 /// ldmatrix.m8n8.b16: `count` matrices (1, 2, 4) of 8 rows of 16 bytes. Row i of matrix j lies where lane 8 * j + i

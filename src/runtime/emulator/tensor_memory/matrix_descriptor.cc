@@ -101,8 +101,52 @@ void MatrixDescriptor::ListPieces(Major major, int extent, int k, int element_bi
   }
 }
 
+namespace {
+
+TensorType ElementOf(InstructionDescriptor::Kind kind, std::uint32_t format, std::uint32_t bits) {
+  using Kind = InstructionDescriptor::Kind;
+  if (kind == Kind::kF16 && format < 2) return format == 0 ? TensorType::kF16 : TensorType::kBf16;
+  if (kind == Kind::kTf32 && format == 2) return TensorType::kTf32;
+  if (kind == Kind::kF8f6f4 && format < 2) return format == 0 ? TensorType::kE4m3 : TensorType::kE5m2;
+  if (kind == Kind::kI8 && format < 2) return format == 0 ? TensorType::kU8 : TensorType::kS8;
+  const bool narrow = kind == Kind::kF8f6f4 && format >= 3 && format <= 5;
+  throw Fail(narrow ? Code::kUnsupported : Code::kDevice, narrow ? "use e4m3 or e5m2" : "",
+             "tcgen05.mma: instruction descriptor {:#010x} has element format {}", bits, format);
+}
+
+}  // namespace
+
+InstructionDescriptor InstructionDescriptor::Decode(Kind kind, std::uint32_t bits) {
+  if (Field(bits, 0, 3) != 0)
+    throw Fail(Code::kUnsupported, "use the dense form", "tcgen05.mma: instruction descriptor {:#010x} is sparse",
+               bits);
+  const std::uint32_t accumulator = Field(bits, 4, 2);
+  const bool integers = kind == Kind::kI8, halves = kind == Kind::kF16 || kind == Kind::kF8f6f4;
+  if (accumulator == 3 || integers != (accumulator == 2) || (accumulator == 0 && !halves))
+    throw Fail(Code::kDevice, "", "tcgen05.mma: instruction descriptor {:#010x} has accumulator format {}", bits,
+               accumulator);
+  InstructionDescriptor descriptor;
+  descriptor.accumulator = static_cast<Accumulator>(accumulator);
+  descriptor.saturate = Field(bits, 3, 1) != 0;
+  descriptor.a = ElementOf(kind, Field(bits, 7, 3), bits);
+  descriptor.b = ElementOf(kind, Field(bits, 10, 3), bits);
+  descriptor.negate_a = Field(bits, 13, 1) != 0;
+  descriptor.negate_b = Field(bits, 14, 1) != 0;
+  descriptor.a_major = Field(bits, 15, 1) != 0 ? Major::kMn : Major::kK;
+  descriptor.b_major = Field(bits, 16, 1) != 0 ? Major::kMn : Major::kK;
+  descriptor.n = static_cast<int>(Field(bits, 17, 6)) * 8;
+  descriptor.m = static_cast<int>(Field(bits, 24, 5)) * 16;
+  if (Field(bits, 6, 1) != 0 || Field(bits, 23, 1) != 0 || Field(bits, 29, 1) != 0)
+    throw Fail(Code::kDevice, "bits 6, 23 and 29 are zero",
+               "tcgen05.mma: instruction descriptor {:#010x} has reserved bits set", bits);
+  if (descriptor.n == 0 || descriptor.n > 256 || (descriptor.m != 64 && descriptor.m != 128 && descriptor.m != 256))
+    throw Fail(Code::kDevice, "m is 64, 128 or 256, n at most 256",
+               "tcgen05.mma: instruction descriptor {:#010x} has shape m{}n{}", bits, descriptor.m, descriptor.n);
+  return descriptor;
+}
+
 void FactorReader::Read(std::span<const std::byte> shared, const MatrixDescriptor& descriptor, Side side, Major major,
-                        int extent, int k, Operand type, bool negate, float* tile) {
+                        int extent, int k, TensorType type, bool negate, float* tile) {
   descriptor.ListPieces(major, extent, k, BitsOf(type), pieces_);
   bytes_.resize(pieces_.size() * 16);
   for (std::size_t i = 0; i < pieces_.size(); ++i) {

@@ -29,6 +29,21 @@ struct MatrixDescriptor {
   void ListPieces(Major major, int extent, int k, int element_bits, std::vector<std::uint32_t>& pieces) const;
 };
 
+/// The 32-bit instruction descriptor of tcgen05.mma (PTX ISA, "Instruction descriptor"), without block scaling.
+struct InstructionDescriptor {
+  enum class Kind { kF16, kTf32, kF8f6f4, kI8 };
+  enum class Accumulator { kF16, kF32, kS32 };
+
+  int m = 0, n = 0;
+  TensorType a = TensorType::kF16, b = TensorType::kF16;
+  Accumulator accumulator = Accumulator::kF32;
+  bool negate_a = false, negate_b = false, saturate = false;
+  Major a_major = Major::kK, b_major = Major::kK;
+
+  /// Throws kDevice for a malformed one, kUnsupported for sparse ones and elements of 4 and 6 bits.
+  static InstructionDescriptor Decode(Kind kind, std::uint32_t bits);
+};
+
 /// The factors of one instruction; keeps its arrays between instructions.
 class FactorReader {
  public:
@@ -36,7 +51,7 @@ class FactorReader {
   enum class Side { kA, kB };
   /// Reads into `tile`. Throws kDevice when a piece lies outside of `shared`.
   void Read(std::span<const std::byte> shared, const MatrixDescriptor& descriptor, Side side, Major major, int extent,
-            int k, Operand type, bool negate, float* tile);
+            int k, TensorType type, bool negate, float* tile);
   /// The pieces that were read last.
   std::span<const std::uint32_t> pieces() const { return pieces_; }
 

@@ -68,7 +68,8 @@ void TensorBox::Fill(std::byte* piece) const {
   for (std::uint32_t i = 0; i < 16; i += element_bytes_) std::memcpy(piece + i, &nan, element_bytes_);
 }
 
-/// The types that change elements on the way into shared memory.
+/// The types that change elements on the way into shared memory. tf32 rounds to nearest even and leaves NaN alone, as
+/// observed on sm_120 (triton-lang/triton#11751).
 void TensorBox::Convert(std::byte* piece) const {
   const bool rounds = map_.type == MemoryType::kTf32 || map_.type == MemoryType::kTf32Ftz;
   const bool flushes = map_.type == MemoryType::kF32Ftz || map_.type == MemoryType::kTf32Ftz;
@@ -76,7 +77,7 @@ void TensorBox::Convert(std::byte* piece) const {
     float value;
     std::memcpy(&value, piece + i, 4);
     if (flushes) value = FlushToZero(value);
-    if (rounds) value = F32ToTf32(value, Rounding::kNearest);
+    if (rounds && value == value) value = F32ToTf32(value, Rounding::kNearest);
     std::memcpy(piece + i, &value, 4);
   }
 }

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+namespace gemmsmith::emulator {
+
+/// Which bytes of an allocation in global memory were ever written. Threads may use it at once.
+class InitialisedBytes {
+ public:
+  explicit InitialisedBytes(std::size_t bytes);
+
+  std::size_t bytes() const { return bytes_; }
+  /// The range lies within the allocation.
+  void Mark(std::size_t offset, std::size_t bytes);
+  /// Offset of the first byte of the range that was never written.
+  std::optional<std::size_t> FirstUninitialised(std::size_t offset, std::size_t bytes) const;
+
+ private:
+  std::size_t bytes_;
+  std::unique_ptr<std::atomic<std::uint64_t>[]> words_;  // a bit for each byte
+};
+
+}  // namespace gemmsmith::emulator
