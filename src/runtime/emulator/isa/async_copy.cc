@@ -65,7 +65,9 @@ void Copy(Warp& warp, const Instruction& i) {
   for (int l = 0; l < kLanes; ++l) whole |= static_cast<std::uint32_t>(copies->from_bytes[l] == bytes) << l;
   const auto resolve = [&](std::uint32_t lanes, std::uint32_t count) {
     std::byte* at[kLanes];
-    ResolveAt(warp, i, from, Window::kGlobal, AccessKind::kRead, count, 1, lanes, at);
+    std::uint64_t addresses[kLanes];
+    std::copy(std::begin(from), std::end(from), addresses);
+    ResolveAt(warp, i, addresses, Window::kGlobal, AccessKind::kRead, count, 1, lanes, at);
     for (std::uint32_t m = lanes; m != 0; m &= m - 1) copies->from[std::countr_zero(m)] = at[std::countr_zero(m)];
   };
   for (std::uint32_t m = warp.mask(); m != 0; m &= m - 1) {

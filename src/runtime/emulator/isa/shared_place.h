@@ -29,12 +29,13 @@ inline SharedPlace PlaceOf(Warp& warp, const Instruction& i, int lane, std::uint
   return {cta, within & kWithinCta};
 }
 
-/// f(), whose errors become the lane's.
+/// f(), whose errors become the lane's, unless they are already.
 template <class F>
 auto Guarded(Warp& warp, const Instruction& i, int lane, F f) {
   try {
     return f();
   } catch (const Error& error) {
+    if (std::string_view(error.what()).starts_with(warp.cta().launch().name)) throw;
     throw warp.Fault(i, lane, error.what());
   }
 }

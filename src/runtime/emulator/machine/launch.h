@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <span>
 #include <string>
 #include <vector>
@@ -53,6 +54,20 @@ struct RunStatistics {
   std::uint64_t rounds = 0;
 };
 
+template <class T, std::size_t kAlignment>
+struct AlignedAllocator {
+  using value_type = T;
+  template <class U>
+  struct rebind {
+    using other = AlignedAllocator<U, kAlignment>;
+  };
+  T* allocate(std::size_t count) {
+    return static_cast<T*>(::operator new (count * sizeof(T), std::align_val_t{kAlignment}));
+  }
+  void deallocate(T* at, std::size_t) { ::operator delete (at, std::align_val_t{kAlignment}); }
+  bool operator==(const AlignedAllocator&) const = default;
+};
+
 /// One launch of a kernel; immutable while it runs.
 struct Launch {
   const Function* kernel = nullptr;
@@ -60,7 +75,8 @@ struct Launch {
   std::string name;
   Dim3 grid, block, cluster;
   std::uint32_t static_shared_bytes = 0, dynamic_shared_bytes = 0;
-  std::vector<std::byte> parameters;
+  /// Tensor maps among them are aligned to 64 bytes.
+  std::vector<std::byte, AlignedAllocator<std::byte, 128>> parameters;
   MemoryMap memory;
   int multiprocessors = 1;
   int ctas_per_multiprocessor = 1;
