@@ -82,7 +82,16 @@ int Clocks::BeginAsync(int issuer) {
   started.busy = true;
   Tick(agent);
   Tick(issuer);
+  started.issuer_version = 0;
   return agent;
+}
+
+void Clocks::ContinueAsync(int agent) {
+  Agent& continued = agents_[agent];
+  const Agent& issuer = agents_[continued.issuer];
+  if (continued.issuer_version == issuer.version) return;
+  continued.issuer_version = issuer.version;
+  Acquire(agent, issuer.knowledge);
 }
 
 void Clocks::EndAsync(int agent) { agents_[agent].busy = false; }

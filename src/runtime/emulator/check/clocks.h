@@ -67,6 +67,8 @@ class Clocks {
   /// EndAsync: Release its knowledge into whatever tells of its completion before.
   int BeginAsync(int issuer);
   void EndAsync(int agent);
+  /// More of the same operation is issued: it then knows what its issuer knows now.
+  void ContinueAsync(int agent);
   int IssuerOf(int agent) const { return agents_[agent].issuer; }
 
  private:
@@ -74,7 +76,8 @@ class Clocks {
     Knowledge knowledge;
     std::uint64_t version = 0;
     int issuer = -1;
-    std::uint32_t told = 0;  // the time of the last Release
+    std::uint32_t told = 0;            // the time of the last Release
+    std::uint64_t issuer_version = 0;  // when it heard of its issuer last
     bool busy = false;
   };
 

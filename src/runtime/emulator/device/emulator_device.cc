@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "gemmsmith/options.h"
 #include "runtime/cuda/device_query.h"
 #include "runtime/emulator/device/emulator_kernel.h"
 #include "util/log.h"
@@ -32,7 +33,8 @@ MemoryPool::Source HostMemory(std::shared_ptr<DeviceState> state) {
   constexpr std::size_t kAlignment = 256;
   const auto allocate = [state](std::size_t bytes) {
     void* const pointer = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
-    if (pointer != nullptr) state->allocations.Add(pointer, bytes);
+    if (pointer != nullptr && state->options.check) state->allocations.AddPoisoned(pointer, bytes);
+    if (pointer != nullptr && !state->options.check) state->allocations.Add(pointer, bytes);
     return pointer;
   };
   const auto free = [state](void* pointer, std::size_t) {
@@ -82,10 +84,14 @@ class EmulatorDevice final : public Device {
   MemoryPool& memory() override { return memory_; }
   MemoryPool& pinned_memory() override { return memory_; }
   void Copy(void* to, const void* from, std::size_t bytes, Stream) override {
-    if (bytes != 0) std::memmove(to, from, bytes);
+    if (bytes == 0) return;
+    std::memmove(to, from, bytes);
+    state_->allocations.NoteWrite(to, bytes);
   }
   void Fill(void* to, std::uint8_t byte, std::size_t bytes, Stream) override {
-    if (bytes != 0) std::memset(to, byte, bytes);
+    if (bytes == 0) return;
+    std::memset(to, byte, bytes);
+    state_->allocations.NoteWrite(to, bytes);
   }
 
   /// Streams differ by their handles alone.
@@ -99,6 +105,9 @@ class EmulatorDevice final : public Device {
 
  private:
   MemoryPool::Source Named(const CodeTarget& target) {
+    const Environment& environment = Environment::Get();
+    state_->options.check = environment.emulator_checks;
+    state_->options.seed = environment.emulator_seed;
     state_->name = ToString(id_);
     state_->target = target;
     state_->limits = LimitsOf(target);

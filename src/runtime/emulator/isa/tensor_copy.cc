@@ -48,7 +48,7 @@ class TensorCopy final : public AsyncOperation {
     } else {
       box_.Store(shared_);
     }
-    completion.Tell(warp());
+    completion.Tell(*this);
   }
   void ReadUpTo(std::size_t end) { end_ = static_cast<std::ptrdiff_t>(end); }
 

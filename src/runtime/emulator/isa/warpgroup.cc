@@ -182,8 +182,7 @@ void WaitGroup(Warp& warp, const Instruction& i) {
   const auto pending = static_cast<std::uint32_t>(warp.Get<std::uint64_t>(i.operands[0])[0]);
   if (warp.wgmma_groups <= pending) return;
   warp.watch.Release(warp.wgmma_groups - pending);
-  if (Observer* const observer = warp.cta().launch().options.observer)
-    observer->OnTensorWait(warp, warp.wgmma_groups - pending);
+  if (Observer* const observer = warp.observer()) observer->OnTensorWait(warp, warp.wgmma_groups - pending);
 }
 
 /// imm-scale: 1 or -1; imm-trans: 0 or 1.
