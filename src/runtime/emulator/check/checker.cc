@@ -149,27 +149,27 @@ Checker::Told& Checker::ToldAt(const Meeting& meeting) {
   return told;
 }
 
-/// An mbarrier lies in shared memory: who uses it must know that it was made.
-void Checker::OnMeetingMemory(Warp& warp, const Instruction& i, const Meeting& meeting, bool writes, bool atomic) {
+/// An mbarrier lies in shared memory: who uses it must know that it was made, and who makes it anew or ends it must
+/// know of all uses.
+void Checker::OnMeetingMemory(Warp& warp, const Instruction& i, const Meeting& meeting, bool makes) {
   constexpr std::uint32_t kBytes = 8;
   if (meeting.kind != Meeting::Kind::kMbarrier) return;
   if (meeting.place < kSharedBegin || meeting.place + kBytes > cluster_.cta(0)->window().size()) return;
   Access by;
   by.agent = AgentOf(warp);
   by.what = code_.NumberOf(i);
-  by.atomic = atomic;
   SharedShadow& shadow = shadows_[meeting.rank];
-  const auto violation = writes ? shadow.OnWrite(by, meeting.place, kBytes) : shadow.OnRead(by, meeting.place, kBytes);
+  const auto violation = makes ? shadow.OnWrite(by, meeting.place, kBytes) : shadow.OnRead(by, meeting.place, kBytes);
   if (violation && violation->kind != ViolationKind::kUninitialisedRead)
     Report(warp, by.what, std::countr_zero(warp.mask()), meeting.rank, *violation);
 }
 
 void Checker::OnMbarrier(Warp& warp, const Instruction& i, const Meeting& meeting) {
-  OnMeetingMemory(warp, i, meeting, true, false);
+  OnMeetingMemory(warp, i, meeting, true);
 }
 
 void Checker::OnArrive(Warp& warp, const Instruction& i, const Meeting& meeting, bool releases) {
-  OnMeetingMemory(warp, i, meeting, true, true);
+  OnMeetingMemory(warp, i, meeting, false);
   Told& told = ToldAt(meeting);
   if (releases)
     clocks_.Release(AgentOf(warp), told.running);
@@ -185,7 +185,7 @@ void Checker::OnWaited(Warp& warp, const Instruction& i, const Meeting& meeting)
     return;
   state.waited = meeting;
   state.waited_at = warp.statistics.instructions;
-  OnMeetingMemory(warp, i, meeting, false, true);
+  OnMeetingMemory(warp, i, meeting, false);
   clocks_.Acquire(AgentOf(warp), ToldAt(meeting).ended);
 }
 
@@ -296,11 +296,17 @@ void Checker::OnTensorRead(Warp& warp, const Instruction& i, std::span<const std
     Report(warp, what, -1, rank, *violation);
 }
 
+/// The warps of a warpgroup multiply together: when one knows that a group has ended, it has for all.
 void Checker::OnTensorWait(Warp& warp, std::uint32_t group) {
-  const int agent = AgentOf(warp);
+  constexpr int kWarps = 4;
+  const int agent = AgentOf(warp), first = agent - warp.index() % kWarps;
+  Knowledge knowledge;
+  for (int other = first; other < first + kWarps; ++other)
+    for (const TensorGroup& t : states_[static_cast<std::size_t>(other)].tensor)
+      if (t.group < group) clocks_.Release(t.agent, knowledge);
+  clocks_.Acquire(agent, knowledge);
   std::erase_if(StateOf(warp).tensor, [&](const TensorGroup& t) {
     if (t.group >= group) return false;
-    HandOver(t.agent, agent);
     clocks_.EndAsync(t.agent);
     return true;
   });

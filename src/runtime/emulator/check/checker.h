@@ -76,7 +76,7 @@ class Checker final : public Observer {
   int AgentOf(const Warp& warp) const { return static_cast<int>(warp.cta().rank()) * warps_ + warp.index(); }
   WarpState& StateOf(const Warp& warp) { return states_[static_cast<std::size_t>(AgentOf(warp))]; }
   Told& ToldAt(const Meeting& meeting);
-  void OnMeetingMemory(Warp& warp, const Instruction& i, const Meeting& meeting, bool writes, bool atomic);
+  void OnMeetingMemory(Warp& warp, const Instruction& i, const Meeting& meeting, bool makes);
   int PerformerOf(Warp& warp, const Ordering& ordering, std::uint32_t what);
   int OpenCopies(Warp& warp, AsyncGroup group, std::uint32_t what);
   void HandOver(int from, int to);

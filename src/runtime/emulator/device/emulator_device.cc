@@ -68,11 +68,11 @@ std::uint8_t IndexOf(const CodeTarget& target) {
 
 class EmulatorDevice final : public Device {
  public:
-  explicit EmulatorDevice(const CodeTarget& target)
+  EmulatorDevice(const CodeTarget& target, const RunOptions& options)
       : id_{DeviceKind::kEmulator, IndexOf(target)},
         spec_(SpecOf(target)),
         state_(std::make_shared<DeviceState>()),
-        memory_(Named(target)) {}
+        memory_(Named(target, options)) {}
 
   DeviceId id() const override { return id_; }
   const DeviceSpec& spec() const override { return spec_; }
@@ -104,10 +104,8 @@ class EmulatorDevice final : public Device {
   std::unique_ptr<Event> CreateEvent() override { return std::make_unique<EmulatorEvent>(); }
 
  private:
-  MemoryPool::Source Named(const CodeTarget& target) {
-    const Environment& environment = Environment::Get();
-    state_->options.check = environment.emulator_checks;
-    state_->options.seed = environment.emulator_seed;
+  MemoryPool::Source Named(const CodeTarget& target, const RunOptions& options) {
+    state_->options = options;
     state_->name = ToString(id_);
     state_->target = target;
     state_->limits = LimitsOf(target);
@@ -124,9 +122,16 @@ class EmulatorDevice final : public Device {
 }  // namespace
 
 std::unique_ptr<Device> MakeDevice(const CodeTarget& target) {
+  RunOptions options;
+  options.check = Environment::Get().emulator_checks;
+  options.seed = Environment::Get().emulator_seed;
+  return MakeDevice(target, options);
+}
+
+std::unique_ptr<Device> MakeDevice(const CodeTarget& target, const RunOptions& options) {
   if (target.isa != Isa::kCuda)
     throw Fail(Code::kUnsupported, "", "the emulator runs CUDA code, not that of {}", ToString(target));
-  return std::make_unique<EmulatorDevice>(target);
+  return std::make_unique<EmulatorDevice>(target, options);
 }
 
 }  // namespace gemmsmith::emulator

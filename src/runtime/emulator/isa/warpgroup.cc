@@ -160,8 +160,8 @@ void Multiply(Warp& warp, const Instruction& i, const Recipe& recipe) {
 void MultiplyAsync(Warp& warp, const Instruction& i) {
   if (!GatherWarp(warp, i)) return;
   const Recipe& recipe = *static_cast<const Recipe*>(i.extra);
+  warp.cta().warpgroups().Check(warp, i);
   if (warp.cta().launch().options.check) {
-    warp.cta().warpgroups().Check(warp, i);
     if (!warp.fenced) throw warp.Fault(i, -1, "no wgmma.fence was executed before the first wgmma.mma_async");
     for (std::size_t r = 0; r < recipe.a_at(); ++r)
       warp.watch.MarkAccumulator(warp, i, i.operands[r], warp.wgmma_groups, recipe.tag);
@@ -175,12 +175,14 @@ void Fence(Warp& warp, const Instruction& i) {
   if (GatherWarp(warp, i)) warp.fenced = true;
 }
 void CommitGroup(Warp& warp, const Instruction& i) {
-  if (GatherWarp(warp, i)) ++warp.wgmma_groups;
+  if (GatherWarp(warp, i)) warp.cta().warpgroups().Commit(warp, warp.wgmma_groups++);
 }
 void WaitGroup(Warp& warp, const Instruction& i) {
   if (!GatherWarp(warp, i)) return;
   const auto pending = static_cast<std::uint32_t>(warp.Get<std::uint64_t>(i.operands[0])[0]);
   if (warp.wgmma_groups <= pending) return;
+  if (!warp.cta().warpgroups().Together(warp, warp.wgmma_groups - pending - 1))
+    return warp.Block("the other warps of its warpgroup");
   warp.watch.Release(warp.wgmma_groups - pending);
   if (Observer* const observer = warp.observer()) observer->OnTensorWait(warp, warp.wgmma_groups - pending);
 }

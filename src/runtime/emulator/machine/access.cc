@@ -191,6 +191,19 @@ std::byte* ResolveGeneric(Warp& warp, const Instruction& instruction, int lane, 
   return At({warp, instruction, kind, bytes, 1, 0}, lane, address);
 }
 
+void TellAccess(Warp& warp, const Instruction& instruction, int lane, std::uint64_t address, AccessKind kind,
+                std::uint32_t bytes) {
+  Observer* const observer = warp.observer();
+  if (observer == nullptr) return;
+  WarpAccess access;
+  access.instruction = &instruction;
+  access.kind = kind;
+  access.lanes = 1u << lane;
+  access.bytes = bytes;
+  access.addresses[static_cast<std::size_t>(lane)] = address;
+  observer->OnAccess(warp, access);
+}
+
 void NoteStore(Warp& warp, const std::byte* to, const void* from, std::size_t bytes) {
   Cluster& cluster = warp.cta().cluster();
   if (cluster.watched && std::memcmp(to, from, bytes) != 0) ++cluster.changes;

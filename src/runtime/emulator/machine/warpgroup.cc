@@ -57,6 +57,19 @@ void Warpgroups::Check(Warp& warp, const Instruction& i) {
   group.first = all;
 }
 
+void Warpgroups::Commit(const Warp& warp, std::uint32_t group) {
+  const auto index = static_cast<std::size_t>(warp.index() / kWarps);
+  if (groups_.size() <= index) groups_.resize(index + 1);
+  Group& all = groups_[index];
+  all.committed[warp.index() % kWarps][group % kPending] = all.counts[warp.index() % kWarps];
+}
+
+bool Warpgroups::Together(const Warp& warp, std::uint32_t group) const {
+  const Group& all = groups_[static_cast<std::size_t>(warp.index() / kWarps)];
+  const std::uint64_t needed = all.committed[warp.index() % kWarps][group % kPending];
+  return std::all_of(std::begin(all.counts), std::end(all.counts), [&](std::uint64_t c) { return c >= needed; });
+}
+
 void TellTensorRead(Warp& warp, const Instruction& i, std::span<const std::uint32_t> pieces) {
   if (Observer* const observer = warp.observer()) observer->OnTensorRead(warp, i, pieces, warp.wgmma_groups);
 }

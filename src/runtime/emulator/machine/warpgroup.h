@@ -46,12 +46,18 @@ class Warpgroups {
 
   /// Throws if a warp of the group has executed another instruction in the place of `i`, or if the group is not whole.
   void Check(Warp& warp, const Instruction& i);
+  /// The warp commits its group number `group`.
+  void Commit(const Warp& warp, std::uint32_t group);
+  /// Whether all warps have executed what the warp's group `group` and those before hold: none of it ends before.
+  bool Together(const Warp& warp, std::uint32_t group) const;
 
  private:
+  static constexpr std::uint32_t kPending = 16;  // groups that are looked for; wgmma.wait_group counts to 7
   struct Group {
     std::vector<const Instruction*> executed;  // from number `first` on
     std::uint64_t first = 0;
     std::uint64_t counts[4] = {};
+    std::uint64_t committed[4][kPending] = {};  // the count when each group was
   };
   std::vector<Group> groups_;
 };
