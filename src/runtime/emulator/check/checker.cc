@@ -300,11 +300,11 @@ void Checker::OnTensorRead(Warp& warp, const Instruction& i, std::span<const std
 void Checker::OnTensorWait(Warp& warp, std::uint32_t group) {
   constexpr int kWarps = 4;
   const int agent = AgentOf(warp), first = agent - warp.index() % kWarps;
-  Knowledge knowledge;
+  Knowledge& multiplied = states_[static_cast<std::size_t>(first)].multiplied;
   for (int other = first; other < first + kWarps; ++other)
     for (const TensorGroup& t : states_[static_cast<std::size_t>(other)].tensor)
-      if (t.group < group) clocks_.Release(t.agent, knowledge);
-  clocks_.Acquire(agent, knowledge);
+      if (t.group < group) clocks_.ReleaseAlone(t.agent, multiplied);
+  clocks_.Acquire(agent, multiplied);
   std::erase_if(StateOf(warp).tensor, [&](const TensorGroup& t) {
     if (t.group >= group) return false;
     clocks_.EndAsync(t.agent);

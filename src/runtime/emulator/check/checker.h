@@ -63,6 +63,7 @@ class Checker final : public Observer {
     std::vector<Copies> copies[2];
     bool open[2] = {};  // whether the last of them takes more
     std::vector<TensorGroup> tensor;
+    Knowledge multiplied;   // products of its warpgroup that have ended, if it is the first of it
     int signal_agent = -1;  // of the copy that is about to be issued
     // Arrivals for copies: the agent, and the instruction that issued them, at which count of the warp's.
     int arrivals = -1;

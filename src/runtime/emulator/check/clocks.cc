@@ -40,6 +40,14 @@ void Clocks::Release(int agent, Knowledge& to) {
   Tick(agent);  // what it does from now on was not told
 }
 
+void Clocks::ReleaseAlone(int agent, Knowledge& to) {
+  const auto index = static_cast<std::size_t>(agent);
+  if (to.times.size() <= index) to.times.resize(index + 1);
+  to.times[index] = Now(agent).time();
+  agents_[agent].told = Now(agent).time();
+  Tick(agent);
+}
+
 void Clocks::Acquire(int agent, const Knowledge& from) {
   agents_[agent].knowledge.Join(from);
   ++agents_[agent].version;

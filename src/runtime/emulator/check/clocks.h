@@ -54,6 +54,8 @@ class Clocks {
 
   /// Arrival: what the agent knows and did goes into `to`.
   void Release(int agent, Knowledge& to);
+  /// The end of an operation, and nothing that its issuer knew.
+  void ReleaseAlone(int agent, Knowledge& to);
   /// The end of a wait.
   void Acquire(int agent, const Knowledge& from);
   /// fence.proxy.async: the agent's writes so far, and those of asynchronous operations that it issued and awaited.
