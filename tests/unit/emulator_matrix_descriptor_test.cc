@@ -93,7 +93,8 @@ TEST(EmulatorMatrixDescriptor, EveryLayoutIsReadFromWhereItLies) {
       std::vector<float> a(extent * 16), b(extent * 16);
       reader.Read(shared, descriptor, FactorReader::Side::kA, layout.major, extent, 16, TensorType::kBf16, false,
                   a.data());
-      reader.Read(shared, descriptor, FactorReader::Side::kB, layout.major, extent, 16, TensorType::kBf16, true, b.data());
+      reader.Read(shared, descriptor, FactorReader::Side::kB, layout.major, extent, 16, TensorType::kBf16, true,
+                  b.data());
       for (int v = 0; v < extent; ++v)
         for (int d = 0; d < 16; ++d) {
           std::uint16_t value;

@@ -209,7 +209,7 @@ TEST(EmulatorTensorMap, WhatIsLoadedSwizzledIsWhatWgmmaReads) {
     std::vector<float> tile(64 * 16);
     for (std::uint32_t step = 0; step < inner / 16; ++step) {  // K-major: rows are m, the box goes along k
       reader.Read(shared, MatrixDescriptor::OfWgmma(common | (2048 + step * 32) >> 4), FactorReader::Side::kA,
-                  Major::kK, 64, 16, Operand::kBf16, false, tile.data());
+                  Major::kK, 64, 16, TensorType::kBf16, false, tile.data());
       for (int row = 0; row < 64; ++row)
         for (int k = 0; k < 16; ++k)
           ASSERT_EQ(tile[row * 16 + k], Bf16ToF32(*tensor.At({k + step * 16, row})))
@@ -218,7 +218,7 @@ TEST(EmulatorTensorMap, WhatIsLoadedSwizzledIsWhatWgmmaReads) {
     const int extent = static_cast<int>(inner);  // MN-major: the box goes along n
     for (std::uint32_t step = 0; step < 4; ++step) {
       reader.Read(shared, MatrixDescriptor::OfWgmma(common | (2048 + step * 2 * stride) >> 4), FactorReader::Side::kB,
-                  Major::kMn, extent, 16, Operand::kBf16, false, tile.data());
+                  Major::kMn, extent, 16, TensorType::kBf16, false, tile.data());
       for (int k = 0; k < 16; ++k)
         for (int n = 0; n < extent; ++n)
           ASSERT_EQ(tile[k * extent + n], Bf16ToF32(*tensor.At({n, k + step * 16})))

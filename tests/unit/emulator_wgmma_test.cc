@@ -187,6 +187,32 @@ TEST(EmulatorWgmma, ResultsAreSealedUntilTheWait) {
               HasSubstr("reads a result of"));
 }
 
+TEST(EmulatorWgmma, Fp8SumsKeepNoMoreBitsThanHopperDoes) {
+  // 2^14 + 1, and 32 products of 1: aligned to 2^14 with 13 bits behind it, every 1 is cut off.
+  const auto run = [](const char* types, const char* depth, const char* rest) {
+    const std::string body =
+        std::string(kStart) +
+        fmt::format(
+            ".reg .f32 %d<4>; .reg .b64 %x; mov.u64 %x, 0x800080040; mov.f32 %d0, 0f46800200; mov.f32 %d1, %d0; "
+            "mov.f32 %d2, %d0; "
+            "mov.f32 %d3, %d0;\nwgmma.fence.sync.aligned; wgmma.mma_async.sync.aligned.m64n8{}.{} {{%d0,%d1,%d2,%d3}}, "
+            "%x, %x, %one, 1, 1{};\n"
+            "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0; st.global.f32 [%g], %d0; ret;",
+            depth, types, rest);
+    // Ones of e4m3, or of bf16.
+    Words words(8192 + 128 * 256, *rest == 0 ? 0x38383838u : 0x3f803f80u);
+    return std::bit_cast<float>(PtxRunner("sm_90a").Run(body, words, {{1, 1, 1}, {128, 1, 1}})[8192]);
+  };
+  EXPECT_EQ(run("f32.e4m3.e4m3", "k32", ""), 16384.0f);
+  EXPECT_EQ(run("f32.bf16.bf16", "k16", ", 0, 0"), 16385.0f + 16);
+}
+
+TEST(EmulatorWgmma, TheWaitIsForAllFourWarps) {
+  // A warp that never comes is waited for.
+  EXPECT_THAT(ErrorOf(std::string("setp.lt.u32 %p, %t, 32; @%p bra END;") + kFence + kMma + kCommit + kWait0 + "END:"),
+              testing::AllOf(HasSubstr("deadlock"), HasSubstr("the other warps of its warpgroup")));
+}
+
 TEST(EmulatorWgmma, MisuseIsAnError) {
   const std::string fence = kFence, mma = kMma, commit = kCommit;
   EXPECT_THAT(ErrorOf(mma + commit + kWait0), HasSubstr("no wgmma.fence"));

@@ -1,4 +1,5 @@
 // mma.sync, dense.
+#include <algorithm>
 #include <array>
 
 #include "runtime/emulator/isa/matrix_product.h"
@@ -8,6 +9,10 @@ namespace {
 
 using Arithmetic = MatrixProduct::Arithmetic;
 using Sum = MatrixProduct::Sum;
+
+/// The architectures whose mma sums FP8 in the short accumulator: Ada. Hopper's widens to f16 first, and Blackwell's
+/// sums are f32.
+constexpr int kShortFp8[] = {89};
 
 /// The words behind the layouts: types of D, A, B, C.
 std::array<std::string_view, 4> TypeWords(const Form& form) {
@@ -59,13 +64,13 @@ MatrixProduct ProductOf(const Form& form, int sm) {
   product.d_type = d;
   product.saturate = form.Has("satfinite");
   product.bit_operation = form.Has("and") ? BitOperation::kAnd : BitOperation::kXor;
-  // FP8 has the short accumulator on Ada; Hopper's mma widens to f16 first, and Blackwell's sums are f32.
   const bool fp8 = a_type == TensorType::kE4m3 || a_type == TensorType::kE5m2;
-  product.arithmetic = bits              ? Arithmetic::kBits
-                       : doubles         ? Arithmetic::kDouble
-                       : d == Sum::kS32  ? Arithmetic::kInteger
-                       : fp8 && sm == 89 ? Arithmetic::kReduced
-                                         : Arithmetic::kFloat;
+  const bool shortened = std::find(std::begin(kShortFp8), std::end(kShortFp8), sm) != std::end(kShortFp8);
+  product.arithmetic = bits               ? Arithmetic::kBits
+                       : doubles          ? Arithmetic::kDouble
+                       : d == Sum::kS32   ? Arithmetic::kInteger
+                       : fp8 && shortened ? Arithmetic::kReduced
+                                          : Arithmetic::kFloat;
   return product;
 }
 

@@ -92,6 +92,7 @@ std::span<const Row> ClusterRows();
 std::span<const Row> BulkCopyRows();
 std::span<const Row> TensorCopyRows();
 std::span<const Row> WarpgroupRows();
+std::span<const Row> TensorMapRows();
 
 /// Where the launch keeps the values of the kernel's parameters.
 std::uint64_t ParameterAddress(const Warp& warp);

@@ -160,7 +160,7 @@ void Multiply(Warp& warp, const Instruction& i, const Recipe& recipe) {
 void MultiplyAsync(Warp& warp, const Instruction& i) {
   if (!GatherWarp(warp, i)) return;
   const Recipe& recipe = *static_cast<const Recipe*>(i.extra);
-  warp.cta().warpgroups().Check(warp, i);
+  warp.cta().warpgroups().Begin(warp, i);
   if (warp.cta().launch().options.check) {
     if (!warp.fenced) throw warp.Fault(i, -1, "no wgmma.fence was executed before the first wgmma.mma_async");
     for (std::size_t r = 0; r < recipe.a_at(); ++r)
@@ -175,14 +175,15 @@ void Fence(Warp& warp, const Instruction& i) {
   if (GatherWarp(warp, i)) warp.fenced = true;
 }
 void CommitGroup(Warp& warp, const Instruction& i) {
-  if (GatherWarp(warp, i)) warp.cta().warpgroups().Commit(warp, warp.wgmma_groups++);
+  if (!GatherWarp(warp, i)) return;
+  ++warp.wgmma_groups;
+  warp.cta().warpgroups().Commit(warp);
 }
 void WaitGroup(Warp& warp, const Instruction& i) {
   if (!GatherWarp(warp, i)) return;
   const auto pending = static_cast<std::uint32_t>(warp.Get<std::uint64_t>(i.operands[0])[0]);
   if (warp.wgmma_groups <= pending) return;
-  if (!warp.cta().warpgroups().Together(warp, warp.wgmma_groups - pending - 1))
-    return warp.Block("the other warps of its warpgroup");
+  if (!warp.cta().warpgroups().AllHaveBegun(warp, pending)) return warp.Block("the other warps of its warpgroup");
   warp.watch.Release(warp.wgmma_groups - pending);
   if (Observer* const observer = warp.observer()) observer->OnTensorWait(warp, warp.wgmma_groups - pending);
 }

@@ -36,8 +36,27 @@ const FactorCache::Factor& FactorCache::Read(std::span<const std::byte> shared, 
   return factor;
 }
 
-void Warpgroups::Check(Warp& warp, const Instruction& i) {
-  const auto index = static_cast<std::size_t>(warp.index() / kWarps);
+std::size_t Warpgroups::IndexOf(const Warp& warp) { return static_cast<std::size_t>(warp.index() / kWarps); }
+
+void Warpgroups::Commit(const Warp& warp) {
+  if (groups_.size() <= IndexOf(warp)) return;  // It has begun nothing.
+  Group& group = groups_[IndexOf(warp)];
+  const int quarter = warp.index() % kWarps;
+  group.committed[quarter].push_back(group.counts[quarter]);
+  if (group.committed[quarter].size() > kCommits) group.committed[quarter].pop_front();
+}
+
+bool Warpgroups::AllHaveBegun(const Warp& warp, std::uint32_t pending) const {
+  if (groups_.size() <= IndexOf(warp)) return true;
+  const Group& group = groups_[IndexOf(warp)];
+  const auto& committed = group.committed[warp.index() % kWarps];
+  if (committed.size() <= pending) return true;
+  const std::uint64_t needed = committed[committed.size() - 1 - pending];
+  return *std::min_element(std::begin(group.counts), std::end(group.counts)) >= needed;
+}
+
+void Warpgroups::Begin(Warp& warp, const Instruction& i) {
+  const std::size_t index = IndexOf(warp);
   if (warp.cta().warps().size() < (index + 1) * kWarps)
     throw warp.Fault(i, -1, fmt::format("its warpgroup has fewer than {} warps", kWarps));
   if (groups_.size() <= index) groups_.resize(index + 1);
@@ -55,19 +74,6 @@ void Warpgroups::Check(Warp& warp, const Instruction& i) {
   if (all - group.first < 64) return;
   group.executed.erase(group.executed.begin(), group.executed.begin() + static_cast<std::ptrdiff_t>(all - group.first));
   group.first = all;
-}
-
-void Warpgroups::Commit(const Warp& warp, std::uint32_t group) {
-  const auto index = static_cast<std::size_t>(warp.index() / kWarps);
-  if (groups_.size() <= index) groups_.resize(index + 1);
-  Group& all = groups_[index];
-  all.committed[warp.index() % kWarps][group % kPending] = all.counts[warp.index() % kWarps];
-}
-
-bool Warpgroups::Together(const Warp& warp, std::uint32_t group) const {
-  const Group& all = groups_[static_cast<std::size_t>(warp.index() / kWarps)];
-  const std::uint64_t needed = all.committed[warp.index() % kWarps][group % kPending];
-  return std::all_of(std::begin(all.counts), std::end(all.counts), [&](std::uint64_t c) { return c >= needed; });
 }
 
 void TellTensorRead(Warp& warp, const Instruction& i, std::span<const std::uint32_t> pieces) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <vector>
 
@@ -44,21 +45,23 @@ class Warpgroups {
  public:
   FactorCache cache;
 
-  /// Throws if a warp of the group has executed another instruction in the place of `i`, or if the group is not whole.
-  void Check(Warp& warp, const Instruction& i);
-  /// The warp commits its group number `group`.
-  void Commit(const Warp& warp, std::uint32_t group);
-  /// Whether all warps have executed what the warp's group `group` and those before hold: none of it ends before.
-  bool Together(const Warp& warp, std::uint32_t group) const;
+  /// Counts a product that `warp` has begun. Throws if a warp of the group has executed another instruction in the
+  /// place of `i`, or if the group is not whole.
+  void Begin(Warp& warp, const Instruction& i);
+  void Commit(const Warp& warp);
+  /// Whether all four warps have begun what is in this warp's groups but the last `pending`: a tensor core works for
+  /// all of them at once.
+  bool AllHaveBegun(const Warp& warp, std::uint32_t pending) const;
 
  private:
-  static constexpr std::uint32_t kPending = 16;  // groups that are looked for; wgmma.wait_group counts to 7
   struct Group {
     std::vector<const Instruction*> executed;  // from number `first` on
     std::uint64_t first = 0;
     std::uint64_t counts[4] = {};
-    std::uint64_t committed[4][kPending] = {};  // the count when each group was
+    std::deque<std::uint64_t> committed[4];  // the count at each of the last commits
   };
+  static constexpr std::size_t kCommits = 64;  // More groups than that nobody lets go on.
+  static std::size_t IndexOf(const Warp& warp);
   std::vector<Group> groups_;
 };
 

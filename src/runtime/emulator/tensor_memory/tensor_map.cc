@@ -92,10 +92,27 @@ void TensorMap::Check() const {
 
 void TensorMap::Encode(std::span<std::byte, kOpaqueBytes> opaque) const {
   Check();
+  EncodeAnyway(opaque);
+}
+
+TensorMap TensorMap::Decode(std::span<const std::byte, kOpaqueBytes> opaque) {
+  TensorMap map = DecodeAnyway(opaque);
+  map.Check();
+  // What lies beyond the rank means nothing.
+  for (int i = map.rank; i < kMaxRank; ++i) {
+    map.dims[i] = 0;
+    map.box[i] = 0;
+    map.element_steps[i] = 1;
+    if (i > 0) map.strides[i - 1] = 0;
+  }
+  return map;
+}
+
+void TensorMap::EncodeAnyway(std::span<std::byte, kOpaqueBytes> opaque) const {
   Wire wire{};
   wire.magic = kMagic;
   wire.address = address;
-  for (int i = 0; i < rank; ++i) {
+  for (int i = 0; i < kMaxRank; ++i) {
     wire.dims_less_one[i] = dims[i] - 1;
     wire.box[i] = static_cast<std::uint16_t>(box[i]);
     wire.steps[i] = static_cast<std::uint8_t>(element_steps[i]);
@@ -103,6 +120,7 @@ void TensorMap::Encode(std::span<std::byte, kOpaqueBytes> opaque) const {
   }
   wire.type = static_cast<std::uint8_t>(type);
   wire.rank = static_cast<std::uint8_t>(rank);
+  wire.interleave = static_cast<std::uint8_t>(interleave);
   wire.swizzle = static_cast<std::uint8_t>(swizzle);
   wire.oob_fill = static_cast<std::uint8_t>(oob_fill);
   wire.checksum = Checksum(wire);
@@ -110,7 +128,7 @@ void TensorMap::Encode(std::span<std::byte, kOpaqueBytes> opaque) const {
   std::memcpy(opaque.data(), &wire, sizeof wire);
 }
 
-TensorMap TensorMap::Decode(std::span<const std::byte, kOpaqueBytes> opaque) {
+TensorMap TensorMap::DecodeAnyway(std::span<const std::byte, kOpaqueBytes> opaque) {
   Wire wire;
   std::memcpy(&wire, opaque.data(), sizeof wire);
   if (wire.magic != kMagic || wire.checksum != Checksum(wire))
@@ -123,13 +141,12 @@ TensorMap TensorMap::Decode(std::span<const std::byte, kOpaqueBytes> opaque) {
   map.interleave = wire.interleave;
   map.swizzle = wire.swizzle;
   map.oob_fill = wire.oob_fill;
-  for (int i = 0; i < map.rank && i < kMaxRank; ++i) {
+  for (int i = 0; i < kMaxRank; ++i) {
     map.dims[i] = wire.dims_less_one[i] + 1;
     map.box[i] = wire.box[i];
     map.element_steps[i] = wire.steps[i];
     if (i > 0) map.strides[i - 1] = wire.strides[i - 1];
   }
-  map.Check();
   return map;
 }
 

@@ -54,6 +54,10 @@ struct TensorMap {
   /// Throws kDevice for bytes that Encode did not write.
   static TensorMap Decode(std::span<const std::byte, kOpaqueBytes> opaque);
 
+  /// The same of maps that need not be valid yet: a kernel may replace their fields one after another.
+  void EncodeAnyway(std::span<std::byte, kOpaqueBytes> opaque) const;
+  static TensorMap DecodeAnyway(std::span<const std::byte, kOpaqueBytes> opaque);
+
   bool operator==(const TensorMap&) const = default;
 };
 
