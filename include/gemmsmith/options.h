@@ -53,6 +53,9 @@ struct Environment {
   std::string trace_file;  ///< GEMMSMITH_TRACE: where to write a trace of all stages, for trace viewers.
   int num_threads = 0;     ///< GEMMSMITH_NUM_THREADS for the CPU device; 0: one per core this process may use.
   std::string cpu_isa;     ///< GEMMSMITH_CPU_ISA: "portable", "avx2", "avx512", ... caps what is used; empty: the best.
+  bool emulator_checks = true;  ///< GEMMSMITH_EMULATOR_CHECKS=off: emulated devices do not look for races and the like.
+  std::uint64_t emulator_seed =
+      1;  ///< GEMMSMITH_EMULATOR_SEED: of the order of what emulated devices run side by side.
 
   GEMMSMITH_API static const Environment& Get();
 };

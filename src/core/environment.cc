@@ -1,3 +1,4 @@
+#include <charconv>
 #include <cstdlib>
 #include <sstream>
 #include <string>
@@ -48,6 +49,23 @@ int ReadCount(const char* name) {
   return static_cast<int>(value);
 }
 
+/// On unless it is "off".
+bool ReadOff(const char* name) {
+  const std::string text = Read(name);
+  if (!text.empty() && text != "on" && text != "off") Warn("{}=\"{}\" is neither on nor off; ignored", name, text);
+  return text != "off";
+}
+
+std::uint64_t ReadSeed(const char* name, std::uint64_t otherwise) {
+  const std::string text = Read(name);
+  if (text.empty()) return otherwise;
+  std::uint64_t seed = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  if (error == std::errc{} && end == text.data() + text.size()) return seed;
+  Warn("{}=\"{}\" is not a number (0 to 2^64 - 1); ignored", name, text);
+  return otherwise;
+}
+
 Environment ReadAll() {
   Environment e;
   e.cache_dir = DefaultCacheDir();
@@ -63,6 +81,8 @@ Environment ReadAll() {
   e.trace_file = Read("GEMMSMITH_TRACE");
   e.num_threads = ReadCount("GEMMSMITH_NUM_THREADS");
   e.cpu_isa = Read("GEMMSMITH_CPU_ISA");
+  e.emulator_checks = ReadOff("GEMMSMITH_EMULATOR_CHECKS");
+  e.emulator_seed = ReadSeed("GEMMSMITH_EMULATOR_SEED", e.emulator_seed);
   return e;
 }
 

@@ -26,7 +26,8 @@ struct LaunchShape {
 /// An emulated device, and PTX run on it.
 class PtxRunner {
  public:
-  explicit PtxRunner(std::string_view target = "sm_90a") : target_(ParseTarget(target)), device_(MakeDevice(target_)) {}
+  explicit PtxRunner(std::string_view target = "sm_90a", const RunOptions& options = {})
+      : target_(ParseTarget(target)), device_(MakeDevice(target_, options)) {}
 
   Device& device() { return *device_; }
   std::string Header() const { return fmt::format(".version 8.7\n.target {}\n.address_size 64\n", ToString(target_)); }

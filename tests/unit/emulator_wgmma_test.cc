@@ -358,9 +358,9 @@ TEST_F(EmulatedHopper, WhatIsLeftOutIsFound) {
     const char *what, *instead, *message;
   };
   for (const Case& test : {
-           Case{"wgmma.wait_group.sync.aligned 0;", "", "reads a result of"},
-           Case{"wgmma.commit_group.sync.aligned;", "", "reads a result of"},
-           Case{"cp.async.bulk.wait_group.read 0;", "", "has ended"},
+           Case{"wgmma.wait_group.sync.aligned 0;", "", "overwrite of what an asynchronous operation still uses"},
+           Case{"wgmma.commit_group.sync.aligned;", "", "overwrite of what an asynchronous operation still uses"},
+           Case{"cp.async.bulk.wait_group.read 0;", "", "was not awaited"},
            Case{"mbarrier.arrive.shared::cta.b64 _,", "mbarrier.pending_count.b64 _, 0; //", "deadlock"},
            Case{"mbarrier.arrive.expect_tx.shared::cta.b64 _,", "mbarrier.expect_tx.shared::cta.b64", "deadlock"},
        })

@@ -40,6 +40,14 @@ void Clocks::Release(int agent, Knowledge& to) {
   Tick(agent);  // what it does from now on was not told
 }
 
+void Clocks::ReleaseAlone(int agent, Knowledge& to) {
+  const auto index = static_cast<std::size_t>(agent);
+  if (to.times.size() <= index) to.times.resize(index + 1);
+  to.times[index] = Now(agent).time();
+  agents_[agent].told = Now(agent).time();
+  Tick(agent);
+}
+
 void Clocks::Acquire(int agent, const Knowledge& from) {
   agents_[agent].knowledge.Join(from);
   ++agents_[agent].version;
@@ -82,7 +90,16 @@ int Clocks::BeginAsync(int issuer) {
   started.busy = true;
   Tick(agent);
   Tick(issuer);
+  started.issuer_version = 0;
   return agent;
+}
+
+void Clocks::ContinueAsync(int agent) {
+  Agent& continued = agents_[agent];
+  const Agent& issuer = agents_[continued.issuer];
+  if (continued.issuer_version == issuer.version) return;
+  continued.issuer_version = issuer.version;
+  Acquire(agent, issuer.knowledge);
 }
 
 void Clocks::EndAsync(int agent) { agents_[agent].busy = false; }

@@ -54,6 +54,8 @@ class Clocks {
 
   /// Arrival: what the agent knows and did goes into `to`.
   void Release(int agent, Knowledge& to);
+  /// The end of an operation, and nothing that its issuer knew.
+  void ReleaseAlone(int agent, Knowledge& to);
   /// The end of a wait.
   void Acquire(int agent, const Knowledge& from);
   /// fence.proxy.async: the agent's writes so far, and those of asynchronous operations that it issued and awaited.
@@ -67,6 +69,8 @@ class Clocks {
   /// EndAsync: Release its knowledge into whatever tells of its completion before.
   int BeginAsync(int issuer);
   void EndAsync(int agent);
+  /// More of the same operation is issued: it then knows what its issuer knows now.
+  void ContinueAsync(int agent);
   int IssuerOf(int agent) const { return agents_[agent].issuer; }
 
  private:
@@ -74,7 +78,8 @@ class Clocks {
     Knowledge knowledge;
     std::uint64_t version = 0;
     int issuer = -1;
-    std::uint32_t told = 0;  // the time of the last Release
+    std::uint32_t told = 0;            // the time of the last Release
+    std::uint64_t issuer_version = 0;  // when it heard of its issuer last
     bool busy = false;
   };
 

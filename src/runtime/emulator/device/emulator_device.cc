@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "gemmsmith/options.h"
 #include "runtime/cuda/device_query.h"
 #include "runtime/emulator/device/emulator_kernel.h"
 #include "util/log.h"
@@ -32,7 +33,8 @@ MemoryPool::Source HostMemory(std::shared_ptr<DeviceState> state) {
   constexpr std::size_t kAlignment = 256;
   const auto allocate = [state](std::size_t bytes) {
     void* const pointer = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
-    if (pointer != nullptr) state->allocations.Add(pointer, bytes);
+    if (pointer != nullptr && state->options.check) state->allocations.AddPoisoned(pointer, bytes);
+    if (pointer != nullptr && !state->options.check) state->allocations.Add(pointer, bytes);
     return pointer;
   };
   const auto free = [state](void* pointer, std::size_t) {
@@ -66,11 +68,11 @@ std::uint8_t IndexOf(const CodeTarget& target) {
 
 class EmulatorDevice final : public Device {
  public:
-  explicit EmulatorDevice(const CodeTarget& target)
+  EmulatorDevice(const CodeTarget& target, const RunOptions& options)
       : id_{DeviceKind::kEmulator, IndexOf(target)},
         spec_(SpecOf(target)),
         state_(std::make_shared<DeviceState>()),
-        memory_(Named(target)) {}
+        memory_(Named(target, options)) {}
 
   DeviceId id() const override { return id_; }
   const DeviceSpec& spec() const override { return spec_; }
@@ -82,10 +84,14 @@ class EmulatorDevice final : public Device {
   MemoryPool& memory() override { return memory_; }
   MemoryPool& pinned_memory() override { return memory_; }
   void Copy(void* to, const void* from, std::size_t bytes, Stream) override {
-    if (bytes != 0) std::memmove(to, from, bytes);
+    if (bytes == 0) return;
+    std::memmove(to, from, bytes);
+    state_->allocations.NoteWrite(to, bytes);
   }
   void Fill(void* to, std::uint8_t byte, std::size_t bytes, Stream) override {
-    if (bytes != 0) std::memset(to, byte, bytes);
+    if (bytes == 0) return;
+    std::memset(to, byte, bytes);
+    state_->allocations.NoteWrite(to, bytes);
   }
 
   /// Streams differ by their handles alone.
@@ -98,7 +104,8 @@ class EmulatorDevice final : public Device {
   std::unique_ptr<Event> CreateEvent() override { return std::make_unique<EmulatorEvent>(); }
 
  private:
-  MemoryPool::Source Named(const CodeTarget& target) {
+  MemoryPool::Source Named(const CodeTarget& target, const RunOptions& options) {
+    state_->options = options;
     state_->name = ToString(id_);
     state_->target = target;
     state_->limits = LimitsOf(target);
@@ -115,9 +122,16 @@ class EmulatorDevice final : public Device {
 }  // namespace
 
 std::unique_ptr<Device> MakeDevice(const CodeTarget& target) {
+  RunOptions options;
+  options.check = Environment::Get().emulator_checks;
+  options.seed = Environment::Get().emulator_seed;
+  return MakeDevice(target, options);
+}
+
+std::unique_ptr<Device> MakeDevice(const CodeTarget& target, const RunOptions& options) {
   if (target.isa != Isa::kCuda)
     throw Fail(Code::kUnsupported, "", "the emulator runs CUDA code, not that of {}", ToString(target));
-  return std::make_unique<EmulatorDevice>(target);
+  return std::make_unique<EmulatorDevice>(target, options);
 }
 
 }  // namespace gemmsmith::emulator

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "runtime/emulator/check/checker.h"
 #include "util/log.h"
 
 namespace gemmsmith::emulator {
@@ -31,6 +32,7 @@ EmulatorKernel::EmulatorKernel(std::shared_ptr<DeviceState> device, const Artifa
       name_(artifact.kernel_name),
       resources_(artifact.resources),
       program_(PtxOf(*device_, artifact), device_->target),
+      code_(program_.functions()),
       kernel_(&program_.Kernel(artifact.lowered_name)) {
   resources_.static_shared_bytes = static_cast<int>(program_.static_shared_bytes());
 }
@@ -68,6 +70,8 @@ void EmulatorKernel::Launch(Dim3 grid, Dim3 block, Dim3 cluster, std::uint32_t s
   launch.ctas_per_multiprocessor = Residents(block, shared_bytes);
   launch.grid_id = ++launches;
   launch.options = device_->options;
+  Checkers checkers(code_);
+  if (launch.options.check && launch.options.observers == nullptr) launch.options.observers = &checkers;
   Run(launch);
 }
 

@@ -5,6 +5,7 @@
 
 #include "artifact.h"
 #include "gemmsmith/kernel.h"
+#include "runtime/emulator/check/code_index.h"
 #include "runtime/emulator/device/limits.h"
 #include "runtime/emulator/isa/program.h"
 #include "runtime/emulator/machine/launch.h"
@@ -42,6 +43,7 @@ class EmulatorKernel final : public Kernel {
   std::string name_;
   KernelResources resources_;
   Program program_;
+  CodeIndex code_;
   const KernelInfo* kernel_;
 };
 

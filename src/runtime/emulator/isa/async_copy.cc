@@ -87,16 +87,18 @@ void Copy(Warp& warp, const Instruction& i) {
 
 void CommitGroup(Warp& warp, const Instruction&) {
   warp.cta().cluster().async().Commit(warp, AsyncGroup::kCopy, warp.mask());
+  if (Observer* const observer = warp.observer()) observer->OnCommit(warp, AsyncGroup::kCopy);
 }
 void WaitGroup(Warp& warp, const Instruction& i) {
-  const auto pending = warp.Get<std::uint64_t>(i.operands[0])[0];
+  const auto pending = static_cast<std::uint32_t>(warp.Get<std::uint64_t>(i.operands[0])[0]);
   const AsyncWork& work = warp.cta().cluster().async();
-  if (!work.Ended(warp, AsyncGroup::kCopy, warp.mask(), static_cast<std::uint32_t>(pending)))
-    warp.Block("copies of cp.async");
+  if (!work.Ended(warp, AsyncGroup::kCopy, warp.mask(), pending)) return warp.Block("copies of cp.async");
+  if (Observer* const observer = warp.observer()) observer->OnGroupsEnded(warp, AsyncGroup::kCopy, pending, false);
 }
 void WaitAll(Warp& warp, const Instruction&) {
   const AsyncWork& work = warp.cta().cluster().async();
-  if (work.Pending(warp, AsyncGroup::kCopy, warp.mask(), work.issued())) warp.Block("copies of cp.async");
+  if (work.Pending(warp, AsyncGroup::kCopy, warp.mask(), work.issued())) return warp.Block("copies of cp.async");
+  if (Observer* const observer = warp.observer()) observer->OnGroupsEnded(warp, AsyncGroup::kCopy, 0, true);
 }
 
 void PrepareCopy(Decoder& decoder, Instruction& out) {

@@ -43,14 +43,14 @@ void CheckThreads(Warp& warp, const Instruction& i, const BarrierCall& call) {
                      fmt::format("barrier {} waits for {} threads, the CTA has {}", call.barrier, call.threads, limit));
 }
 
-void Complete(Warp& warp, const Instruction& i, const BarrierCall& call) {
-  Observer* const observer = warp.cta().launch().options.observer;
-  if (observer != nullptr) observer->OnBarrier(warp, call.barrier);
-  (void)i;
+Meeting MeetingAt(Warp& warp, int barrier, std::uint64_t phase) {
+  return {Meeting::Kind::kCtaBarrier, warp.cta().rank(), static_cast<std::uint32_t>(barrier), phase};
 }
 
 template <Action kAction>
-void Finish(Warp& warp, const Instruction& i, const CtaBarrier& barrier) {
+void Finish(Warp& warp, const Instruction& i, int number) {
+  const CtaBarrier& barrier = warp.cta().barrier(number);
+  if (Observer* const observer = warp.observer()) observer->OnWaited(warp, i, MeetingAt(warp, number, barrier.phase));
   if constexpr (kAction == Action::kCount) {
     std::uint32_t out[kLanes];
     for (std::uint32_t& o : out) o = barrier.last_count;
@@ -73,7 +73,7 @@ void Barrier(Warp& warp, const Instruction& i) {
     const CtaBarrier& barrier = warp.cta().barrier(call.barrier);
     if (barrier.phase + 1 == token) return warp.Block("a barrier of the CTA");
     warp.group().token = 0;
-    return Finish<kAction>(warp, i, barrier);
+    return Finish<kAction>(warp, i, call.barrier);
   }
   CheckThreads(warp, i, call);
   std::uint32_t votes = 0;
@@ -81,12 +81,12 @@ void Barrier(Warp& warp, const Instruction& i) {
     votes = static_cast<std::uint32_t>(std::popcount(warp.GetPredicate(i.operands[2]) & warp.mask()));
   std::uint32_t arriving = static_cast<std::uint32_t>(std::popcount(warp.mask()));
   if (call.threads != 0 && warp.mask() == warp.live()) arriving = kLanes;
-  CtaBarrier& barrier = warp.cta().barrier(call.barrier);
-  const std::uint64_t phase = barrier.phase;
+  const std::uint64_t phase = warp.cta().barrier(call.barrier).phase;
+  if (Observer* const observer = warp.observer())
+    observer->OnArrive(warp, i, MeetingAt(warp, call.barrier, phase), true);
   const bool complete = warp.cta().Arrive(call.barrier, arriving, call.threads, votes);
-  if (complete) Complete(warp, i, call);
   if (kAction == Action::kArrive) return;
-  if (complete) return Finish<kAction>(warp, i, barrier);
+  if (complete) return Finish<kAction>(warp, i, call.barrier);
   warp.group().token = phase + 1;
   warp.Block("a barrier of the CTA");
 }
@@ -99,7 +99,9 @@ void WarpBarrier(Warp& warp, const Instruction& i) {
   warp.Meet(mask[first]);
 }
 
-void Nothing(Warp&, const Instruction&) {}
+void Fence(Warp& warp, const Instruction& i) {
+  if (Observer* const observer = warp.observer()) observer->OnFence(warp, i);
+}
 
 template <Action kAction>
 void PrepareBarrier(Decoder& decoder, Instruction& out) {
@@ -126,7 +128,7 @@ void PrepareBarrier(Decoder& decoder, Instruction& out) {
   [](const Form&) -> Execute { return Barrier<Action::action>; }, PrepareBarrier<Action::action>
 constexpr Category kCategory = Category::kBarrier;
 void IgnoreOperands(Decoder&, Instruction&) {}
-#define GEMMSMITH_NOTHING [](const Form&) -> Execute { return Nothing; }, IgnoreOperands
+#define GEMMSMITH_FENCE [](const Form&) -> Execute { return Fence; }, IgnoreOperands
 
 constexpr Row kRows[] = {
     {"bar[.cta].sync", "", kCategory, 10, 0, GEMMSMITH_BARRIER(kSync)},
@@ -140,17 +142,16 @@ constexpr Row kRows[] = {
     {"barrier[.cta].red.and[.aligned].pred", "", kCategory, 60, 30, GEMMSMITH_BARRIER(kAnd)},
     {"barrier[.cta].red.or[.aligned].pred", "", kCategory, 60, 30, GEMMSMITH_BARRIER(kOr)},
     {"bar.warp.sync", "sb32", kCategory, 60, 30, [](const Form&) -> Execute { return WarpBarrier; }},
-    {"membar.{cta,gl,sys}", "", Category::kFence, 14, 0, GEMMSMITH_NOTHING},
+    {"membar.{cta,gl,sys}", "", Category::kFence, 14, 0, GEMMSMITH_FENCE},
     {"membar.proxy.{alias,async,async.global,async.shared::cta,async.shared::cluster}", "", Category::kFence, 75, 70,
-     GEMMSMITH_NOTHING},
-    {"fence[.{sc,acq_rel,acquire,release}].{cta,cluster,gpu,sys}", "", Category::kFence, 60, 70, GEMMSMITH_NOTHING},
+     GEMMSMITH_FENCE},
+    {"fence[.{sc,acq_rel,acquire,release}].{cta,cluster,gpu,sys}", "", Category::kFence, 60, 70, GEMMSMITH_FENCE},
     {"fence.{acquire,release}.sync_restrict.{shared::cluster,shared::cta}.cluster", "", Category::kFence, 86, 90,
-     GEMMSMITH_NOTHING},
-    {"fence.mbarrier_init.release.cluster", "", Category::kFence, 80, 90, GEMMSMITH_NOTHING},
-    {"fence.proxy.{alias,async}[.{global,shared::cta,shared::cluster}]", "", Category::kFence, 75, 70,
-     GEMMSMITH_NOTHING},
+     GEMMSMITH_FENCE},
+    {"fence.mbarrier_init.release.cluster", "", Category::kFence, 80, 90, GEMMSMITH_FENCE},
+    {"fence.proxy.{alias,async}[.{global,shared::cta,shared::cluster}]", "", Category::kFence, 75, 70, GEMMSMITH_FENCE},
     {"fence.proxy.tensormap::generic.{acquire,release}.{cta,cluster,gpu,sys}", "", Category::kFence, 83, 90,
-     GEMMSMITH_NOTHING},
+     GEMMSMITH_FENCE},
 };
 
 }  // namespace

@@ -38,7 +38,7 @@ class BulkCopy final : public AsyncOperation {
         std::memcpy(at, bytes.data(), size);
     }
     for (const SharedPlace& barrier : completion.barriers) CheckAlive(*barrier.cta);
-    completion.Tell(warp());
+    completion.Tell(*this);
   }
 
   const std::byte* from = nullptr;
@@ -100,11 +100,13 @@ void Copy(Warp& warp, const Instruction& i) {
 
 void CommitGroup(Warp& warp, const Instruction&) {
   warp.cta().cluster().async().Commit(warp, AsyncGroup::kBulk, warp.mask());
+  if (Observer* const observer = warp.observer()) observer->OnCommit(warp, AsyncGroup::kBulk);
 }
 void WaitGroup(Warp& warp, const Instruction& i) {
   const auto pending = static_cast<std::uint32_t>(warp.Get<std::uint64_t>(i.operands[0])[0]);
   if (!warp.cta().cluster().async().Ended(warp, AsyncGroup::kBulk, warp.mask(), pending, i.options[0] != 0))
-    warp.Block("bulk copies");
+    return warp.Block("bulk copies");
+  if (Observer* const observer = warp.observer()) observer->OnGroupsEnded(warp, AsyncGroup::kBulk, pending, false);
 }
 void PrepareWait(Decoder& decoder, Instruction& out) { out.options[0] = decoder.form().Has("read") ? 1 : 0; }
 

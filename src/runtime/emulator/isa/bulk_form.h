@@ -17,9 +17,13 @@ struct Completion {
   std::vector<SharedPlace> barriers;
   std::uint32_t bytes = 0;
 
-  void Tell(Warp& warp) const {
-    for (const SharedPlace& barrier : barriers) barrier.cta->mbarriers().CompleteTx(barrier.address, bytes);
-    ++warp.cta().cluster().changes;
+  void Tell(const AsyncOperation& operation) const {
+    Observer* const observer = operation.warp().observer();
+    for (const SharedPlace& barrier : barriers) {
+      if (observer != nullptr) observer->OnSignal(operation, MeetingAt(barrier));
+      barrier.cta->mbarriers().CompleteTx(barrier.address, bytes);
+    }
+    ++operation.warp().cta().cluster().changes;
   }
 };
 

@@ -45,6 +45,8 @@ void PrepareAddress(Decoder& decoder, Instruction& out) {
   if (kMap) decoder.Push(decoder.Source(decoder.operand(2), ScalarType::kB32));
 }
 
+Meeting MeetingAt(const Cluster& cluster) { return {Meeting::Kind::kClusterBarrier, 0, 0, cluster.barrier().phase}; }
+
 void Arrive(Warp& warp, const Instruction& i) {
   if (i.options[0] != 0 && !warp.Gather(kAllLanes)) return;
   if (const std::uint32_t again = warp.cluster_arrived & warp.mask(); again != 0)
@@ -53,6 +55,7 @@ void Arrive(Warp& warp, const Instruction& i) {
   for (std::uint32_t m = warp.mask(); m != 0; m &= m - 1)
     warp.cluster_phases[static_cast<std::size_t>(std::countr_zero(m))] = cluster.barrier().phase;
   warp.cluster_arrived |= warp.mask();
+  if (Observer* const observer = warp.observer()) observer->OnArrive(warp, i, MeetingAt(cluster), i.options[1] == 0);
   cluster.Arrive(static_cast<std::uint32_t>(std::popcount(warp.mask())));
 }
 
@@ -65,9 +68,13 @@ void Wait(Warp& warp, const Instruction& i) {
     if (warp.cluster_phases[static_cast<std::size_t>(std::countr_zero(m))] == phase)
       return warp.Block("the barrier of its cluster");
   warp.cluster_arrived &= ~warp.mask();
+  if (Observer* const observer = warp.observer()) observer->OnWaited(warp, i, MeetingAt(warp.cta().cluster()));
 }
 
-void PrepareBarrier(Decoder& decoder, Instruction& out) { out.options[0] = decoder.form().Has("aligned") ? 1 : 0; }
+void PrepareBarrier(Decoder& decoder, Instruction& out) {
+  out.options[0] = decoder.form().Has("aligned") ? 1 : 0;
+  out.options[1] = decoder.form().Has("relaxed") ? 1 : 0;
+}
 
 constexpr Category kCategory = Category::kBarrier;
 #define GEMMSMITH_EXECUTE(f) [](const Form&) -> Execute { return f; }

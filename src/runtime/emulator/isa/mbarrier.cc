@@ -11,14 +11,27 @@ namespace {
 
 using ptx::ScalarType;
 
+/// What happens to a barrier, for the observer.
+enum class Change : std::uint8_t { kExistence, kArrival, kRelaxedArrival, kCount };
+
+void Tell(Warp& warp, const Instruction& i, const SharedPlace& place, Change change) {
+  Observer* const observer = warp.observer();
+  if (observer == nullptr || change == Change::kCount) return;
+  if (change == Change::kExistence)
+    observer->OnMbarrier(warp, i, MeetingAt(place));
+  else
+    observer->OnArrive(warp, i, MeetingAt(place), change == Change::kArrival);
+}
+
 /// f(lane, CTA's barriers, address) for each lane that executes.
 template <class F>
-void ForEachBarrier(Warp& warp, const Instruction& i, const Operand& address, F f) {
+void ForEachBarrier(Warp& warp, const Instruction& i, const Operand& address, Change change, F f) {
   std::uint64_t addresses[kLanes];
   warp.GetAddresses(address, addresses);
   for (std::uint32_t m = warp.mask(); m != 0; m &= m - 1) {
     const int lane = std::countr_zero(m);
     const SharedPlace place = PlaceOf(warp, i, lane, addresses[lane], static_cast<Window>(i.options[0]));
+    Tell(warp, i, place, change);
     Guarded(warp, i, lane, [&] { f(lane, place.cta->mbarriers(), place.address); });
   }
   ++warp.cta().cluster().changes;
@@ -26,20 +39,21 @@ void ForEachBarrier(Warp& warp, const Instruction& i, const Operand& address, F 
 
 void Init(Warp& warp, const Instruction& i) {
   const auto count = warp.Get<std::uint32_t>(i.operands[1]);
-  ForEachBarrier(warp, i, i.operands[0],
+  ForEachBarrier(warp, i, i.operands[0], Change::kExistence,
                  [&](int lane, Mbarriers& all, std::uint32_t at) { all.Init(at, count[lane]); });
 }
 void Invalidate(Warp& warp, const Instruction& i) {
-  ForEachBarrier(warp, i, i.operands[0], [](int, Mbarriers& all, std::uint32_t at) { all.Invalidate(at); });
+  ForEachBarrier(warp, i, i.operands[0], Change::kExistence,
+                 [](int, Mbarriers& all, std::uint32_t at) { all.Invalidate(at); });
 }
 void ExpectTx(Warp& warp, const Instruction& i) {
   const auto bytes = warp.Get<std::uint32_t>(i.operands[1]);
-  ForEachBarrier(warp, i, i.operands[0],
+  ForEachBarrier(warp, i, i.operands[0], Change::kCount,
                  [&](int lane, Mbarriers& all, std::uint32_t at) { all.ExpectTx(at, bytes[lane]); });
 }
 void CompleteTx(Warp& warp, const Instruction& i) {
   const auto bytes = warp.Get<std::uint32_t>(i.operands[1]);
-  ForEachBarrier(warp, i, i.operands[0],
+  ForEachBarrier(warp, i, i.operands[0], Change::kCount,
                  [&](int lane, Mbarriers& all, std::uint32_t at) { all.CompleteTx(at, bytes[lane]); });
 }
 
@@ -50,7 +64,8 @@ void Arrive(Warp& warp, const Instruction& i) {
   const auto kind = static_cast<Mbarriers::ArriveKind>(i.options[1]);
   const bool expects = i.options[2] != 0;
   std::uint64_t states[kLanes] = {};
-  ForEachBarrier(warp, i, i.operands[1], [&](int lane, Mbarriers& all, std::uint32_t at) {
+  const Change change = i.options[3] != 0 ? Change::kRelaxedArrival : Change::kArrival;
+  ForEachBarrier(warp, i, i.operands[1], change, [&](int lane, Mbarriers& all, std::uint32_t at) {
     states[lane] = all.Arrive(at, expects ? 1 : number[lane], kind, expects ? number[lane] : 0).state;
   });
   if (!i.operands[0].sink) warp.PutBits(i.operands[0], states);
@@ -75,6 +90,7 @@ void Wait(Warp& warp, const Instruction& i) {
                     : all.TestWait(place.address, which[lane]);
     });
     done |= static_cast<std::uint32_t>(ended) << lane;
+    if (Observer* const observer = ended ? warp.observer() : nullptr) observer->OnWaited(warp, i, MeetingAt(place));
   }
   if (done == 0 && kTry) return warp.Block("an mbarrier");
   if (done != warp.mask()) warp.Yield();
@@ -98,7 +114,10 @@ class ArrivalOfCopies final : public AsyncOperation {
   bool Ready() const override {
     return !warp().cta().cluster().async().Pending(warp(), AsyncGroup::kCopy, lanes(), before_);
   }
-  void Finish() override { warp().cta().mbarriers().Arrive(address_); }
+  void Finish() override {
+    if (Observer* const observer = warp().observer()) observer->OnSignal(*this, MeetingAt({&warp().cta(), address_}));
+    warp().cta().mbarriers().Arrive(address_);
+  }
 
  private:
   std::uint64_t before_;
@@ -107,7 +126,7 @@ class ArrivalOfCopies final : public AsyncOperation {
 
 void ArriveAfterCopies(Warp& warp, const Instruction& i) {
   const bool counted = i.options[1] != 0;
-  ForEachBarrier(warp, i, i.operands[0], [&](int lane, Mbarriers& all, std::uint32_t at) {
+  ForEachBarrier(warp, i, i.operands[0], Change::kCount, [&](int lane, Mbarriers& all, std::uint32_t at) {
     if (!counted) all.AddPending(at);
     warp.cta().cluster().async().Add(std::make_unique<ArrivalOfCopies>(warp, i, static_cast<std::uint32_t>(lane), at));
   });
@@ -129,6 +148,7 @@ void PrepareArrive(Decoder& decoder, Instruction& out) {
   const Kind kind = form.Has("noComplete") ? Kind::kNoComplete : drops ? Kind::kDrop : Kind::kPlain;
   out.options[1] = static_cast<std::uint8_t>(kind);
   out.options[2] = expects ? 1 : 0;
+  out.options[3] = form.Has("relaxed") ? 1 : 0;
   if (static_cast<Window>(out.options[0]) == Window::kSharedCluster &&
       decoder.operand(0).kind != ptx::Operand::Kind::kSink)
     throw decoder.Refuse("an arrival at shared::cluster returns no state: write _");

@@ -29,6 +29,10 @@ inline SharedPlace PlaceOf(Warp& warp, const Instruction& i, int lane, std::uint
   return {cta, within & kWithinCta};
 }
 
+inline Meeting MeetingAt(const SharedPlace& place) {
+  return {Meeting::Kind::kMbarrier, place.cta->rank(), place.address, place.cta->mbarriers().PhaseOf(place.address)};
+}
+
 /// f(), whose errors become the lane's, unless they are already.
 template <class F>
 auto Guarded(Warp& warp, const Instruction& i, int lane, F f) {

@@ -48,7 +48,7 @@ class TensorCopy final : public AsyncOperation {
     } else {
       box_.Store(shared_);
     }
-    completion.Tell(warp());
+    completion.Tell(*this);
   }
   void ReadUpTo(std::size_t end) { end_ = static_cast<std::ptrdiff_t>(end); }
 
@@ -70,15 +70,31 @@ TensorMap MapAt(Warp& warp, const Instruction& i, int lane, std::uint64_t addres
 
 /// All rows of the box within allocations.
 void CheckRows(Warp& warp, const Instruction& i, int lane, const TensorBox& box, AccessKind kind) {
-  if (!warp.cta().launch().options.check) return;
   std::uint64_t low = ~std::uint64_t{0}, high = 0;
   for (std::uint32_t r = 0; r < box.rows(); ++r) {
     const TensorBox::Row row = box.RowAt(r);
     if (row.first == row.last) continue;
     low = std::min(low, row.global);
     high = std::max(high, row.global + (row.last - row.first));
-    if (warp.region.Holds(low, high) && (kind == AccessKind::kRead || warp.region.writable)) continue;
-    ResolveGeneric(warp, i, lane, row.global, kind, row.last - row.first);
+    if (!warp.region.Holds(low, high) || (kind != AccessKind::kRead && !warp.region.writable))
+      ResolveGeneric(warp, i, lane, row.global, kind, row.last - row.first);
+    if (warp.region.initialised != nullptr) TellAccess(warp, i, lane, row.global, kind, row.last - row.first);
+  }
+}
+
+/// What the box takes up in the shared memory of a CTA. Rows that are shorter than the swizzle leave gaps.
+void TellShared(Warp& warp, const Instruction& i, int lane, const TensorBox& box, const SharedPlace& place,
+                AccessKind kind) {
+  constexpr std::uint32_t kPiece = 16;
+  if (warp.observer() == nullptr) return;
+  const std::uint64_t base = kSharedWindow | static_cast<std::uint64_t>(place.cta->rank() + 1) << kClusterRankShift;
+  if (box.bytes() == box.shared_bytes())
+    return TellAccess(warp, i, lane, base | place.address, kind, box.shared_bytes());
+  for (std::uint32_t r = 0; r < box.rows(); ++r) {
+    const TensorBox::Row row = box.RowAt(r);
+    for (std::uint32_t piece = 0; piece * kPiece < box.row_bytes(); ++piece)
+      TellAccess(warp, i, lane, base | box.PieceAddress(row, piece), kind,
+                 std::min(kPiece, box.row_bytes() - piece * kPiece));
   }
 }
 
@@ -103,10 +119,13 @@ void Issue(Warp& warp, const Instruction& i, int lane, const Recipe& recipe, std
     const SharedPlace signal = PlaceOf(warp, i, lane, barrier, recipe.window);
     if (signal.cta != place.cta) throw warp.Fault(i, lane, "its barrier lies in another CTA than its destination");
     const Operand* const mask = recipe.multicast ? &i.operands[recipe.rank + 3] : nullptr;
-    for (Cta* const cta : Destinations(warp, i, lane, place, mask))
+    for (Cta* const cta : Destinations(warp, i, lane, place, mask)) {
       copy->completion.barriers.push_back({cta, signal.address});
-  } else if (recipe.reduces) {
-    CheckReduction(recipe.reduction, map.type);
+      TellShared(warp, i, lane, box, {cta, place.address}, AccessKind::kWrite);
+    }
+  } else {
+    if (recipe.reduces) CheckReduction(recipe.reduction, map.type);
+    TellShared(warp, i, lane, box, place, AccessKind::kRead);
   }
   warp.cta().cluster().async().Add(std::move(copy));
 }

@@ -185,8 +185,7 @@ void WaitGroup(Warp& warp, const Instruction& i) {
   if (warp.wgmma_groups <= pending) return;
   if (!warp.cta().warpgroups().AllHaveBegun(warp, pending)) return warp.Block("the other warps of its warpgroup");
   warp.watch.Release(warp.wgmma_groups - pending);
-  if (Observer* const observer = warp.cta().launch().options.observer)
-    observer->OnTensorWait(warp, warp.wgmma_groups - pending);
+  if (Observer* const observer = warp.observer()) observer->OnTensorWait(warp, warp.wgmma_groups - pending);
 }
 
 /// imm-scale: 1 or -1; imm-trans: 0 or 1.

@@ -59,18 +59,16 @@ std::byte* LocalAt(const Request& r, int lane, std::uint64_t address) {
 
 std::byte* GlobalAt(const Request& r, int lane, std::uint64_t address) {
   const Launch& launch = r.warp.cta().launch();
-  if (launch.options.check) {
-    if (!r.warp.region.Holds(address, address + r.bytes)) {
-      const Region found = launch.memory.Find(address);
-      if (!found.Holds(address, address + r.bytes))
-        throw r.warp.Fault(r.instruction, lane,
-                           fmt::format("{} {} bytes of global memory at {:#x}: {}", Verb(r.kind), r.bytes, address,
-                                       launch.memory.Describe(address)));
-      r.warp.region = found;
-    }
-    if (r.kind != AccessKind::kRead && !r.warp.region.writable)
-      throw r.warp.Fault(r.instruction, lane, fmt::format("writes constant memory at {:#x}", address));
+  if (!r.warp.region.Holds(address, address + r.bytes)) {
+    const Region found = launch.memory.Find(address);
+    if (!found.Holds(address, address + r.bytes))
+      throw r.warp.Fault(r.instruction, lane,
+                         fmt::format("{} {} bytes of global memory at {:#x}: {}", Verb(r.kind), r.bytes, address,
+                                     launch.memory.Describe(address)));
+    r.warp.region = found;
   }
+  if (r.kind != AccessKind::kRead && !r.warp.region.writable)
+    throw r.warp.Fault(r.instruction, lane, fmt::format("writes constant memory at {:#x}", address));
   return reinterpret_cast<std::byte*>(address);
 }
 
@@ -128,7 +126,7 @@ bool GlobalAtOnce(const Request& r, const std::uint64_t (&addresses)[kLanes], st
   if (ResolveAtOnce(r, addresses, out)) return true;
   const Launch& launch = r.warp.cta().launch();
   const std::uint64_t first = addresses[std::countr_zero(r.lanes)];
-  r.warp.region = launch.options.check ? launch.memory.Find(first) : Region{0, std::uint64_t{1} << kWindowShift, true};
+  r.warp.region = launch.memory.Find(first);
   return ResolveAtOnce(r, addresses, out);
 }
 
@@ -148,9 +146,9 @@ std::uint64_t WindowBits(Window window) {
 }
 
 void Tell(const Request& r, const std::uint64_t (&addresses)[kLanes], Window window) {
-  Observer* const observer = r.warp.cta().launch().options.observer;
+  Observer* const observer = r.warp.observer();
   if (observer == nullptr) return;
-  Access access;
+  WarpAccess access;
   access.instruction = &r.instruction;
   access.kind = r.kind;
   access.lanes = r.lanes;
@@ -191,6 +189,19 @@ void ResolveAt(Warp& warp, const Instruction& instruction, std::uint64_t (&addre
 std::byte* ResolveGeneric(Warp& warp, const Instruction& instruction, int lane, std::uint64_t address, AccessKind kind,
                           std::uint32_t bytes) {
   return At({warp, instruction, kind, bytes, 1, 0}, lane, address);
+}
+
+void TellAccess(Warp& warp, const Instruction& instruction, int lane, std::uint64_t address, AccessKind kind,
+                std::uint32_t bytes) {
+  Observer* const observer = warp.observer();
+  if (observer == nullptr) return;
+  WarpAccess access;
+  access.instruction = &instruction;
+  access.kind = kind;
+  access.lanes = 1u << lane;
+  access.bytes = bytes;
+  access.addresses[static_cast<std::size_t>(lane)] = address;
+  observer->OnAccess(warp, access);
 }
 
 void NoteStore(Warp& warp, const std::byte* to, const void* from, std::size_t bytes) {

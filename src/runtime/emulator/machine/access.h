@@ -24,6 +24,10 @@ void ResolveAt(Warp& warp, const Instruction& instruction, std::uint64_t (&addre
 std::byte* ResolveGeneric(Warp& warp, const Instruction& instruction, int lane, std::uint64_t address, AccessKind kind,
                           std::uint32_t bytes);
 
+/// Tells the observer of `bytes` bytes at a generic address, which a lane's instruction accesses.
+void TellAccess(Warp& warp, const Instruction& instruction, int lane, std::uint64_t address, AccessKind kind,
+                std::uint32_t bytes);
+
 /// Notes a store for the scheduler, when it looks for changes.
 void NoteStore(Warp& warp, const std::byte* to, const void* from, std::size_t bytes);
 

@@ -34,6 +34,12 @@ void AsyncOperation::CheckAlive(const Cta& cta) const {
                cta.id().x, cta.id().y, cta.id().z);
 }
 
+void AsyncWork::Add(std::unique_ptr<AsyncOperation> operation) {
+  operation->serial_ = issued_++;
+  if (Observer* const observer = operation->warp_->observer()) observer->OnIssue(*operation);
+  operations_.push_back(std::move(operation));
+}
+
 void AsyncWork::Commit(Warp& warp, AsyncGroup group, std::uint32_t lanes) {
   for (std::uint32_t m = lanes; m != 0; m &= m - 1)
     ++warp.commits[Index(group)][static_cast<std::size_t>(std::countr_zero(m))];
@@ -67,6 +73,7 @@ bool AsyncWork::Step(AsyncOperation& operation, bool may_communicate) {
       if (operation.read_apart || (operation.communicates && !may_communicate)) return false;
     }
     operation.Finish();
+    if (Observer* const observer = operation.warp_->observer()) observer->OnEnd(operation);
   } catch (const Error& error) {
     throw operation.Fault(error.what());
   }

@@ -36,7 +36,8 @@ class AsyncOperation {
 
   Warp& warp() const { return *warp_; }
   const Instruction& instruction() const { return *instruction_; }
-  std::uint32_t lanes() const { return lanes_; }  ///< That have issued it.
+  const Function& function() const { return *function_; }  ///< Of the instruction.
+  std::uint32_t lanes() const { return lanes_; }           ///< That have issued it.
   Error Fault(std::string_view what) const;
   /// Throws if the CTA has ended, whose shared memory is to be used.
   void CheckAlive(const Cta& cta) const;
@@ -46,6 +47,7 @@ class AsyncOperation {
   bool communicates = false;  ///< Finish does, through global memory.
   bool reads_shared = false;  ///< Of a CTA that must not end meanwhile; likewise
   bool writes_shared = false;
+  int agent = -1;  ///< For the observer to keep.
 
  private:
   friend class AsyncWork;
@@ -63,10 +65,7 @@ class AsyncWork {
  public:
   explicit AsyncWork(std::uint64_t seed) : random_(seed) {}
 
-  void Add(std::unique_ptr<AsyncOperation> operation) {
-    operation->serial_ = issued_++;
-    operations_.push_back(std::move(operation));
-  }
+  void Add(std::unique_ptr<AsyncOperation> operation);
   std::uint64_t issued() const { return issued_; }
   /// Those of `lanes` that are in no group yet become one of each lane.
   void Commit(Warp& warp, AsyncGroup group, std::uint32_t lanes);

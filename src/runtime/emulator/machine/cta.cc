@@ -116,6 +116,7 @@ void Cluster::Begin() {
       for (std::uint32_t x = 0; x < shape.x; ++x, ++rank)
         ctas_.push_back(std::make_unique<Cta>(
             *launch_, *this, Dim3{id_.x * shape.x + x, id_.y * shape.y + y, id_.z * shape.z + z}, rank));
+  if (launch_->options.observers != nullptr) observer_ = launch_->options.observers->Observe(*this);
 }
 
 void Cluster::Arrive(std::uint32_t threads) {
@@ -164,6 +165,7 @@ void Cluster::Settle() {
   const bool done = std::all_of(ctas_.begin(), ctas_.end(), [](const auto& cta) { return cta->done(); });
   if (!done || !async_.empty()) return;
   state_ = State::kDone;
+  observer_.reset();
   ctas_.clear();
 }
 

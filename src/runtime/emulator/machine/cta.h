@@ -104,6 +104,7 @@ class Cluster {
   /// Set by the scheduler when it suspects one: stores then look whether the value is new.
   bool watched = false;
   AsyncWork& async() { return async_; }
+  Observer* observer() const { return observer_.get(); }  ///< Null: none.
   const ClusterBarrier& barrier() const { return barrier_; }
   /// Threads arrive at barrier.cluster; 0: some have exited, which may complete it.
   void Arrive(std::uint32_t threads);
@@ -122,6 +123,7 @@ class Cluster {
   Dim3 id_;
   State state_ = State::kRunning;
   std::vector<std::unique_ptr<Cta>> ctas_;
+  std::unique_ptr<Observer> observer_;
   AsyncWork async_;
   ClusterBarrier barrier_;
   RunStatistics statistics_;

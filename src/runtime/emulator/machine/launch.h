@@ -13,11 +13,15 @@
 
 namespace gemmsmith::emulator {
 
+class AsyncOperation;
+class Cluster;
+enum class AsyncGroup : std::uint8_t;
+
 enum class AccessKind : std::uint8_t { kRead, kWrite, kAtomic };
 enum class MemorySpace : std::uint8_t { kGlobal, kShared, kLocal };
 
 /// One memory access of a warp, as checkers and statistics see it.
-struct Access {
+struct WarpAccess {
   const Instruction* instruction = nullptr;
   AccessKind kind = AccessKind::kRead;
   std::uint32_t lanes = 0;
@@ -25,28 +29,59 @@ struct Access {
   std::array<std::uint64_t, kLanes> addresses;  ///< Generic.
 };
 
-/// Told of what warps do. Calls for warps of different clusters come from different threads.
+/// What warps arrive at and wait for, and its phase that runs when they do.
+struct Meeting {
+  enum class Kind : std::uint8_t { kCtaBarrier, kClusterBarrier, kMbarrier };
+  Kind kind{};
+  std::uint32_t rank = 0;   ///< Of the CTA in its cluster.
+  std::uint32_t place = 0;  ///< Number of the barrier, or its address in shared memory.
+  std::uint64_t phase = 0;
+};
+
+/// Told of what the warps of one cluster do, by one thread at a time. What it throws ends the launch.
 class Observer {
  public:
   virtual ~Observer() = default;
-  virtual void OnAccess(Warp&, const Access&) {}
-  /// All lanes that take part in a barrier of the CTA have arrived.
-  virtual void OnBarrier(Warp&, int /*barrier*/) {}
+  /// By the warp, or by an asynchronous operation that it is about to issue: the instruction tells.
+  virtual void OnAccess(Warp&, const WarpAccess&) {}
+  /// Just before an arrival counts. One that does not release tells only of what was fenced before.
+  virtual void OnArrive(Warp&, const Instruction&, const Meeting&, bool /*releases*/) {}
+  /// A wait that has ended.
+  virtual void OnWaited(Warp&, const Instruction&, const Meeting&) {}
+  virtual void OnFence(Warp&, const Instruction&) {}
+  /// An mbarrier was made, or is no more.
+  virtual void OnMbarrier(Warp&, const Instruction&, const Meeting&) {}
+  /// Behind its accesses; just before it arrives somewhere, or adds to the bytes that have come there; at its end.
+  virtual void OnIssue(AsyncOperation&) {}
+  virtual void OnSignal(const AsyncOperation&, const Meeting&) {}
+  virtual void OnEnd(const AsyncOperation&) {}
+  virtual void OnCommit(Warp&, AsyncGroup) {}
+  /// The lanes that execute have waited for all but the last `pending` groups; `all`: also for what is in none yet.
+  virtual void OnGroupsEnded(Warp&, AsyncGroup, std::uint32_t /*pending*/, bool /*all*/) {}
   /// A tensor core reads pieces of 16 bytes of the CTA's shared memory, until the warp waits for the group.
   virtual void OnTensorRead(Warp&, const Instruction&, std::span<const std::uint32_t> /*pieces*/,
                             std::uint32_t /*group*/) {}
   /// All groups before `group` have ended.
   virtual void OnTensorWait(Warp&, std::uint32_t /*group*/) {}
+  /// All lanes have exited.
+  virtual void OnExit(Warp&) {}
+};
+
+/// Makes an observer for each cluster as it begins; threads may ask at once.
+class ObserverSource {
+ public:
+  virtual ~ObserverSource() = default;
+  virtual std::unique_ptr<Observer> Observe(Cluster& cluster) = 0;
 };
 
 /// How a launch is run, apart from what it computes.
 struct RunOptions {
   std::uint64_t seed = 1;
   int threads = 0;                                    ///< Worker threads; 0: all cores. Never changes the result.
-  bool check = true;                                  ///< Global accesses against the map.
+  bool check = true;                                  ///< All checkers but those of bounds, which always do.
   std::uint64_t instruction_budget = 20'000'000'000;  ///< Of warp instructions, per launch.
   std::uint32_t quantum = 1 << 16;                    ///< Instructions of one cluster per round.
-  Observer* observer = nullptr;
+  ObserverSource* observers = nullptr;
 };
 
 struct RunStatistics {

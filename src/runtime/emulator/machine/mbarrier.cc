@@ -118,6 +118,11 @@ bool Mbarriers::TestWaitParity(std::uint32_t address, std::uint32_t parity) cons
   return (barrier.phase & 1) != parity;
 }
 
+std::uint64_t Mbarriers::PhaseOf(std::uint32_t address) const {
+  const std::uint16_t index = address / 8 < index_.size() ? index_[address / 8] : 0;
+  return index == 0 ? 0 : barriers_[index - 1].phase;
+}
+
 std::size_t Mbarriers::IndexOf(std::uint32_t address) const {
   return static_cast<std::size_t>(&Find(address, "mbarrier") - barriers_.data());
 }

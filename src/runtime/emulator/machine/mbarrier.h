@@ -52,6 +52,8 @@ class Mbarriers {
   bool TestWaitParity(std::uint32_t address, std::uint32_t parity) const;
   static std::uint32_t PendingCount(std::uint64_t state) { return static_cast<std::uint32_t>(state) & kMaxCount; }
 
+  /// Phases that have ended of the barrier there; 0 where there is none.
+  std::uint64_t PhaseOf(std::uint32_t address) const;
   /// A small number for as long as the barrier lives, from 0 on; for what others keep beside a barrier.
   std::size_t IndexOf(std::uint32_t address) const;
   /// All that were ever made; for reports.

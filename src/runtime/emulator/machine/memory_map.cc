@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <mutex>
+
+#include "runtime/emulator/check/initialised_bytes.h"
 
 namespace gemmsmith::emulator {
 
@@ -49,12 +52,40 @@ void Allocations::Remove(const void* begin) {
   const auto address = reinterpret_cast<std::uint64_t>(begin);
   const std::unique_lock lock(mutex_);
   std::erase_if(regions_, [&](const Region& r) { return r.begin == address; });
+  initialised_.erase(address);
+}
+
+void Allocations::AddPoisoned(void* begin, std::size_t bytes) {
+  auto* const to = static_cast<std::byte*>(begin);
+  for (std::size_t at = 0; at < bytes; at += sizeof kPoison)
+    std::memcpy(to + at, &kPoison, std::min(sizeof kPoison, bytes - at));
+  Add(begin, bytes);
+  const std::unique_lock lock(mutex_);
+  initialised_[reinterpret_cast<std::uint64_t>(begin)] = std::make_shared<InitialisedBytes>(bytes);
+}
+
+void Allocations::NoteWrite(const void* begin, std::size_t bytes) {
+  const auto address = reinterpret_cast<std::uint64_t>(begin);
+  const std::shared_lock lock(mutex_);
+  auto found = initialised_.upper_bound(address);
+  if (bytes == 0 || found == initialised_.begin()) return;
+  --found;
+  InitialisedBytes& all = *found->second;
+  if (address - found->first < all.bytes())
+    all.Mark(address - found->first, std::min(bytes, all.bytes() - (address - found->first)));
 }
 
 MemoryMap Allocations::Snapshot() const {
   const std::shared_lock lock(mutex_);
   MemoryMap map;
-  for (const Region& region : regions_) map.Add(region);
+  for (Region region : regions_) {
+    if (const auto found = initialised_.find(region.begin);
+        found != initialised_.end() && found->second->FirstUninitialised(0, found->second->bytes())) {
+      region.initialised = found->second.get();
+      map.Keep(found->second);
+    }
+    map.Add(region);
+  }
   return map;
 }
 

@@ -26,6 +26,8 @@ Warp::Warp(Cta& cta, int index) : cta_(&cta), index_(index) {
   groups_.push_back({frame, 0, live_});
 }
 
+Observer* Warp::observer() const { return cta_->cluster().observer(); }
+
 Warp::Outcome Warp::Run(std::uint64_t& budget, bool may_communicate) {
   for (Group& g : groups_)
     if (g.state == Group::State::kBlocked) g.state = Group::State::kReady;
@@ -201,6 +203,7 @@ void Warp::Exit(std::uint32_t lanes) {
   for (Group& g : groups_)
     if (g.state == Group::State::kWaitsForLanes) g.state = Group::State::kReady;
   cta_->OnExit();
+  if (live_ == 0 && observer() != nullptr) observer()->OnExit(*this);
 }
 
 bool Warp::Gather(std::uint32_t needed) {

@@ -85,6 +85,7 @@ class Warp {
   // What execution functions use.
   Cta& cta() const { return *cta_; }
   int index() const { return index_; }
+  Observer* observer() const;                           ///< Of its cluster; null: none.
   std::uint32_t mask() const { return mask_; }          ///< Lanes that execute the instruction.
   std::uint32_t lanes() const { return group_lanes_; }  ///< Those, and the ones its guard leaves out.
   std::uint32_t live() const { return live_; }          ///< Lanes that have not exited.

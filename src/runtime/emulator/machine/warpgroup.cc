@@ -77,8 +77,7 @@ void Warpgroups::Begin(Warp& warp, const Instruction& i) {
 }
 
 void TellTensorRead(Warp& warp, const Instruction& i, std::span<const std::uint32_t> pieces) {
-  if (Observer* const observer = warp.cta().launch().options.observer)
-    observer->OnTensorRead(warp, i, pieces, warp.wgmma_groups);
+  if (Observer* const observer = warp.observer()) observer->OnTensorRead(warp, i, pieces, warp.wgmma_groups);
 }
 
 }  // namespace gemmsmith::emulator

@@ -1,0 +1,78 @@
+#include "runtime/emulator/check/code_index.h"
+
+#include <algorithm>
+#include <string_view>
+
+namespace gemmsmith::emulator {
+namespace {
+
+/// "ld.volatile.shared.u32" of "@%p1 ld.volatile.shared.u32 %r1, [%r2];"
+std::string_view Words(std::string_view text) {
+  if (text.starts_with('@')) text.remove_prefix(std::min(text.size(), text.find_first_of(" \t") + 1));
+  return text.substr(0, text.find_first_of(" \t\n;"));
+}
+
+/// Whether ".word" is among the modifiers, whole.
+bool Has(std::string_view words, std::string_view word) {
+  for (std::size_t at = words.find(word); at != std::string_view::npos; at = words.find(word, at + 1)) {
+    const std::size_t end = at + word.size();
+    if (at > 0 && words[at - 1] == '.' && (end == words.size() || words[end] == '.')) return true;
+  }
+  return false;
+}
+
+Ordering OrderingOfText(std::string_view text) {
+  using Performer = Ordering::Performer;
+  const std::string_view words = Words(text);
+  const bool atomic = words.starts_with("atom.") || words.starts_with("red.");
+  const bool access = words.starts_with("ld.") || words.starts_with("st.");
+  Ordering ordering;
+  ordering.acquires = (atomic || access) && (Has(words, "acquire") || Has(words, "acq_rel"));
+  ordering.releases = (atomic || access) && (Has(words, "release") || Has(words, "acq_rel"));
+  ordering.strong = atomic || ordering.acquires || ordering.releases ||
+                    (access && (Has(words, "volatile") || Has(words, "relaxed") || Has(words, "mmio")));
+  if (words.starts_with("cp.async.ca.") || words.starts_with("cp.async.cg."))
+    ordering.performer = Performer::kLaneCopy;
+  else if (words.starts_with("cp.async.bulk.") || words.starts_with("cp.reduce.async.bulk."))
+    ordering.performer = Has(words, "bulk_group") ? Performer::kGroupCopy : Performer::kSignalCopy;
+  ordering.proxy_fence = words.starts_with("fence.proxy.async") || words.starts_with("membar.proxy.async");
+  if (Has(words, "global") || Has(words, "async.global")) ordering.proxy_fence = false;
+  ordering.arrives_for_copies = words.starts_with("cp.async.mbarrier.arrive");
+  return ordering;
+}
+
+}  // namespace
+
+CodeIndex::CodeIndex(const std::vector<std::unique_ptr<Function>>& functions) {
+  orderings_.emplace_back();
+  for (const auto& function : functions) {
+    const Instruction* const begin = function->instructions.data();
+    ranges_.push_back(
+        {begin, begin + function->instructions.size(), function.get(), static_cast<std::uint32_t>(orderings_.size())});
+    for (const Origin& origin : function->origins) orderings_.push_back(OrderingOfText(origin.text));
+    orderings_.resize(ranges_.back().first + function->instructions.size());
+  }
+  std::sort(ranges_.begin(), ranges_.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+}
+
+std::uint32_t CodeIndex::NumberOf(const Instruction& instruction) const {
+  const auto after = std::upper_bound(ranges_.begin(), ranges_.end(), &instruction,
+                                      [](const Instruction* i, const Range& range) { return i < range.begin; });
+  if (after == ranges_.begin() || &instruction >= std::prev(after)->end) return 0;
+  return std::prev(after)->first + instruction.index;
+}
+
+const CodeIndex::Range& CodeIndex::RangeOf(std::uint32_t number) const {
+  return *std::find_if(ranges_.begin(), ranges_.end(), [&](const Range& range) {
+    return number >= range.first && number < range.first + static_cast<std::size_t>(range.end - range.begin);
+  });
+}
+
+const Function& CodeIndex::FunctionOf(std::uint32_t number) const { return *RangeOf(number).function; }
+
+const Instruction& CodeIndex::InstructionOf(std::uint32_t number) const {
+  const Range& range = RangeOf(number);
+  return range.begin[number - range.first];
+}
+
+}  // namespace gemmsmith::emulator

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "runtime/emulator/machine/code.h"
+
+namespace gemmsmith::emulator {
+
+/// What an instruction means for the order of accesses to memory.
+struct Ordering {
+  /// Who performs its accesses.
+  enum class Performer : std::uint8_t {
+    kWarp,
+    kLaneCopy,    ///< cp.async: the generic proxy, later.
+    kGroupCopy,   ///< A bulk copy that is awaited by its group: the async proxy.
+    kSignalCopy,  ///< A bulk copy that an mbarrier is told of.
+  };
+  Performer performer = Performer::kWarp;
+  bool strong = false;  ///< Volatile, relaxed and stronger, atomic.
+  bool acquires = false, releases = false;
+  bool proxy_fence = false;         ///< fence.proxy.async for shared memory.
+  bool arrives_for_copies = false;  ///< cp.async.mbarrier.arrive
+};
+
+/// The instructions of a program by numbers from 1 on, and their part in the order of accesses. Immutable.
+class CodeIndex {
+ public:
+  explicit CodeIndex(const std::vector<std::unique_ptr<Function>>& functions);
+
+  std::uint32_t NumberOf(const Instruction& instruction) const;
+  const Ordering& OrderingOf(std::uint32_t number) const { return orderings_[number]; }
+  const Function& FunctionOf(std::uint32_t number) const;
+  const Instruction& InstructionOf(std::uint32_t number) const;
+
+ private:
+  struct Range {
+    const Instruction *begin, *end;
+    const Function* function;
+    std::uint32_t first;  // number
+  };
+  const Range& RangeOf(std::uint32_t number) const;
+
+  std::vector<Range> ranges_;  // by address
+  std::vector<Ordering> orderings_;
+};
+
+}  // namespace gemmsmith::emulator
