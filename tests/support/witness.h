@@ -46,7 +46,7 @@ class Witness : public testing::TestWithParam<const char*> {
   std::vector<Out> Run(const std::string& kernel, WitnessShape shape, const std::vector<In>& in, std::vector<Out> out,
                        const More&... more) {
     const std::size_t out_bytes = out.size() * sizeof(Out);
-    const auto state = MakeState(GetParam(), seed);
+    const auto state = MakeState(GetParam(), seed, check);
     const DeviceBytes from(state, in.size() * sizeof(In)), to(state, out_bytes);
     std::memcpy(from.as<std::byte>(), in.data(), in.size() * sizeof(In));
     std::memcpy(to.as<std::byte>(), out.data(), out_bytes);
@@ -77,6 +77,7 @@ class Witness : public testing::TestWithParam<const char*> {
 
   std::string missing;
   std::uint64_t seed = 1;  ///< Of the schedule.
+  bool check = true;       ///< See RunOptions.
 
  private:
   std::string ptx_;

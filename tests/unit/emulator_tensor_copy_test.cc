@@ -153,7 +153,7 @@ TEST(EmulatorTensorCopy, MisuseIsAnError) {
   EXPECT_THAT(
       run.Launch(
           "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%s], [%map, {0, 40}], [%b];"),
-      HasSubstr("past the end"));
+      testing::AnyOf(HasSubstr("past the end"), HasSubstr("has ended")));  // Whichever the seed brings first.
 }
 
 }  // namespace
