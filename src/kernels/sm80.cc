@@ -370,6 +370,8 @@ class Sm80 final : public KernelFamily {
     shape.issue_efficiency = Efficiency(p, tile, c, spec);
     shape.flops_per_clock = TensorFlopsPerClock(p, spec);
     shape.busy_warps = 4;  // one for each of an SM's tensor cores: products do not wait for each other
+    shape.copies = TileShape::Copies::kAsync;
+    shape.step_k = c[kBlockK];
     shape.splits = c[kSplits];
     shape.partial_bytes = c[kSplits] > 1 ? static_cast<double>(PartialOf(p, c).bytes) : 0;
     return shape;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "select/gpu_time.h"
+
 namespace gemmsmith {
 namespace {
 
@@ -16,31 +18,9 @@ double CompulsoryBytes(const GemmProblem& p) {
          (1 + c_reads) * p.batch * p.m * p.d_columns() * SizeOf(p.d_type);
 }
 
-/// FMA throughput of one SM or core, flops per microsecond. 16-bit types compute in f32 here.
+/// FMA throughput of one core, flops per microsecond. 16-bit types compute in f32 here.
 double FlopsPerMicrosecond(const GemmProblem& p, const DeviceSpec& spec) {
   return (p.acc_type == DType::kF64 ? spec.f64_flops_per_clock : spec.f32_flops_per_clock) * spec.clock_ghz * 1e3;
-}
-
-/// The busiest SM decides: it works through its share of the CTAs, as fast as the warps that are resident can keep its
-/// units busy. Where k is split, the sums of its parts go through the L2 cache to a launch that adds them.
-std::vector<CostTerm> GpuTerms(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec) {
-  const double tiles = CeilDiv(p.m, shape.block_m) * CeilDiv(p.n, shape.block_n) * p.batch * shape.splits;
-  const double tile_k = CeilDiv(p.k, shape.splits);
-  const double tile_flops = 2.0 * shape.block_m * shape.block_n * tile_k;
-  const double per_sm = std::ceil(tiles / spec.multiprocessors);
-  const double warps = std::min<double>(shape.workers, per_sm) * shape.threads / 32;
-  const double peak =
-      shape.flops_per_clock > 0 ? shape.flops_per_clock * spec.clock_ghz * 1e3 : FlopsPerMicrosecond(p, spec);
-  const double sm_rate = peak * shape.issue_efficiency * std::min(1.0, warps / shape.busy_warps);
-  const double tile_bytes = tile_k * (shape.block_m * SizeOf(p.a_type) + shape.block_n * SizeOf(p.b_type));
-  const double sm_bytes_per_us = 64e3 * spec.clock_ghz;  // 64 bytes per clock
-  std::vector<CostTerm> terms = {{"compute", per_sm * tile_flops / sm_rate},
-                                 {"l2", per_sm * tile_bytes / sm_bytes_per_us},
-                                 {"memory", CompulsoryBytes(p) / (spec.memory_gbps * 1e3 * 0.8)},
-                                 {"launch", spec.launch_us}};
-  if (shape.splits > 1)
-    terms.push_back({"add", spec.launch_us + 2 * shape.partial_bytes / (sm_bytes_per_us * spec.multiprocessors)});
-  return terms;
 }
 
 /// Threads share D's tiles; the slowest thread decides. Packing moves bytes through the caches once more.
@@ -65,12 +45,13 @@ std::vector<CostTerm> CpuTerms(const GemmProblem& p, const TileShape& shape, con
 RankedConfig Predict(const GemmProblem& problem, const KernelFamily& family, const TileConfig& config,
                      const DeviceSpec& spec) {
   const TileShape shape = family.Shape(problem, config, spec);
-  const bool gpu = spec.target.isa == Isa::kCuda;
-  RankedConfig ranked{config, 0, gpu ? GpuTerms(problem, shape, spec) : CpuTerms(problem, shape, spec), ""};
+  if (spec.target.isa == Isa::kCuda) {
+    const GpuTime time = PredictGpu(problem, shape, spec);
+    return {config, time.total(), time.Terms(), std::string(time.Limiting())};
+  }
+  RankedConfig ranked{config, 0, CpuTerms(problem, shape, spec), ""};
   // Terms that overlap count by their maximum; packing and launches come on top.
-  const auto on_top = [](const CostTerm& term) {
-    return term.name == "launch" || term.name == "packing" || term.name == "add";
-  };
+  const auto on_top = [](const CostTerm& term) { return term.name == "launch" || term.name == "packing"; };
   double overlapped = -1;
   for (const CostTerm& term : ranked.terms) {
     if (on_top(term)) {
