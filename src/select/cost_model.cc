@@ -23,8 +23,23 @@ double FlopsPerMicrosecond(const GemmProblem& p, const DeviceSpec& spec) {
   return (p.acc_type == DType::kF64 ? spec.f64_flops_per_clock : spec.f32_flops_per_clock) * spec.clock_ghz * 1e3;
 }
 
+/// The predicted time of a CPU's kernel, in microseconds.
+struct CpuTime {
+  double compute, memory, packing, launch;
+
+  /// Memory works beside the cores; packing and the start of threads come on top.
+  double total() const { return std::max(compute, memory) + packing + launch; }
+  std::vector<CostTerm> Terms() const {
+    return {{"compute", compute}, {"memory", memory}, {"packing", packing}, {"launch", launch}};
+  }
+  std::string_view Limiting() const {
+    const double most = std::max({compute, memory, packing, launch});
+    return most == compute ? "compute" : most == memory ? "memory" : most == packing ? "packing" : "launch";
+  }
+};
+
 /// Threads share D's tiles; the slowest thread decides. Packing moves bytes through the caches once more.
-std::vector<CostTerm> CpuTerms(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec) {
+CpuTime PredictCpu(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec) {
   const int threads = std::clamp(shape.workers, 1, spec.multiprocessors);
   const bool by_batch = p.batch >= threads;
   const double products = by_batch ? CeilDiv(p.batch, threads) * static_cast<double>(p.m) * static_cast<double>(p.n)
@@ -34,54 +49,51 @@ std::vector<CostTerm> CpuTerms(const GemmProblem& p, const TileShape& shape, con
   constexpr double kThreadBandwidth = 0.75;  // one thread's share of what memory delivers
   constexpr double kForkMicroseconds = 3;
   constexpr double kCallMicroseconds = 0.02;
-  return {{"compute", 2 * products * p.k / rate},
-          {"memory", CompulsoryBytes(p) / (spec.memory_gbps * 1e3 * std::min(1.0, kThreadBandwidth * threads))},
-          {"packing", shape.packed_bytes / (kCacheBytesPerMicrosecond * threads)},
-          {"launch", kCallMicroseconds + (threads > 1 ? kForkMicroseconds : 0)}};
+  return {2 * products * static_cast<double>(p.k) / rate,
+          CompulsoryBytes(p) / (spec.memory_gbps * 1e3 * std::min(1.0, kThreadBandwidth * threads)),
+          shape.packed_bytes / (kCacheBytesPerMicrosecond * threads),
+          kCallMicroseconds + (threads > 1 ? kForkMicroseconds : 0)};
+}
+
+/// Calls `visit` with the predicted time.
+template <class Visit>
+auto Predicted(const GemmProblem& problem, const TileConfig& config, const KernelFamily& family, const DeviceSpec& spec,
+               const Visit& visit) {
+  const TileShape shape = family.Shape(problem, config, spec);
+  return spec.target.isa == Isa::kCuda ? visit(PredictGpu(problem, shape, spec))
+                                       : visit(PredictCpu(problem, shape, spec));
 }
 
 }  // namespace
 
-RankedConfig Predict(const GemmProblem& problem, const KernelFamily& family, const TileConfig& config,
-                     const DeviceSpec& spec) {
-  const TileShape shape = family.Shape(problem, config, spec);
-  if (spec.target.isa == Isa::kCuda) {
-    const GpuTime time = PredictGpu(problem, shape, spec);
-    return {config, time.total(), time.Terms(), std::string(time.Limiting())};
-  }
-  RankedConfig ranked{config, 0, CpuTerms(problem, shape, spec), ""};
-  // Terms that overlap count by their maximum; packing and launches come on top.
-  const auto on_top = [](const CostTerm& term) { return term.name == "launch" || term.name == "packing"; };
-  double overlapped = -1;
-  for (const CostTerm& term : ranked.terms) {
-    if (on_top(term)) {
-      ranked.microseconds += term.microseconds;
-    } else if (term.microseconds > overlapped) {
-      overlapped = term.microseconds;
-      ranked.limiting = term.name;
-    }
-  }
-  for (const CostTerm& term : ranked.terms)
-    if (on_top(term) && term.microseconds > overlapped) ranked.limiting = term.name;
-  ranked.microseconds += overlapped;
-  return ranked;
-}
-
-Explanation Rank(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) {
-  Explanation result{problem, spec.name, ToString(target), {}, {}};
+Ranking RankConfigs(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) {
+  Ranking ranking;
   const GemmProblem canonical = Canonical(problem);
   for (const KernelFamily* family : AllFamilies()) {
     if (!family->Targets(target)) continue;
     if (std::string reason = family->WhyNot(canonical, target); !reason.empty()) {
-      result.refused.push_back(std::move(reason));
+      ranking.refused.push_back(std::move(reason));
       continue;
     }
     for (const TileConfig& config : family->Candidates(canonical, target, spec))
-      result.ranked.push_back(Predict(canonical, *family, config, spec));
+      ranking.configs.push_back(
+          {config, Predicted(canonical, config, *family, spec, [](const auto& time) { return time.total(); })});
   }
   // Stable: of equals, the better family and the family's own default stay first.
-  std::stable_sort(result.ranked.begin(), result.ranked.end(),
-                   [](const RankedConfig& x, const RankedConfig& y) { return x.microseconds < y.microseconds; });
+  std::stable_sort(ranking.configs.begin(), ranking.configs.end(),
+                   [](const auto& x, const auto& y) { return x.microseconds < y.microseconds; });
+  return ranking;
+}
+
+Explanation Rank(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) {
+  Ranking ranking = RankConfigs(problem, target, spec);
+  Explanation result{problem, spec.name, ToString(target), {}, std::move(ranking.refused)};
+  const GemmProblem canonical = Canonical(problem);
+  for (const auto& [config, microseconds] : ranking.configs)
+    result.ranked.push_back(
+        Predicted(canonical, config, FindFamily(config.family), spec, [&](const auto& time) -> RankedConfig {
+          return {config, microseconds, time.Terms(), std::string(time.Limiting())};
+        }));
   return result;
 }
 
