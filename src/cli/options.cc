@@ -91,6 +91,10 @@ void AddProblem(CLI::App& app, Options& options) {
         SetDTypes(problem, text);
         Validate(problem);
       }));
+  app.add_option("--compute", options.compute,
+                 "ieee; or tf32, by which f32 operands may be rounded to tf32 [ieee, or as --shapes says]")
+      ->type_name("ieee|tf32")
+      ->check(OneOf({"ieee", "tf32"}));
   CLI::Option* layout = app.add_option("--layout", options.layout, "How A and B are stored; t: transposed [nn]")
                             ->type_name("nn|nt|tn|tt")
                             ->check(OneOf({"nn", "nt", "tn", "tt"}));
@@ -120,6 +124,16 @@ void AddDevice(CLI::App& app, Options& options) {
       ->type_name("DEVICE")
       ->check(Accepted(ParseDeviceId));
   app.add_option("--threads", options.threads, "Threads of the CPU device [one per core]")->check(Within(1, 4096));
+}
+
+void AddEmulation(CLI::App& app, Options& options) {
+  CLI::Option* stats = app.add_flag("--stats", options.stats,
+                                    "Count what the kernels do, on an emulated device: instructions, products, memory");
+  app.add_option("--seeds", options.seeds,
+                 "Run with so many orders of warps and copies, on an emulated device, until one shows a fault")
+      ->type_name("N")
+      ->check(Within(1, 1'000'000'000))
+      ->excludes(stats);
 }
 
 void AddTarget(CLI::App& app, Options& options) {
@@ -251,6 +265,8 @@ std::vector<NamedProblem> PlainProblems(const Options& options) {
 
 std::vector<NamedProblem> Problems(const Options& options) {
   std::vector<NamedProblem> problems = PlainProblems(options);
+  if (!options.compute.empty())
+    for (NamedProblem& shape : problems) SetCompute(shape.problem, options.compute);
   if (!options.epilogue.empty())
     for (NamedProblem& shape : problems) SetEpilogue(shape.problem, Epilogue::Parse(options.epilogue));
   return problems;
@@ -258,6 +274,8 @@ std::vector<NamedProblem> Problems(const Options& options) {
 
 void ApplyToEnvironment(const Options& options) {
   if (options.threads > 0) ::setenv("GEMMSMITH_NUM_THREADS", std::to_string(options.threads).c_str(), 1);
+  // Without the checks a hunt would find nothing.
+  if (options.seeds > 0) ::setenv("GEMMSMITH_EMULATOR_CHECKS", "on", 1);
   if (options.verbose) ::setenv("GEMMSMITH_LOG", "debug", 1);
 }
 
