@@ -106,7 +106,7 @@ class GEMMSMITH_API Emulation {
   virtual void SetSeed(std::uint64_t seed) = 0;
   virtual std::uint64_t seed() const = 0;
 
-  /// Counting is off at first; launches take about twice as long with it.
+  /// Counting is off at first. Launches that are counted take longer.
   virtual void EnableStatistics(bool on) = 0;
   /// Of all launches that were counted and ended well: one for each kernel's name, in the order of their first launch.
   virtual std::vector<KernelStatistics> Statistics() const = 0;
