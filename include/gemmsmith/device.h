@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "gemmsmith/emulation.h"
 #include "gemmsmith/kernel.h"
 #include "gemmsmith/memory.h"
 #include "gemmsmith/target.h"
@@ -76,6 +77,9 @@ class GEMMSMITH_API Device {
   virtual void DestroyStream(Stream stream) = 0;
   virtual void Synchronize(Stream stream = {}) = 0;
   virtual std::unique_ptr<Event> CreateEvent() = 0;
+
+  /// Null where kernels run on hardware.
+  virtual Emulation* emulation() { return nullptr; }
 
   Buffer Allocate(std::size_t bytes) { return Buffer(memory(), bytes); }
 };

@@ -18,6 +18,8 @@ enum class Layout : std::uint8_t { kRowMajor, kColMajor, kPacked };
 enum class BetaClass : std::uint8_t { kZero, kGeneral };
 /// kIeee: products and sums in the accumulator's type. kTf32: f32 operands may be rounded to tf32.
 enum class ComputeMode : std::uint8_t { kIeee, kTf32 };
+/// "ieee", "tf32".
+GEMMSMITH_API std::string_view ToString(ComputeMode mode);
 /// How operands are scaled. Only kNone has kernels so far.
 enum class Scaling : std::uint8_t { kNone, kPerTensor, kRowColumn, kBlock1x128, kBlock128x128 };
 /// How one call is split into several GEMMs. Only kNone (with batch) has kernels so far.
@@ -59,8 +61,10 @@ struct GemmProblem {
 GEMMSMITH_API GemmProblem MakeProblem(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype = DType::kF32,
                                       std::string_view layout = "nn", BetaClass beta = BetaClass::kZero);
 /// "f32" sets all types; "a,b,d" or "a,b,d,acc" sets each. The accumulator defaults to f64 for f64, s32 for integers,
-/// else f32. Throws kInvalidArgument.
+/// else f32. What is not f32 by f32 computes as kIeee. Throws kInvalidArgument.
 GEMMSMITH_API void SetDTypes(GemmProblem& problem, std::string_view dtypes);
+/// "ieee" or "tf32", the latter for problems of f32 by f32 alone. Throws kInvalidArgument.
+GEMMSMITH_API void SetCompute(GemmProblem& problem, std::string_view mode);
 /// Makes it `batch` problems of this size, whose dense operands follow each other in memory.
 GEMMSMITH_API void SetBatch(GemmProblem& problem, std::int64_t batch);
 /// With this epilogue, whose residual is of D's type (f32, if that is none of f32, f16 and bf16) and dense, and whose

@@ -13,6 +13,7 @@ Json ToJson(const GemmProblem& p) {
           {"b_type", ToString(p.b_type)},
           {"d_type", ToString(p.d_type)},
           {"acc_type", ToString(p.acc_type)},
+          {"compute", ToString(p.compute)},
           {"layout", LayoutName(p)}};
 }
 

@@ -150,6 +150,20 @@ void Workbench::TimeCalls(const GemmProblem& problem, const GemmArgs& args, doub
   measurement.calls = static_cast<int>(times.size());
 }
 
+void Workbench::FirstCall(const GemmProblem& problem, const GemmArgs& args, bool counted, Measurement& measurement) {
+  Emulation* const emulation = counted ? device_.emulation() : nullptr;
+  const auto begin = Clock::now();
+  measurement.plan = engine_.Prepare(problem, device_.id());
+  if (emulation != nullptr) emulation->ClearStatistics();
+  if (emulation != nullptr) emulation->EnableStatistics(true);
+  engine_.Gemm(problem, args);
+  device_.Synchronize();
+  measurement.first_ms = MillisecondsSince(begin);
+  if (emulation == nullptr) return;
+  emulation->EnableStatistics(false);
+  measurement.statistics = emulation->Statistics();
+}
+
 Measurement Workbench::Measure(const NamedProblem& shape, const Work& work) {
   Operands operands = Bind(shape, work.alpha);
   std::optional<EpilogueOperands> epilogue;
@@ -165,17 +179,12 @@ Measurement Workbench::Measure(const NamedProblem& shape, const Work& work) {
   PoisonOutput(operands.host.d);
 
   const GemmProblem problem = Describe(operands.device, shape.problem.acc_type, shape.problem.compute);
-  const auto begin = Clock::now();
-  measurement.plan = engine_.Prepare(problem, device_.id());
-  engine_.Gemm(problem, operands.device);
-  device_.Synchronize();
-  measurement.first_ms = MillisecondsSince(begin);
-
+  FirstCall(problem, operands.device, work.statistics, measurement);
   if (work.check) {
     if (epilogue) epilogue->FetchMaxima();
     measurement.check = Check(problem, operands.host);
   }
-  TimeCalls(problem, operands.device, work.seconds, measurement);
+  if (work.seconds > 0) TimeCalls(problem, operands.device, work.seconds, measurement);
   return measurement;
 }
 

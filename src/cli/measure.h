@@ -23,6 +23,7 @@ struct Measurement {
   double median_ms = 0;  ///< Of the calls after that.
   int calls = 0;         ///< That the median is of.
   std::optional<VerifyReport> check;
+  std::vector<KernelStatistics> statistics;  ///< Of the first call, where they were asked for.
 
   /// Where the kernel came from: "compiled", "memory", "disk" or "bundle"; "none" where none is needed.
   std::string source() const;
@@ -44,7 +45,8 @@ class Workbench {
   struct Work {
     double alpha = 1;
     bool check = false;
-    double seconds = 0.5;  ///< To spend on the calls after the first.
+    double seconds = 0.5;     ///< To spend on the calls after the first; 0: there are none.
+    bool statistics = false;  ///< On emulated devices.
   };
   Measurement Measure(const NamedProblem& shape, const Work& work);
 
@@ -56,6 +58,7 @@ class Workbench {
 
   Operands Bind(const NamedProblem& shape, double alpha) const;
   void PoisonOutput(const Tensor& d);
+  void FirstCall(const GemmProblem& problem, const GemmArgs& args, bool counted, Measurement& measurement);
   VerifyReport Check(const GemmProblem& problem, const GemmArgs& args);
   void TimeCalls(const GemmProblem& problem, const GemmArgs& args, double seconds, Measurement& measurement);
 

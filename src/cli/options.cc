@@ -74,6 +74,10 @@ constexpr std::int64_t kMostSize = std::int64_t{1} << 40;
 }  // namespace
 
 void AddTypes(CLI::App& app, Options& options) {
+  app.add_option("--compute", options.compute,
+                 "ieee; or tf32, by which f32 operands may be rounded to tf32 [ieee, or as --shapes says]")
+      ->type_name("ieee|tf32")
+      ->check(OneOf({"ieee", "tf32"}));
   app.add_option("--dtype", options.dtype,
                  "f32, f64, f16, bf16, ...; or a,b,d; or a,b,d,acc [f32, or as --shapes says]")
       ->type_name("DTYPE")
@@ -124,6 +128,16 @@ void AddDevice(CLI::App& app, Options& options) {
       ->type_name("DEVICE")
       ->check(Accepted(ParseDeviceId));
   app.add_option("--threads", options.threads, "Threads of the CPU device [one per core]")->check(Within(1, 4096));
+}
+
+void AddEmulation(CLI::App& app, Options& options) {
+  CLI::Option* stats = app.add_flag("--stats", options.stats,
+                                    "Count what the kernels do, on an emulated device: instructions, products, memory");
+  app.add_option("--seeds", options.seeds,
+                 "Run with so many orders of warps and copies, on an emulated device, until one shows a fault")
+      ->type_name("N")
+      ->check(Within(1, 1'000'000'000))
+      ->excludes(stats);
 }
 
 void AddTarget(CLI::App& app, Options& options) {
@@ -255,6 +269,8 @@ std::vector<NamedProblem> PlainProblems(const Options& options) {
 
 std::vector<NamedProblem> Problems(const Options& options) {
   std::vector<NamedProblem> problems = PlainProblems(options);
+  if (!options.compute.empty())
+    for (NamedProblem& shape : problems) SetCompute(shape.problem, options.compute);
   if (!options.epilogue.empty())
     for (NamedProblem& shape : problems) SetEpilogue(shape.problem, Epilogue::Parse(options.epilogue));
   return problems;
@@ -262,6 +278,8 @@ std::vector<NamedProblem> Problems(const Options& options) {
 
 void ApplyToEnvironment(const Options& options) {
   if (options.threads > 0) ::setenv("GEMMSMITH_NUM_THREADS", std::to_string(options.threads).c_str(), 1);
+  // Without the checks a hunt would find nothing.
+  if (options.seeds > 0) ::setenv("GEMMSMITH_EMULATOR_CHECKS", "on", 1);
   if (options.verbose) ::setenv("GEMMSMITH_LOG", "debug", 1);
 }
 

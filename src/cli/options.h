@@ -17,9 +17,9 @@ namespace gemmsmith::cli {
 /// change what it does.
 struct Options {
   std::int64_t m = 0, n = 0, k = 0, batch = 1;
-  std::string dtype, layout = "nn", epilogue, shapes;
+  std::string dtype, compute, layout = "nn", epilogue, shapes;
   double alpha = 1, beta = 0;
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0, seeds = 0;
 
   std::string device, gpu;
   std::vector<std::string> arch;
@@ -44,17 +44,18 @@ struct Options {
   bool repair = false, dry_run = false, source = false, ptx = false, sass = false;
   PruneLimits prune;
 
-  bool check = false, full = false, json = false, verbose = false, profile = false;
+  bool check = false, stats = false, full = false, json = false, verbose = false, profile = false;
   std::string debug_dump;
 };
 
 // One place registers each word.
-void AddProblem(CLI::App& app, Options& options);    ///< --m --n --k --batch --dtype --layout --beta --shapes
-void AddTypes(CLI::App& app, Options& options);      ///< --dtype --layout
+void AddProblem(CLI::App& app, Options& options);    ///< --m --n --k --batch --dtype --compute --layout --beta --shapes
+void AddTypes(CLI::App\& app, Options\& options);      ///< --dtype --compute --layout
 void AddSeed(CLI::App& app, Options& options);       ///< --seed
 void AddOperands(CLI::App& app, Options& options);   ///< --alpha --seed
 void AddEpilogue(CLI::App& app, Options& options);   ///< --epilogue
 void AddDevice(CLI::App& app, Options& options);     ///< --device --threads
+void AddEmulation(CLI::App& app, Options& options);  ///< --stats --seeds
 void AddTarget(CLI::App& app, Options& options);     ///< --arch --gpu
 void AddCompiler(CLI::App& app, Options& options);   ///< --compiler
 void AddCode(CLI::App& app, Options& options);       ///< --compiler --opt-level --fast-math
@@ -70,7 +71,7 @@ void AddOutput(CLI::App& app, Options& options);     ///< --json --verbose
 
 /// Refuses a command line without a problem.
 void RequireProblem(CLI::App& app, const Options& options);
-/// The problem of --m --n --k, or those of --shapes, with --dtype in place of the file's.
+/// The problem of --m --n --k, or those of --shapes, with --dtype and --compute in place of the file's.
 std::vector<NamedProblem> Problems(const Options& options);
 /// The settings that belong to the process. It reads them from its environment, once: call this before anything else
 /// of the library.

@@ -55,6 +55,7 @@ class Prediction {
     const Options& options = session_.options();
     GemmProblem p = MakeProblem(m, options.n, options.k, DType::kF32, options.layout);
     SetDTypes(p, options.dtype.empty() ? "bf16" : options.dtype);
+    if (!options.compute.empty()) SetCompute(p, options.compute);
     if (!options.epilogue.empty()) SetEpilogue(p, Epilogue::Parse(options.epilogue));
     return p;
   }

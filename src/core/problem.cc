@@ -183,7 +183,20 @@ void SetDTypes(GemmProblem& p, std::string_view dtypes) {
   p.acc_type = names.size() == 4 ? ParseDType(names[3]) : DefaultAccumulator(p.a_type);
   p.d_type = names.size() == 1 ? (Info(p.a_type).is_integer() ? DType::kS32 : p.a_type) : ParseDType(names[2]);
   p.c_type = p.d_type;
+  if (p.a_type != DType::kF32 || p.b_type != DType::kF32) p.compute = ComputeMode::kIeee;
   p.alignment = TightAlignment(p);
+}
+
+std::string_view ToString(ComputeMode mode) { return mode == ComputeMode::kTf32 ? "tf32" : "ieee"; }
+
+void SetCompute(GemmProblem& p, std::string_view mode) {
+  const ComputeMode wanted = mode == ToString(ComputeMode::kTf32) ? ComputeMode::kTf32 : ComputeMode::kIeee;
+  if (mode != ToString(wanted))
+    throw Fail(Code::kInvalidArgument, "", "unknown compute mode \"{}\": there are ieee and tf32", mode);
+  if (wanted == ComputeMode::kTf32 && (p.a_type != DType::kF32 || p.b_type != DType::kF32))
+    throw Fail(Code::kInvalidArgument, "", "compute mode tf32 is for f32 by f32, not for {} by {}", ToString(p.a_type),
+               ToString(p.b_type));
+  p.compute = wanted;
 }
 
 void SetBatch(GemmProblem& p, std::int64_t batch) {

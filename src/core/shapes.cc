@@ -90,7 +90,7 @@ std::string CheckedName(std::string_view name) {
 }
 
 struct Settings {
-  std::string_view dtype = "f32", layout = "nn", batch = "1", beta = "0";
+  std::string_view dtype = "f32", layout = "nn", batch = "1", beta = "0", compute = "ieee";
 };
 
 Settings ParseSettings(std::span<const std::string_view> fields) {
@@ -100,14 +100,17 @@ Settings ParseSettings(std::span<const std::string_view> fields) {
     std::string_view& value;
     bool given = false;
   };
-  std::array<Slot, 4> slots{
-      {{"dtype", settings.dtype}, {"layout", settings.layout}, {"batch", settings.batch}, {"beta", settings.beta}}};
+  std::array<Slot, 5> slots{{{"dtype", settings.dtype},
+                             {"layout", settings.layout},
+                             {"batch", settings.batch},
+                             {"beta", settings.beta},
+                             {"compute", settings.compute}}};
   for (const std::string_view field : fields) {
     const std::size_t equals = std::min(field.find('='), field.size());
     const auto slot =
         std::find_if(slots.begin(), slots.end(), [&](const Slot& s) { return s.name == field.substr(0, equals); });
     if (slot == slots.end() || equals == field.size())
-      throw Fail(Code::kInvalidArgument, "there are dtype=, layout=, batch= and beta=", "unknown setting {}",
+      throw Fail(Code::kInvalidArgument, "there are dtype=, layout=, batch=, beta= and compute=", "unknown setting {}",
                  Quoted(field));
     if (slot->given) throw Fail(Code::kInvalidArgument, "", "{}= is given twice", slot->name);
     slot->given = true;
@@ -135,6 +138,7 @@ void ParseLine(std::string_view line, std::vector<NamedProblem>& problems) {
   const Settings settings = ParseSettings(std::span(fields).subspan(4));
   CheckWord("dtype", settings.dtype);
   CheckWord("layout", settings.layout);
+  CheckWord("compute", settings.compute);
   const double beta = ParseBeta(settings.beta);
   const std::int64_t batch = ParseSize("batch", settings.batch, 1);
   if (static_cast<double>(ms.size()) * ns.size() * ks.size() + problems.size() > kMaxProblems)
@@ -145,6 +149,7 @@ void ParseLine(std::string_view line, std::vector<NamedProblem>& problems) {
         GemmProblem problem =
             MakeProblem(m, n, k, DType::kF32, settings.layout, beta == 0 ? BetaClass::kZero : BetaClass::kGeneral);
         SetDTypes(problem, settings.dtype);
+        SetCompute(problem, settings.compute);
         SetBatch(problem, batch);
         problems.push_back({name, problem, beta});
       }

@@ -43,6 +43,10 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
       {"run --m 1 --n 1 --k 1 --dtype f33", "unknown dtype \"f33\""},
       {"run --m 1 --n 1 --k 1 --dtype f64,f32,f32", "cannot be multiplied"},
       {"run --m 1 --n 1 --k 1 --layout xx", "--layout"},
+      {"run --m 1 --n 1 --k 1 --compute tf31", "--compute"},
+      {"run --m 1 --n 1 --k 1 --seeds 0", "--seeds"},
+      {"run --m 1 --n 1 --k 1 --seeds 2 --stats", "--stats"},
+      {"run --m 1 --n 1 --k 1 --seeds 2 --profile", "--profile"},
       {"run --m 1 --n 1 --k 1 --device tpu:0", "unknown device \"tpu:0\""},
       {"run --m 1 --n 1 --k 1 --threads 0", "--threads"},
       {"run --m 1 --n 1 --k 1 --shapes llama-3-8b", "--shapes"},
@@ -94,7 +98,10 @@ TEST_F(Cli, AFailureExitsWithOneAndIsAJsonDocumentToo) {
       {"run --m 4 --n 4 --k 4 --device cuda:99", "not found", "cuda:99"},
       {"run --m 200000000 --n 200000000 --k 1 --device cpu", "out of memory", "memory"},
       {"run --m 1099511627776 --n 1099511627776 --k 1", "invalid argument", "address space"},
-      {"run --m 4 --n 4 --k 4 --dtype e4m3 --device cpu", "unsupported", "e4m3"}};
+      {"run --m 4 --n 4 --k 4 --dtype e4m3 --device cpu", "unsupported", "e4m3"},
+      {"run --m 4 --n 4 --k 4 --compute tf32 --dtype bf16", "invalid argument", "not for bf16 by bf16"},
+      {"run --m 4 --n 4 --k 4 --device cpu --stats", "unsupported", "--stats is for emulated devices, not for cpu"},
+      {"run --m 4 --n 4 --k 4 --device cpu --seeds 3", "unsupported", "--seeds is for emulated devices, not for cpu"}};
   for (const auto& [line, code, complaint] : cases) {
     const Result text = Run(line);
     EXPECT_EQ(text.exit_code, 1) << line;

@@ -31,9 +31,11 @@ TEST(Shapes, SettingsComeInAnyOrderWithCommentsTabsAndCarriageReturns) {
       "# a comment\r\n"
       "\n"
       " a\t2 3 4 layout=tt\tdtype=bf16 # another\r\n"
-      "b 8 9 16 beta=-0.5 batch=7 dtype=f16,f16,f32",
+      "b 8 9 16 beta=-0.5 batch=7 dtype=f16,f16,f32\n"
+      "c 2 3 4 compute=tf32",
       "t");
-  EXPECT_THAT(Texts(shapes), ElementsAre("a: m=2 n=3 k=4 bf16 tt", "b: m=8 n=9 k=16 f16,f16,f32 nn batch=7 beta"));
+  EXPECT_THAT(Texts(shapes), ElementsAre("a: m=2 n=3 k=4 bf16 tt", "b: m=8 n=9 k=16 f16,f16,f32 nn batch=7 beta",
+                                         "c: m=2 n=3 k=4 f32 nn tf32"));
   EXPECT_EQ(shapes[1].beta, -0.5);
   EXPECT_EQ(shapes[1].problem.batch_stride_a, 8 * 16);
   EXPECT_EQ(shapes[1].problem.batch_stride_b, 9 * 16);
@@ -81,6 +83,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"DtypeCount", "x 1 2 3 dtype=f32,f32", "a,b,d"},
         BadCase{"DtypeMix", "x 1 2 3 dtype=f64,f32,f32", "cannot be multiplied"},
         BadCase{"DtypeEscape", "x 1 2 3 dtype=\x1b[2J", "dtype=\"?[2J\" is not known"},
+        BadCase{"Compute", "x 1 2 3 compute=tf31", "unknown compute mode"},
+        BadCase{"ComputeType", "x 1 2 3 dtype=bf16 compute=tf32", "compute mode tf32 is for f32 by f32"},
+        BadCase{"ComputeEscape", "x 1 2 3 compute=\x1b[2J", "compute=\"?[2J\" is not known"},
         BadCase{"Layout", "x 1 2 3 layout=nx", "unknown layout"}, BadCase{"Batch", "x 1 2 3 batch=0", "batch=\"0\""},
         BadCase{"Beta", "x 1 2 3 beta=nan", "beta=\"nan\""}, BadCase{"BetaWord", "x 1 2 3 beta=1x", "beta=\"1x\""},
         BadCase{"Escape", "x\x1b[31m 1 2 3", "the name \"x?[31m\""},

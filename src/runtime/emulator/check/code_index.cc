@@ -6,42 +6,41 @@
 namespace gemmsmith::emulator {
 namespace {
 
-/// "ld.volatile.shared.u32" of "@%p1 ld.volatile.shared.u32 %r1, [%r2];"
-std::string_view Words(std::string_view text) {
-  if (text.starts_with('@')) text.remove_prefix(std::min(text.size(), text.find_first_of(" \t") + 1));
-  return text.substr(0, text.find_first_of(" \t\n;"));
-}
-
-/// Whether ".word" is among the modifiers, whole.
-bool Has(std::string_view words, std::string_view word) {
-  for (std::size_t at = words.find(word); at != std::string_view::npos; at = words.find(word, at + 1)) {
-    const std::size_t end = at + word.size();
-    if (at > 0 && words[at - 1] == '.' && (end == words.size() || words[end] == '.')) return true;
-  }
-  return false;
-}
-
 Ordering OrderingOfText(std::string_view text) {
   using Performer = Ordering::Performer;
-  const std::string_view words = Words(text);
+  const std::string_view words = OpcodeOf(text);
   const bool atomic = words.starts_with("atom.") || words.starts_with("red.");
   const bool access = words.starts_with("ld.") || words.starts_with("st.");
   Ordering ordering;
-  ordering.acquires = (atomic || access) && (Has(words, "acquire") || Has(words, "acq_rel"));
-  ordering.releases = (atomic || access) && (Has(words, "release") || Has(words, "acq_rel"));
-  ordering.strong = atomic || ordering.acquires || ordering.releases ||
-                    (access && (Has(words, "volatile") || Has(words, "relaxed") || Has(words, "mmio")));
+  ordering.acquires = (atomic || access) && (HasModifier(words, "acquire") || HasModifier(words, "acq_rel"));
+  ordering.releases = (atomic || access) && (HasModifier(words, "release") || HasModifier(words, "acq_rel"));
+  ordering.strong =
+      atomic || ordering.acquires || ordering.releases ||
+      (access && (HasModifier(words, "volatile") || HasModifier(words, "relaxed") || HasModifier(words, "mmio")));
   if (words.starts_with("cp.async.ca.") || words.starts_with("cp.async.cg."))
     ordering.performer = Performer::kLaneCopy;
   else if (words.starts_with("cp.async.bulk.") || words.starts_with("cp.reduce.async.bulk."))
-    ordering.performer = Has(words, "bulk_group") ? Performer::kGroupCopy : Performer::kSignalCopy;
+    ordering.performer = HasModifier(words, "bulk_group") ? Performer::kGroupCopy : Performer::kSignalCopy;
   ordering.proxy_fence = words.starts_with("fence.proxy.async") || words.starts_with("membar.proxy.async");
-  if (Has(words, "global") || Has(words, "async.global")) ordering.proxy_fence = false;
+  if (HasModifier(words, "global") || HasModifier(words, "async.global")) ordering.proxy_fence = false;
   ordering.arrives_for_copies = words.starts_with("cp.async.mbarrier.arrive");
   return ordering;
 }
 
 }  // namespace
+
+std::string_view OpcodeOf(std::string_view text) {
+  if (text.starts_with('@')) text.remove_prefix(std::min(text.size(), text.find_first_of(" \t") + 1));
+  return text.substr(0, text.find_first_of(" \t\n;"));
+}
+
+bool HasModifier(std::string_view opcode, std::string_view word) {
+  for (std::size_t at = opcode.find(word); at != std::string_view::npos; at = opcode.find(word, at + 1)) {
+    const std::size_t end = at + word.size();
+    if (at > 0 && opcode[at - 1] == '.' && (end == opcode.size() || opcode[end] == '.')) return true;
+  }
+  return false;
+}
 
 CodeIndex::CodeIndex(const std::vector<std::unique_ptr<Function>>& functions) {
   orderings_.emplace_back();

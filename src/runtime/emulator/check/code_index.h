@@ -2,11 +2,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "runtime/emulator/machine/code.h"
 
 namespace gemmsmith::emulator {
+
+/// "ld.volatile.shared.u32" of "@%p1 ld.volatile.shared.u32 %r1, [%r2];"
+std::string_view OpcodeOf(std::string_view text);
+/// Whether ".word" is among the modifiers of an opcode, whole.
+bool HasModifier(std::string_view opcode, std::string_view word);
 
 /// What an instruction means for the order of accesses to memory.
 struct Ordering {
@@ -29,6 +35,8 @@ class CodeIndex {
  public:
   explicit CodeIndex(const std::vector<std::unique_ptr<Function>>& functions);
 
+  /// One more than the last number.
+  std::uint32_t end() const { return static_cast<std::uint32_t>(orderings_.size()); }
   std::uint32_t NumberOf(const Instruction& instruction) const;
   const Ordering& OrderingOf(std::uint32_t number) const { return orderings_[number]; }
   const Function& FunctionOf(std::uint32_t number) const;

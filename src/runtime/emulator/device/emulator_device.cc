@@ -66,7 +66,7 @@ std::uint8_t IndexOf(const CodeTarget& target) {
   return static_cast<std::uint8_t>(std::find(all.begin(), all.end(), target) - all.begin());
 }
 
-class EmulatorDevice final : public Device {
+class EmulatorDevice final : public Device, public Emulation {
  public:
   EmulatorDevice(const CodeTarget& target, const RunOptions& options)
       : id_{DeviceKind::kEmulator, IndexOf(target)},
@@ -102,6 +102,13 @@ class EmulatorDevice final : public Device {
   }
   void Synchronize(Stream) override {}
   std::unique_ptr<Event> CreateEvent() override { return std::make_unique<EmulatorEvent>(); }
+
+  Emulation* emulation() override { return this; }
+  void SetSeed(std::uint64_t seed) override { state_->seed_shift = seed - state_->options.seed; }
+  std::uint64_t seed() const override { return state_->options.seed + state_->seed_shift; }
+  void EnableStatistics(bool on) override { state_->statistics.enabled = on; }
+  std::vector<KernelStatistics> Statistics() const override { return state_->statistics.Kernels(); }
+  void ClearStatistics() override { state_->statistics.Clear(); }
 
  private:
   MemoryPool::Source Named(const CodeTarget& target, const RunOptions& options) {

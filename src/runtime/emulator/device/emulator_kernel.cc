@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "runtime/emulator/check/checker.h"
+#include "runtime/emulator/statistics/collector.h"
 #include "util/log.h"
 
 namespace gemmsmith::emulator {
@@ -26,6 +27,26 @@ const std::string& PtxOf(const DeviceState& device, const Artifact& artifact) {
 }
 
 }  // namespace
+
+void StatisticsLog::Add(const KernelStatistics& launch) {
+  const std::scoped_lock lock(mutex_);
+  for (KernelStatistics& kernel : kernels_) {
+    if (kernel.kernel != launch.kernel) continue;
+    kernel += launch;
+    return;
+  }
+  kernels_.push_back(launch);
+}
+
+std::vector<KernelStatistics> StatisticsLog::Kernels() const {
+  const std::scoped_lock lock(mutex_);
+  return kernels_;
+}
+
+void StatisticsLog::Clear() {
+  const std::scoped_lock lock(mutex_);
+  kernels_.clear();
+}
 
 EmulatorKernel::EmulatorKernel(std::shared_ptr<DeviceState> device, const Artifact& artifact)
     : device_(std::move(device)),
@@ -70,9 +91,19 @@ void EmulatorKernel::Launch(Dim3 grid, Dim3 block, Dim3 cluster, std::uint32_t s
   launch.ctas_per_multiprocessor = Residents(block, shared_bytes);
   launch.grid_id = ++launches;
   launch.options = device_->options;
+  launch.options.seed += device_->seed_shift;
   Checkers checkers(code_);
   if (launch.options.check && launch.options.observers == nullptr) launch.options.observers = &checkers;
-  Run(launch);
+  if (!device_->statistics.enabled) {
+    Run(launch);
+    return;
+  }
+  Collectors collectors(code_, launch.options.observers);
+  launch.options.observers = &collectors;
+  const RunStatistics run = Run(launch);
+  KernelStatistics statistics = collectors.Total(run);
+  statistics.kernel = name_;
+  device_->statistics.Add(statistics);
 }
 
 /// Blocks that one multiprocessor holds at a time.

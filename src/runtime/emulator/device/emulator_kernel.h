@@ -1,9 +1,13 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "artifact.h"
+#include "gemmsmith/emulation.h"
 #include "gemmsmith/kernel.h"
 #include "runtime/emulator/check/code_index.h"
 #include "runtime/emulator/device/limits.h"
@@ -12,6 +16,20 @@
 
 namespace gemmsmith::emulator {
 
+/// What the launches of a device did, by kernel. Thread-safe.
+class StatisticsLog {
+ public:
+  std::atomic<bool> enabled{false};
+
+  void Add(const KernelStatistics& launch);
+  std::vector<KernelStatistics> Kernels() const;
+  void Clear();
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<KernelStatistics> kernels_;
+};
+
 /// What the kernels of one device share.
 struct DeviceState {
   std::string name;  ///< "emulator:sm_80"
@@ -19,6 +37,8 @@ struct DeviceState {
   ArchitectureLimits limits;
   Allocations allocations;
   RunOptions options;
+  std::atomic<std::uint64_t> seed_shift{0};  ///< What launches add to the seed of the options.
+  StatisticsLog statistics;
 };
 
 /// A kernel of a loaded PTX module. Immutable, so that any number of threads may launch it.

@@ -5,6 +5,7 @@
 #include <new>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gemmsmith/kernel.h"
@@ -42,6 +43,11 @@ struct Meeting {
 class Observer {
  public:
   virtual ~Observer() = default;
+  /// Whether OnExecuted is to be called.
+  virtual bool counts_instructions() const { return false; }
+  /// An instruction is through, behind all that the others below tell of it. The warp's lanes are still those that
+  /// executed it.
+  virtual void OnExecuted(Warp&, const Instruction&) {}
   /// By the warp, or by an asynchronous operation that it is about to issue: the instruction tells.
   virtual void OnAccess(Warp&, const WarpAccess&) {}
   /// Just before an arrival counts. One that does not release tells only of what was fenced before.
@@ -65,6 +71,51 @@ class Observer {
   virtual void OnTensorWait(Warp&, std::uint32_t /*group*/) {}
   /// All lanes have exited.
   virtual void OnExit(Warp&) {}
+};
+
+/// Two that are told of the same: whatever an Observer is told of goes to both.
+class ObserverPair final : public Observer {
+ public:
+  ObserverPair(std::unique_ptr<Observer> first, std::unique_ptr<Observer> second)
+      : first_(std::move(first)), second_(std::move(second)) {}
+
+  bool counts_instructions() const override { return first_->counts_instructions() || second_->counts_instructions(); }
+  void OnExecuted(Warp& warp, const Instruction& i) override { Tell(&Observer::OnExecuted, warp, i); }
+  void OnAccess(Warp& warp, const WarpAccess& access) override { Tell(&Observer::OnAccess, warp, access); }
+  void OnArrive(Warp& warp, const Instruction& i, const Meeting& meeting, bool releases) override {
+    Tell(&Observer::OnArrive, warp, i, meeting, releases);
+  }
+  void OnWaited(Warp& warp, const Instruction& i, const Meeting& meeting) override {
+    Tell(&Observer::OnWaited, warp, i, meeting);
+  }
+  void OnFence(Warp& warp, const Instruction& i) override { Tell(&Observer::OnFence, warp, i); }
+  void OnMbarrier(Warp& warp, const Instruction& i, const Meeting& meeting) override {
+    Tell(&Observer::OnMbarrier, warp, i, meeting);
+  }
+  void OnIssue(AsyncOperation& operation) override { Tell(&Observer::OnIssue, operation); }
+  void OnSignal(const AsyncOperation& operation, const Meeting& meeting) override {
+    Tell(&Observer::OnSignal, operation, meeting);
+  }
+  void OnEnd(const AsyncOperation& operation) override { Tell(&Observer::OnEnd, operation); }
+  void OnCommit(Warp& warp, AsyncGroup group) override { Tell(&Observer::OnCommit, warp, group); }
+  void OnGroupsEnded(Warp& warp, AsyncGroup group, std::uint32_t pending, bool all) override {
+    Tell(&Observer::OnGroupsEnded, warp, group, pending, all);
+  }
+  void OnTensorRead(Warp& warp, const Instruction& i, std::span<const std::uint32_t> pieces,
+                    std::uint32_t group) override {
+    Tell(&Observer::OnTensorRead, warp, i, pieces, group);
+  }
+  void OnTensorWait(Warp& warp, std::uint32_t group) override { Tell(&Observer::OnTensorWait, warp, group); }
+  void OnExit(Warp& warp) override { Tell(&Observer::OnExit, warp); }
+
+ private:
+  template <class... Parameters, class... Given>
+  void Tell(void (Observer::*what)(Parameters...), Given&&... given) {
+    (*first_.*what)(given...);
+    (*second_.*what)(given...);
+  }
+
+  std::unique_ptr<Observer> first_, second_;
 };
 
 /// Makes an observer for each cluster as it begins; threads may ask at once.

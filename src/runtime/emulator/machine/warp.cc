@@ -31,6 +31,7 @@ Observer* Warp::observer() const { return cta_->cluster().observer(); }
 Warp::Outcome Warp::Run(std::uint64_t& budget, bool may_communicate) {
   for (Group& g : groups_)
     if (g.state == Group::State::kBlocked) g.state = Group::State::kReady;
+  const bool counts = observer() != nullptr && observer()->counts_instructions();
   while (budget > 0) {
     if (live_ == 0) return Outcome::kDone;
     if (!Choose()) {
@@ -38,7 +39,8 @@ Warp::Outcome Warp::Run(std::uint64_t& budget, bool may_communicate) {
       ReportDivergence();
     }
     Load();
-    if (!RunGroup(budget, may_communicate)) return Outcome::kCommunicates;
+    if (!(counts ? RunGroup<true>(budget, may_communicate) : RunGroup<false>(budget, may_communicate)))
+      return Outcome::kCommunicates;
     if (yield_) {
       yield_ = false;
       return Outcome::kQuantum;
@@ -48,6 +50,7 @@ Warp::Outcome Warp::Run(std::uint64_t& budget, bool may_communicate) {
 }
 
 /// Runs the current group until lanes part or meet; false at an instruction that must not be executed now.
+template <bool kCounts>
 bool Warp::RunGroup(std::uint64_t& budget, bool may_communicate) {
   const Instruction* const code = frame().function->instructions.data();
   moved_ = false;
@@ -68,11 +71,15 @@ bool Warp::RunGroup(std::uint64_t& budget, bool may_communicate) {
       if ((instruction.flags & kReadsClock) != 0) Tick();
     }
     --budget;
-    ++statistics.instructions;
+    [[maybe_unused]] const std::uint64_t number = ++statistics.instructions;
     ++pc_;
     if (watch.active() && mask_ != 0) [[unlikely]]
       watch.Check(*this, instruction);
     if (mask_ != 0) instruction.execute(*this, instruction);
+    if constexpr (kCounts) {
+      // One that has to wait is tried again, and not counted till then.
+      if (statistics.instructions == number) observer()->OnExecuted(*this, instruction);
+    }
     if (moved_) return true;
     if (pc_ >= switch_pc_ || yield_) break;
   }

@@ -195,6 +195,7 @@ class Warp {
   Frame* NewFrame(const Function& function, Frame* caller, std::uint32_t call_pc);
   void DropFrame(Frame* frame);
   void GrowLocal(std::uint32_t bytes);
+  template <bool kCounts>
   bool RunGroup(std::uint64_t& budget, bool may_communicate);
   bool Choose();
   void Load();
