@@ -31,6 +31,10 @@ Ordering OrderingOfText(std::string_view text) {
   ordering.releases = (atomic || access) && (Has(words, "release") || Has(words, "acq_rel"));
   ordering.strong = atomic || ordering.acquires || ordering.releases ||
                     (access && (Has(words, "volatile") || Has(words, "relaxed") || Has(words, "mmio")));
+  const bool narrow = Has(words, "cta") || Has(words, "cluster");
+  const bool fence = words.starts_with("membar.") || words.starts_with("fence.");
+  ordering.grid = fence ? Has(words, "gl") || Has(words, "gpu") || Has(words, "sys") : ordering.strong && !narrow;
+  ordering.reads = !words.starts_with("red.");
   if (words.starts_with("cp.async.ca.") || words.starts_with("cp.async.cg."))
     ordering.performer = Performer::kLaneCopy;
   else if (words.starts_with("cp.async.bulk.") || words.starts_with("cp.reduce.async.bulk."))

@@ -78,7 +78,7 @@ void CheckRows(Warp& warp, const Instruction& i, int lane, const TensorBox& box,
     high = std::max(high, row.global + (row.last - row.first));
     if (!warp.region.Holds(low, high) || (kind != AccessKind::kRead && !warp.region.writable))
       ResolveGeneric(warp, i, lane, row.global, kind, row.last - row.first);
-    if (warp.region.initialised != nullptr) TellAccess(warp, i, lane, row.global, kind, row.last - row.first);
+    TellAccess(warp, i, lane, row.global, kind, row.last - row.first);
   }
 }
 
