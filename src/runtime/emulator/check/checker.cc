@@ -168,6 +168,8 @@ Checker::Told& Checker::ToldAt(const Meeting& meeting) {
   if (told.phase != meeting.phase) {
     told.ended.Join(told.running);
     told.running.Clear();
+    told.fenced_ended.Join(told.fenced_running);
+    told.fenced_running.Clear();
     told.phase = meeting.phase;
   }
   return told;
@@ -202,6 +204,7 @@ void Checker::OnArrive(Warp& warp, const Instruction& i, const Meeting& meeting,
     state.counted.Clear();
   }
   Told& told = ToldAt(meeting);
+  told.fenced_running.Join(state.grid_fenced);
   if (releases)
     clocks_.Release(AgentOf(warp), told.running);
   else
@@ -217,7 +220,9 @@ void Checker::OnWaited(Warp& warp, const Instruction& i, const Meeting& meeting)
   state.waited = meeting;
   state.waited_at = warp.statistics.instructions;
   OnMeetingMemory(warp, i, meeting, false);
-  clocks_.Acquire(AgentOf(warp), ToldAt(meeting).ended);
+  const Told& told = ToldAt(meeting);
+  clocks_.Acquire(AgentOf(warp), told.ended);
+  state.grid_fenced.Join(told.fenced_ended);
 }
 
 // Asynchronous work.

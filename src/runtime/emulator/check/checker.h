@@ -46,6 +46,8 @@ class Checker final : public Observer {
   /// What has been told at a barrier: in the phase that runs, and in those before.
   struct Told {
     Knowledge running, ended;
+    // Of what was fenced for the grid: who goes on from here and tells by a flag tells of it too.
+    Knowledge fenced_running, fenced_ended;
     std::uint64_t phase = 0;
   };
   /// Copies of a warp that are in one group.
