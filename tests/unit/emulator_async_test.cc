@@ -269,7 +269,7 @@ TEST(EmulatorCluster, MisuseIsAnError) {
   EXPECT_THAT(error("barrier.cluster.arrive; setp.eq.u32 %p1, %rank, 0; setp.eq.and.u32 %p1, %lane, 0, %p1;\n"
                     "@%p1 mbarrier.init.shared.b64 [bar], 1; @!%p1 bra END;\n"
                     "W: mbarrier.try_wait.parity.shared.b64 %p2, [bar], 0; @!%p2 bra W;\nEND: barrier.cluster.wait;"),
-              AllOf(HasSubstr("deadlock"), HasSubstr("an mbarrier")));
+              AllOf(HasSubstr("deadlock"), HasSubstr("the mbarrier at")));
 }
 
 }  // namespace

@@ -20,13 +20,17 @@ std::size_t Index(AsyncGroup group) { return static_cast<std::size_t>(group); }
 
 }  // namespace
 
-std::unique_ptr<Observer> Checkers::Observe(Cluster& cluster) { return std::make_unique<Checker>(code_, cluster); }
+std::unique_ptr<Observer> Checkers::Observe(Cluster& cluster) {
+  return std::make_unique<Checker>(code_, cluster, races_);
+}
 
-Checker::Checker(const CodeIndex& code, Cluster& cluster)
+Checker::Checker(const CodeIndex& code, Cluster& cluster, GlobalRaces& races)
     : code_(code),
       cluster_(cluster),
       warps_(static_cast<int>(cluster.cta(0)->warps().size())),
       clocks_(static_cast<int>(cluster.size()) * warps_),
+      races_(races),
+      log_(races.Open(cluster.cta(0)->launch(), cluster, clocks_)),
       states_(cluster.size() * cluster.cta(0)->warps().size()) {
   for (std::uint32_t rank = 0; rank < cluster.size(); ++rank)
     shadows_.emplace_back(cluster.cta(rank)->window().size(), clocks_);
@@ -86,6 +90,7 @@ void Checker::OnShared(Warp& warp, const WarpAccess& access) {
       addresses[lane] = static_cast<std::uint32_t>(access.addresses[static_cast<std::size_t>(lane)]) & kWithin;
     }
     left &= ~lanes;
+    if (rank != own) CheckOwner(warp, access, rank, std::countr_zero(lanes));
     if (const auto violation = Apply(shadows_[rank], by, access, lanes, addresses)) {
       int lane = std::countr_zero(lanes);
       for (std::uint32_t m = lanes; m != 0; m &= m - 1)
@@ -97,6 +102,26 @@ void Checker::OnShared(Warp& warp, const WarpAccess& access) {
     }
   }
   if (ordering.strong) Strong(warp, access, ordering);
+}
+
+/// Whether other clusters see it as an access that orders others.
+bool Checker::IsForGrid(std::uint64_t address, const Ordering& ordering) const {
+  return ordering.grid && !IsShared(address);
+}
+
+/// A load, or an atomic's reading.
+void Checker::Notice(int agent, WarpState& state, std::uint64_t address, const Ordering& ordering, AccessKind kind) {
+  const Knowledge& published = published_[address];
+  if (ordering.acquires)
+    clocks_.Acquire(agent, published);
+  else
+    state.noticed.Join(published);
+  if (!IsForGrid(address, ordering)) return;
+  const Knowledge told = races_.Published(address, static_cast<std::uint32_t>(cluster_.index()));
+  if (told.foreign == nullptr) return;
+  if (ordering.acquires) return clocks_.Acquire(agent, told);
+  state.grid_noticed.Join(told);
+  if (kind == AccessKind::kAtomic) state.counted.Join(told);
 }
 
 /// What goes from warp to warp by flags and counters: a release, or a fence and then a store, gives it to the address;
@@ -112,18 +137,14 @@ void Checker::Strong(Warp& warp, const WarpAccess& access, const Ordering& order
     if (address == last) continue;
     last = address;
     if (published_.size() > kManyPublished) address = 0;
-    Knowledge& published = published_[address];
-    if (access.kind != AccessKind::kWrite) {
-      if (ordering.acquires)
-        clocks_.Acquire(agent, published);
-      else
-        state.noticed.Join(published);
-    }
+    if (access.kind != AccessKind::kWrite && ordering.reads) Notice(agent, state, address, ordering, access.kind);
     if (access.kind == AccessKind::kRead) continue;
-    if (ordering.releases)
-      clocks_.Release(agent, published);
-    else
-      published.Join(state.fenced);
+    Knowledge released;
+    if (ordering.releases) clocks_.Release(agent, released);
+    published_[address].Join(ordering.releases ? released : state.fenced);
+    if (IsForGrid(address, ordering))
+      races_.Publish(address, static_cast<std::uint32_t>(cluster_.index()),
+                     ordering.releases ? released : state.grid_fenced);
   }
 }
 
@@ -133,6 +154,9 @@ void Checker::OnFence(Warp& warp, const Instruction& i) {
   WarpState& state = StateOf(warp);
   clocks_.Acquire(agent, state.noticed);
   clocks_.Release(agent, state.fenced);
+  if (!code_.OrderingOf(code_.NumberOf(i)).grid) return;
+  clocks_.Acquire(agent, state.grid_noticed);
+  clocks_.Release(agent, state.grid_fenced);
 }
 
 // Barriers.
@@ -144,6 +168,8 @@ Checker::Told& Checker::ToldAt(const Meeting& meeting) {
   if (told.phase != meeting.phase) {
     told.ended.Join(told.running);
     told.running.Clear();
+    told.fenced_ended.Join(told.fenced_running);
+    told.fenced_running.Clear();
     told.phase = meeting.phase;
   }
   return told;
@@ -170,11 +196,19 @@ void Checker::OnMbarrier(Warp& warp, const Instruction& i, const Meeting& meetin
 
 void Checker::OnArrive(Warp& warp, const Instruction& i, const Meeting& meeting, bool releases) {
   OnMeetingMemory(warp, i, meeting, false);
+  WarpState& state = StateOf(warp);
+  // The CUDA programming guide's last block, which knows by a counter that all others are through, has no more than
+  // this before it reads what they wrote.
+  if (meeting.kind == Meeting::Kind::kCtaBarrier && state.counted.foreign != nullptr) {
+    clocks_.Acquire(AgentOf(warp), state.counted);
+    state.counted.Clear();
+  }
   Told& told = ToldAt(meeting);
+  told.fenced_running.Join(state.grid_fenced);
   if (releases)
     clocks_.Release(AgentOf(warp), told.running);
   else
-    told.running.Join(StateOf(warp).fenced);
+    told.running.Join(state.fenced);
 }
 
 void Checker::OnWaited(Warp& warp, const Instruction& i, const Meeting& meeting) {
@@ -186,7 +220,9 @@ void Checker::OnWaited(Warp& warp, const Instruction& i, const Meeting& meeting)
   state.waited = meeting;
   state.waited_at = warp.statistics.instructions;
   OnMeetingMemory(warp, i, meeting, false);
-  clocks_.Acquire(AgentOf(warp), ToldAt(meeting).ended);
+  const Told& told = ToldAt(meeting);
+  clocks_.Acquire(AgentOf(warp), told.ended);
+  state.grid_fenced.Join(told.fenced_ended);
 }
 
 // Asynchronous work.
@@ -201,7 +237,7 @@ int Checker::OpenCopies(Warp& warp, AsyncGroup group, std::uint32_t what) {
   WarpState& state = StateOf(warp);
   std::vector<Copies>& all = state.copies[Index(group)];
   if (!state.open[Index(group)]) {
-    all.push_back({clocks_.BeginAsync(AgentOf(warp)), what, 0, warp.commits[Index(group)]});
+    all.push_back({clocks_.BeginAsync(AgentOf(warp)), what, 0, warp.commits[Index(group)], false});
     state.open[Index(group)] = true;
   } else {
     clocks_.ContinueAsync(all.back().agent);
@@ -230,7 +266,10 @@ void Checker::OnIssue(AsyncOperation& operation) {
     if (!more) {
       state.arrivals = clocks_.BeginAsync(AgentOf(warp));
       std::vector<Copies>& copies = state.copies[Index(AsyncGroup::kCopy)];
-      for (const Copies& c : copies) HandOver(c.agent, state.arrivals);
+      for (Copies& c : copies) {
+        HandOver(c.agent, state.arrivals);
+        c.told = true;
+      }
       state.open[Index(AsyncGroup::kCopy)] = false;
       while (copies.size() > kManyCopies) {
         clocks_.EndAsync(copies.front().agent);

@@ -10,6 +10,7 @@
 
 #include "runtime/emulator/check/clocks.h"
 #include "runtime/emulator/check/code_index.h"
+#include "runtime/emulator/check/global_races.h"
 #include "runtime/emulator/check/shared_shadow.h"
 #include "runtime/emulator/machine/async_work.h"
 #include "runtime/emulator/machine/cta.h"
@@ -17,13 +18,14 @@
 namespace gemmsmith::emulator {
 
 /// Watches the memory accesses of a cluster and what orders them: reports races in shared memory, reads of what was
-/// never written, and accesses that come before the end of asynchronous work, at the first of them (kDevice).
+/// never written, and accesses that come before the end of asynchronous work, at the first of them (kDevice). What it
+/// does to global memory goes to GlobalRaces.
 ///
-/// A warp is one agent: what its lanes do to each other is not seen. Global memory is watched for uninitialised reads
-/// alone.
+/// A warp is one agent: what its lanes do to each other is not seen.
 class Checker final : public Observer {
  public:
-  Checker(const CodeIndex& code, Cluster& cluster);
+  Checker(const CodeIndex& code, Cluster& cluster, GlobalRaces& races);
+  ~Checker() override { log_.Close(); }
 
   void OnAccess(Warp& warp, const WarpAccess& access) override;
   void OnArrive(Warp& warp, const Instruction& i, const Meeting& meeting, bool releases) override;
@@ -44,6 +46,8 @@ class Checker final : public Observer {
   /// What has been told at a barrier: in the phase that runs, and in those before.
   struct Told {
     Knowledge running, ended;
+    // Of what was fenced for the grid: who goes on from here and tells by a flag tells of it too.
+    Knowledge fenced_running, fenced_ended;
     std::uint64_t phase = 0;
   };
   /// Copies of a warp that are in one group.
@@ -52,14 +56,17 @@ class Checker final : public Observer {
     std::uint32_t what;  // the first of them
     std::uint32_t lanes;
     std::array<std::uint32_t, kLanes> numbers;  // of the group, by lane
+    bool told = false;                          // that an mbarrier is told of
   };
   struct TensorGroup {
     std::uint32_t group, what;
     int agent;
   };
   struct WarpState {
-    Knowledge fenced;   // what a store that does not release tells: what was known at the last fence
-    Knowledge noticed;  // what a load that does not acquire has seen: known from the next fence on
+    Knowledge fenced;                     // what a store that does not release tells: what was known at the last fence
+    Knowledge noticed;                    // what a load that does not acquire has seen: known from the next fence on
+    Knowledge grid_fenced, grid_noticed;  // the same for other clusters, by fences of that scope
+    Knowledge counted;                    // what an atomic has seen that neither acquires nor is fenced
     std::vector<Copies> copies[2];
     bool open[2] = {};  // whether the last of them takes more
     std::vector<TensorGroup> tensor;
@@ -82,8 +89,13 @@ class Checker final : public Observer {
   int OpenCopies(Warp& warp, AsyncGroup group, std::uint32_t what);
   void HandOver(int from, int to);
   void Strong(Warp& warp, const WarpAccess& access, const Ordering& ordering);
+  void Notice(int agent, WarpState& state, std::uint64_t address, const Ordering& ordering, AccessKind kind);
+  bool IsForGrid(std::uint64_t address, const Ordering& ordering) const;
   void OnShared(Warp& warp, const WarpAccess& access);
   void OnGlobal(Warp& warp, const WarpAccess& access);
+  void CheckOwner(Warp& warp, const WarpAccess& access, std::uint32_t rank, int lane) const;
+  void OnGlobalSpan(Warp& warp, const WarpAccess& access, std::uint32_t what, int lane, std::uint64_t begin,
+                    std::uint64_t end, Region& region);
   std::optional<Violation> Apply(SharedShadow& shadow, const Access& by, const WarpAccess& access, std::uint32_t lanes,
                                  const std::uint32_t* addresses);
   [[noreturn]] void Report(Warp& warp, std::uint32_t what, int lane, std::uint32_t rank, const Violation& violation);
@@ -96,6 +108,8 @@ class Checker final : public Observer {
   Cluster& cluster_;
   int warps_;  // of a CTA
   Clocks clocks_;
+  GlobalRaces& races_;
+  GlobalLog& log_;
   std::vector<SharedShadow> shadows_;  // of the CTAs
   std::vector<WarpState> states_;
   std::unordered_map<std::uint64_t, Told> told_;
@@ -106,11 +120,13 @@ class Checker final : public Observer {
 /// The checkers of a launch.
 class Checkers final : public ObserverSource {
  public:
-  explicit Checkers(const CodeIndex& code) : code_(code) {}
+  explicit Checkers(const CodeIndex& code) : code_(code), races_(code) {}
   std::unique_ptr<Observer> Observe(Cluster& cluster) override;
+  void OnRoundEnd() override { races_.EndRound(); }
 
  private:
   const CodeIndex& code_;
+  GlobalRaces races_;
 };
 
 }  // namespace gemmsmith::emulator

@@ -15,10 +15,12 @@ void JoinTimes(std::vector<std::uint32_t>& into, const std::vector<std::uint32_t
 void Knowledge::Join(const Knowledge& other) {
   JoinTimes(times, other.times);
   JoinTimes(fenced, other.fenced);
+  Foreign::Join(foreign, other.foreign);
 }
 void Knowledge::Clear() {
   times.clear();
   fenced.clear();
+  foreign.reset();
 }
 
 Clocks::Clocks(int warps) : warps_(warps), agents_(warps) {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "runtime/emulator/check/foreign.h"
+
 namespace gemmsmith::emulator {
 
 /// When an agent did something, by its own count; 0: never.
@@ -30,6 +32,7 @@ class Epoch {
 struct Knowledge {
   std::vector<std::uint32_t> times;
   std::vector<std::uint32_t> fenced;  ///< Up to when its writes are visible to the async proxy (fence.proxy.async).
+  ForeignKnowledge foreign;           ///< Null: nothing.
 
   void Join(const Knowledge& other);
   void Clear();
@@ -44,6 +47,7 @@ class Clocks {
   int warps() const { return warps_; }
   bool is_warp(int agent) const { return agent < warps_; }
   Epoch Now(int agent) const { return {agent, agents_[agent].knowledge.times[agent]}; }
+  const Knowledge& KnowledgeOf(int agent) const { return agents_[agent].knowledge; }
   /// Changes whenever what the agent knows does.
   std::uint64_t Version(int agent) const { return agents_[agent].version; }
 

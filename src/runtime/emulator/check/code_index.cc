@@ -17,6 +17,11 @@ Ordering OrderingOfText(std::string_view text) {
   ordering.strong =
       atomic || ordering.acquires || ordering.releases ||
       (access && (HasModifier(words, "volatile") || HasModifier(words, "relaxed") || HasModifier(words, "mmio")));
+  const bool narrow = HasModifier(words, "cta") || HasModifier(words, "cluster");
+  const bool fence = words.starts_with("membar.") || words.starts_with("fence.");
+  ordering.grid = fence ? HasModifier(words, "gl") || HasModifier(words, "gpu") || HasModifier(words, "sys")
+                        : ordering.strong && !narrow;
+  ordering.reads = !words.starts_with("red.");
   if (words.starts_with("cp.async.ca.") || words.starts_with("cp.async.cg."))
     ordering.performer = Performer::kLaneCopy;
   else if (words.starts_with("cp.async.bulk.") || words.starts_with("cp.reduce.async.bulk."))

@@ -26,6 +26,8 @@ struct Ordering {
   Performer performer = Performer::kWarp;
   bool strong = false;  ///< Volatile, relaxed and stronger, atomic.
   bool acquires = false, releases = false;
+  bool grid = false;                ///< Of an access or fence: its scope is the GPU or more.
+  bool reads = true;                ///< It does more than red.
   bool proxy_fence = false;         ///< fence.proxy.async for shared memory.
   bool arrives_for_copies = false;  ///< cp.async.mbarrier.arrive
 };

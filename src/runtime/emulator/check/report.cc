@@ -77,10 +77,30 @@ void Checker::Report(Warp& warp, std::uint32_t what, int lane, std::uint32_t ran
       rank == warp.cta().rank() ? "" : fmt::format(" of CTA {}", Text(cluster_.cta(rank)->id())), Describe(violation));
 }
 
-void Checker::OnGlobal(Warp& warp, const WarpAccess& access) {
+/// What was never written, for lanes from `lane` on whose bytes follow each other.
+void Checker::OnGlobalSpan(Warp& warp, const WarpAccess& access, std::uint32_t what, int lane, std::uint64_t begin,
+                           std::uint64_t end, Region& region) {
   const Launch& launch = warp.cta().launch();
+  if (!region.Holds(begin, end)) region = launch.memory.Find(begin);
+  if (region.initialised == nullptr || !region.Holds(begin, end)) return;
+  if (access.kind != AccessKind::kWrite) {
+    if (const auto at = FirstPoisoned(region, begin, end - begin)) {
+      const int culprit = lane + static_cast<int>((*at - begin) / std::max(1u, access.bytes));
+      throw Fail(Code::kDevice, "write or fill it before",
+                 "{}: {}: uninitialised read: global memory at {:#x}, {}: nobody has written it", launch.name,
+                 warp.Where(code_.FunctionOf(what), *access.instruction, culprit), *at, launch.memory.Describe(*at));
+    }
+  }
+  if (access.kind != AccessKind::kRead) region.initialised->Mark(begin - region.begin, end - begin);
+}
+
+void Checker::OnGlobal(Warp& warp, const WarpAccess& access) {
   const std::uint32_t what = code_.NumberOf(*access.instruction);
   const Ordering& ordering = code_.OrderingOf(what);
+  const int agent =
+      ordering.performer == Ordering::Performer::kWarp ? AgentOf(warp) : PerformerOf(warp, ordering, what);
+  const bool for_grid = ordering.grid || (!ordering.strong && access.kind == AccessKind::kAtomic);  // copies that add
+  const Atomicity atomicity = for_grid ? Atomicity::kGrid : ordering.strong ? Atomicity::kCluster : Atomicity::kNone;
   Region region = warp.region;
   for (std::uint32_t m = access.lanes; m != 0;) {
     int lane = std::countr_zero(m);
@@ -93,19 +113,20 @@ void Checker::OnGlobal(Warp& warp, const WarpAccess& access) {
       end += access.bytes;
       ++lane;
     } while (lane < kLanes && (m >> lane & 1) != 0 && access.addresses[static_cast<std::size_t>(lane)] == end);
-    if (!region.Holds(begin, end)) region = launch.memory.Find(begin);
-    if (region.initialised == nullptr || !region.Holds(begin, end)) continue;
-    if (access.kind != AccessKind::kWrite) {
-      if (const auto at = FirstPoisoned(region, begin, end - begin)) {
-        const int culprit = first_lane + static_cast<int>((*at - begin) / std::max(1u, access.bytes));
-        throw Fail(Code::kDevice, "write or fill it before",
-                   "{}: {}: uninitialised read: global memory at {:#x}, {}: nobody has written it", launch.name,
-                   warp.Where(code_.FunctionOf(what), *access.instruction, culprit), *at, launch.memory.Describe(*at));
-      }
-    }
-    if (access.kind != AccessKind::kRead) region.initialised->Mark(begin - region.begin, end - begin);
+    OnGlobalSpan(warp, access, what, first_lane, begin, end, region);
+    // Constants are nobody's to race for.
+    if (region.writable) log_.Add(agent, what, atomicity, access.kind, begin, end - begin, first_lane, access.bytes);
   }
   if (ordering.strong) Strong(warp, access, ordering);
+}
+
+/// Who uses the shared memory of another CTA must see to it that this one has not ended.
+void Checker::CheckOwner(Warp& warp, const WarpAccess& access, std::uint32_t rank, int lane) const {
+  const Cta& owner = *cluster_.cta(rank);
+  if (!owner.done()) return;
+  throw Fail(Code::kDevice, "let the CTAs of the cluster meet at barrier.cluster before they end",
+             "{}: {}: shared memory of CTA {}, which has ended", owner.launch().name,
+             warp.Where(*access.instruction, lane), Text(owner.id()));
 }
 
 void Checker::OnExit(Warp& warp) {
@@ -126,6 +147,12 @@ void Checker::CheckEnd(Cta& cta) {
     };
     if (const auto& bulk = state.copies[static_cast<std::size_t>(AsyncGroup::kBulk)]; !bulk.empty())
       ReportEnd(cta, fmt::format("{} was not awaited, which reads its shared memory", name(bulk.front().what)));
+    const auto& copies = state.copies[static_cast<std::size_t>(AsyncGroup::kCopy)];
+    const auto forgotten = std::find_if(copies.begin(), copies.end(), [](const Copies& c) { return !c.told; });
+    if (forgotten != copies.end())
+      ReportEnd(cta, fmt::format("{} was not awaited, which writes its shared memory", name(forgotten->what)));
+    if (warp.cluster_arrived != 0)
+      ReportEnd(cta, fmt::format("warp {} has arrived at the barrier of its cluster, and not waited", warp.index()));
     if (!state.tensor.empty()) ReportEnd(cta, fmt::format("{} was not awaited", name(state.tensor.front().what)));
   }
   for (int b = 0; b < Cta::kBarriers; ++b)

@@ -76,6 +76,7 @@ void EmulatorKernel::Launch(Dim3 grid, Dim3 block, Dim3 cluster, std::uint32_t s
   launch.cluster = cluster;
   launch.static_shared_bytes = program_.static_shared_bytes();
   launch.dynamic_shared_bytes = shared_bytes;
+  launch.shared_variables = &program_.shared_variables();
   launch.parameters.resize(std::max<std::size_t>(1, kernel_->parameter_bytes));
   for (std::size_t i = 0; i < args.size(); ++i) {
     const ParameterSlot& slot = kernel_->function->parameters[i];

@@ -71,7 +71,8 @@ void Barrier(Warp& warp, const Instruction& i) {
   const BarrierCall call = ReadOperands(warp, i);
   if (token != 0) {
     const CtaBarrier& barrier = warp.cta().barrier(call.barrier);
-    if (barrier.phase + 1 == token) return warp.Block("a barrier of the CTA");
+    if (barrier.phase + 1 == token)
+      return warp.Block("a barrier of the CTA", MeetingAt(warp, call.barrier, barrier.phase));
     warp.group().token = 0;
     return Finish<kAction>(warp, i, call.barrier);
   }
@@ -82,13 +83,14 @@ void Barrier(Warp& warp, const Instruction& i) {
   std::uint32_t arriving = static_cast<std::uint32_t>(std::popcount(warp.mask()));
   if (call.threads != 0 && warp.mask() == warp.live()) arriving = kLanes;
   const std::uint64_t phase = warp.cta().barrier(call.barrier).phase;
+  warp.cta().barrier(call.barrier).warps |= 1u << warp.index();
   if (Observer* const observer = warp.observer())
     observer->OnArrive(warp, i, MeetingAt(warp, call.barrier, phase), true);
   const bool complete = warp.cta().Arrive(call.barrier, arriving, call.threads, votes);
   if (kAction == Action::kArrive) return;
   if (complete) return Finish<kAction>(warp, i, call.barrier);
   warp.group().token = phase + 1;
-  warp.Block("a barrier of the CTA");
+  warp.Block("a barrier of the CTA", MeetingAt(warp, call.barrier, phase));
 }
 
 /// Waits for the lanes of the mask, which may be at other barriers of the warp.

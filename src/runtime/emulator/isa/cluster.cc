@@ -66,7 +66,7 @@ void Wait(Warp& warp, const Instruction& i) {
   const std::uint64_t phase = warp.cta().cluster().barrier().phase;
   for (std::uint32_t m = warp.mask(); m != 0; m &= m - 1)
     if (warp.cluster_phases[static_cast<std::size_t>(std::countr_zero(m))] == phase)
-      return warp.Block("the barrier of its cluster");
+      return warp.Block("the barrier of its cluster", MeetingAt(warp.cta().cluster()));
   warp.cluster_arrived &= ~warp.mask();
   if (Observer* const observer = warp.observer()) observer->OnWaited(warp, i, MeetingAt(warp.cta().cluster()));
 }

@@ -81,6 +81,7 @@ void Wait(Warp& warp, const Instruction& i) {
   std::uint64_t addresses[kLanes];
   warp.GetAddresses(i.operands[1], addresses);
   std::uint32_t done = 0;
+  std::optional<Meeting> waited;
   for (std::uint32_t m = warp.mask(); m != 0; m &= m - 1) {
     const int lane = std::countr_zero(m);
     const SharedPlace place = PlaceOf(warp, i, lane, addresses[lane], static_cast<Window>(i.options[0]));
@@ -90,9 +91,10 @@ void Wait(Warp& warp, const Instruction& i) {
                     : all.TestWait(place.address, which[lane]);
     });
     done |= static_cast<std::uint32_t>(ended) << lane;
+    if (!ended && !waited) waited = MeetingAt(place);
     if (Observer* const observer = ended ? warp.observer() : nullptr) observer->OnWaited(warp, i, MeetingAt(place));
   }
-  if (done == 0 && kTry) return warp.Block("an mbarrier");
+  if (done == 0 && kTry) return warp.Block("an mbarrier", waited);
   if (done != warp.mask()) warp.Yield();
   warp.PutPredicate(i.operands[0], done);
 }

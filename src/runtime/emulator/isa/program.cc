@@ -76,6 +76,8 @@ void Program::PlaceVariable(const ptx::Variable& variable, const std::string& na
     if (variable.external || variable.bytes == 0) return;
     static_shared_ = Padded(static_shared_, variable.alignment);
     symbols_[name] = {Symbol::Kind::kShared, kSharedBegin + static_shared_, variable.bytes};
+    shared_variables_.push_back(
+        {variable.name, kSharedBegin + static_shared_, static_cast<std::uint32_t>(variable.bytes)});
     if (variable.bytes > kMaxShared - std::min(static_shared_, kMaxShared))
       throw Fail(Code::kUnsupported, "", "ptx:{}: more than {} bytes of shared memory", variable.at.line, kMaxShared);
     static_shared_ += static_cast<std::uint32_t>(variable.bytes);
@@ -107,7 +109,10 @@ void Program::PlaceExternShared(const ptx::Module& module) {
     for (const ptx::Variable& variable : function.variables)
       collect(variable, fmt::format("{}/{}/{}", function.name, variable.scope, variable.name));
   if (!names.empty()) static_shared_ = Padded(static_shared_, std::min(alignment, 1024u));
-  for (const std::string& name : names) symbols_[name] = {Symbol::Kind::kShared, kSharedBegin + static_shared_, 0};
+  for (const std::string& name : names) {
+    symbols_[name] = {Symbol::Kind::kShared, kSharedBegin + static_shared_, 0};
+    shared_variables_.push_back({name.substr(name.rfind('/') + 1), kSharedBegin + static_shared_, 0});
+  }
 }
 
 void Program::Initialise(const ptx::Variable& variable) {

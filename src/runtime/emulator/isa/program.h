@@ -33,6 +33,7 @@ class Program {
   const KernelInfo& Kernel(const std::string& name) const;
   const std::vector<std::unique_ptr<Function>>& functions() const { return functions_; }
   std::uint32_t static_shared_bytes() const { return static_shared_; }
+  const std::vector<SharedVariable>& shared_variables() const { return shared_variables_; }
   const std::vector<Region>& regions() const { return regions_; }
 
  private:
@@ -48,6 +49,7 @@ class Program {
   std::vector<std::unique_ptr<std::byte[]>> storage_;
   std::vector<Region> regions_;
   std::uint32_t static_shared_ = 0;
+  std::vector<SharedVariable> shared_variables_;
   std::vector<std::unique_ptr<Function>> functions_;
   std::map<std::string, KernelInfo, std::less<>> kernels_;
 };

@@ -170,6 +170,8 @@ void ResolveAt(Warp& warp, const Instruction& instruction, std::uint64_t (&addre
                AccessKind kind, std::uint32_t bytes, std::uint32_t alignment, std::uint32_t lanes,
                std::byte* (&out)[kLanes]) {
   const Request r{warp, instruction, kind, bytes, alignment, lanes};
+  if ((instruction.flags & kPolls) != 0) [[unlikely]]
+    warp.last_poll.address = addresses[std::countr_zero(lanes) % kLanes] | WindowBits(window);
   if (lanes != kAllLanes) FillInactive(lanes, addresses);
   CheckAlignment(r, addresses);
   const bool shared = window == Window::kShared || window == Window::kSharedCluster;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "runtime/emulator/machine/cta.h"
+#include "runtime/emulator/machine/waits.h"
 #include "runtime/emulator/machine/warp.h"
 #include "util/log.h"
 
@@ -217,22 +218,21 @@ Error Warp::Fault(const Instruction& instruction, int lane, std::string_view wha
   return Fail(Code::kDevice, "", "{}: {}: {}", cta_->launch().name, Where(instruction, lane), what);
 }
 
-std::string Warp::Waits() const {
-  std::string text;
-  const Dim3 id = cta_->id();
-  for (const Group& g : groups_) {
-    const Origin& origin = g.frame->function->origins[g.pc];
-    const char* const what = g.state == Group::State::kReady ? "spin or run" : "wait on ";
-    text += fmt::format("  CTA ({}, {}, {}), warp {}, lanes {:#010x} {}{} at `{}` (ptx line {}{}{})\n", id.x, id.y,
-                        id.z, index_, g.lanes, what, g.state == Group::State::kReady ? "" : g.waits_on, origin.text,
-                        origin.ptx_line, origin.source.empty() ? "" : ", ", origin.source);
+std::string Launch::SharedName(std::uint32_t address) const {
+  if (shared_variables == nullptr) return "";
+  for (const SharedVariable& v : *shared_variables) {
+    if (address < v.begin || (v.bytes != 0 && address - v.begin >= v.bytes)) continue;
+    return address == v.begin ? v.name : fmt::format("{}+{}", v.name, address - v.begin);
   }
-  return text;
+  return "";
 }
 
 void Warp::ReportDivergence() {
+  constexpr std::size_t kShown = 2000;  // Characters.
+  WaitReport report;
+  report.Add(*this);
   throw Fail(Code::kDevice, "", "{}: lanes of a warp wait for lanes that never come:\n{}", cta_->launch().name,
-             Waits());
+             report.Text(kShown));
 }
 
 }  // namespace gemmsmith::emulator

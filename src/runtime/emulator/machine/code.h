@@ -87,6 +87,12 @@ struct Function {
   std::vector<ParameterSlot> parameters, returns;
 };
 
+/// A variable in shared memory, for messages.
+struct SharedVariable {
+  std::string name;
+  std::uint32_t begin = 0, bytes = 0;  ///< 0 bytes: up to the end.
+};
+
 /// A call in the caller's terms.
 struct CallSite {
   const Function* function = nullptr;  ///< Null: through the address in operand 0.

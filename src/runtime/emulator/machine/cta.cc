@@ -51,6 +51,7 @@ bool Cta::Arrive(int index, std::uint32_t arriving, std::uint32_t threads, std::
   ++barrier.phase;
   barrier.arrived = 0;
   barrier.expected = 0;
+  barrier.warps = 0;
   barrier.last_count = std::exchange(barrier.count, 0);
   barrier.last_reducers = std::exchange(barrier.reducers, 0);
   return true;
@@ -102,10 +103,15 @@ void Cta::Communicate() {
 }
 
 Cluster::Cluster(const Launch& launch, std::uint64_t index)
-    : launch_(&launch), index_(index), async_(launch.options.seed * 0x9e3779b97f4a7c15 + ~index) {
+    : launch_(&launch),
+      index_(index),
+      id_(IdOf(launch, index)),
+      async_(launch.options.seed * 0x9e3779b97f4a7c15 + ~index) {}
+
+Dim3 Cluster::IdOf(const Launch& launch, std::uint64_t index) {
   const std::uint64_t columns = launch.grid.x / launch.cluster.x, rows = launch.grid.y / launch.cluster.y;
-  id_ = {static_cast<std::uint32_t>(index % columns), static_cast<std::uint32_t>(index / columns % rows),
-         static_cast<std::uint32_t>(index / columns / rows)};
+  return {static_cast<std::uint32_t>(index % columns), static_cast<std::uint32_t>(index / columns % rows),
+          static_cast<std::uint32_t>(index / columns / rows)};
 }
 
 void Cluster::Begin() {
@@ -180,19 +186,6 @@ bool Cluster::OnlyPolls() {
   for (const auto& cta : ctas_)
     for (Warp& warp : cta->warps()) only &= warp.live() == 0 || std::exchange(warp.polled, false) || warp.blocked();
   return only;
-}
-
-std::string Cluster::Waits() {
-  std::string text;
-  for (const auto& cta : ctas_) {
-    for (const Warp& warp : cta->warps())
-      if (warp.live() != 0) text += warp.Waits();
-    for (const Mbarriers::Barrier& b : cta->mbarriers().all())
-      if (b.live && (b.pending != b.expected || b.bytes != 0))
-        text += fmt::format("  CTA ({}, {}, {}), mbarrier at {:#x}: phase {}, {} of {} arrivals and {} bytes to come\n",
-                            cta->id().x, cta->id().y, cta->id().z, b.address, b.phase, b.pending, b.expected, b.bytes);
-  }
-  return text;
 }
 
 }  // namespace gemmsmith::emulator

@@ -22,6 +22,7 @@ struct CtaBarrier {
   std::uint32_t arrived = 0;
   std::uint32_t expected = 0;  ///< 0: all threads that live.
   std::uint64_t phase = 0;     ///< How often it has completed.
+  std::uint32_t warps = 0;     ///< Bits of those that have arrived.
   // barrier.red: of the running phase, and of the one before for those that still have to read it.
   std::uint32_t count = 0, last_count = 0;
   std::uint32_t reducers = 0, last_reducers = 0;
@@ -89,6 +90,8 @@ class Cluster {
 
   Cluster(const Launch& launch, std::uint64_t index);
 
+  static Dim3 IdOf(const Launch& launch, std::uint64_t index);
+
   std::uint64_t index() const { return index_; }
   Dim3 id() const { return id_; }
   std::uint32_t size() const { return static_cast<std::uint32_t>(ctas_.size()); }
@@ -108,7 +111,6 @@ class Cluster {
   const ClusterBarrier& barrier() const { return barrier_; }
   /// Threads arrive at barrier.cluster; 0: some have exited, which may complete it.
   void Arrive(std::uint32_t threads);
-  std::string Waits();
   /// Whether every warp waits or has polled; forgets who polled.
   bool OnlyPolls();
   RunStatistics statistics() const { return statistics_; }

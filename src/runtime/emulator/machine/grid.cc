@@ -7,6 +7,7 @@
 #include "runtime/cpu/thread_pool.h"
 #include "runtime/emulator/machine/cta.h"
 #include "runtime/emulator/machine/launch.h"
+#include "runtime/emulator/machine/waits.h"
 #include "util/log.h"
 
 namespace gemmsmith::emulator {
@@ -36,6 +37,7 @@ class Grid {
       RethrowFirst();
       for (const auto& cluster : resident_)
         if (cluster->WantsToCommunicate()) cluster->Communicate();
+      if (launch_.options.observers != nullptr) launch_.options.observers->OnRoundEnd();
       Retire();
       Watch();
     }
@@ -88,8 +90,7 @@ class Grid {
       throw Fail(
           Code::kDevice, "raise the budget if the kernel is meant to run that long",
           "{}: stopped after {} instructions of warps, the budget of a launch; {} clusters still run, such as:\n{}",
-          launch_.name, executed_, resident_.size(),
-          resident_.empty() ? "" : resident_.front()->Waits().substr(0, kWaitsShown));
+          launch_.name, executed_, resident_.size(), Waits(1));
   }
 
   /// Nothing runnable is a deadlock at once; polling without any change is one after a while.
@@ -114,13 +115,13 @@ class Grid {
   }
 
   [[noreturn]] void ReportDeadlock() const {
-    std::string waits;
-    for (const auto& cluster : resident_) {
-      waits += cluster->Waits();
-      if (waits.size() > kWaitsShown) break;
-    }
     throw Fail(Code::kDevice, "", "{}: deadlock: nothing changes any more, and these wait:\n{}", launch_.name,
-               waits.substr(0, kWaitsShown));
+               Waits(resident_.size()));
+  }
+  std::string Waits(std::size_t clusters) const {
+    WaitReport report;
+    for (std::size_t i = 0; i < std::min(clusters, resident_.size()); ++i) report.Add(*resident_[i]);
+    return report.Text(kWaitsShown);
   }
 
   const Launch& launch_;

@@ -123,6 +123,8 @@ class ObserverSource {
  public:
   virtual ~ObserverSource() = default;
   virtual std::unique_ptr<Observer> Observe(Cluster& cluster) = 0;
+  /// All clusters have had their turn, and none runs. What it throws ends the launch.
+  virtual void OnRoundEnd() {}
 };
 
 /// How a launch is run, apart from what it computes.
@@ -161,6 +163,7 @@ struct Launch {
   std::string name;
   Dim3 grid, block, cluster;
   std::uint32_t static_shared_bytes = 0, dynamic_shared_bytes = 0;
+  const std::vector<SharedVariable>* shared_variables = nullptr;  ///< Null: not known.
   /// Tensor maps among them are aligned to 64 bytes.
   std::vector<std::byte, AlignedAllocator<std::byte, 128>> parameters;
   /// Where the CTAs of a cooperative grid wait for each other: its size in bytes and a counter, as the toolkit's
@@ -174,6 +177,8 @@ struct Launch {
 
   std::uint32_t threads_per_cta() const { return block.x * block.y * block.z; }
   std::uint32_t shared_bytes() const { return static_shared_bytes + dynamic_shared_bytes; }
+  /// "ring+8" for an address in shared memory; empty where no variable is known to lie.
+  std::string SharedName(std::uint32_t address) const;
 };
 
 /// Runs the launch to its end. Throws kDevice for what the kernel does wrong: the instruction's text, PTX line, source

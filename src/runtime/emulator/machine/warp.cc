@@ -23,7 +23,7 @@ Warp::Warp(Cta& cta, int index) : cta_(&cta), index_(index) {
   bases_[static_cast<std::size_t>(Base::kSpecial)] = specials_.data();
   Frame* const frame = NewFrame(*cta.launch().kernel, nullptr, 0);
   frame->lanes = live_;
-  groups_.push_back({frame, 0, live_});
+  AddGroup(frame, 0, live_, 0);
 }
 
 Observer* Warp::observer() const { return cta_->cluster().observer(); }
@@ -67,7 +67,10 @@ bool Warp::RunGroup(std::uint64_t& budget, bool may_communicate) {
         groups_[current_].pc = pc_;
         return false;
       }
-      polled = polled || (instruction.flags & (kPolls | kCommunicates)) != 0;
+      if ((instruction.flags & (kPolls | kCommunicates)) != 0) {
+        polled = true;
+        last_poll = {&instruction, frame().function, 0};
+      }
       if ((instruction.flags & kReadsClock) != 0) Tick();
     }
     --budget;
@@ -147,9 +150,11 @@ void Warp::AddGroup(Frame* frame, std::uint32_t pc, std::uint32_t lanes, std::ui
     if (g.state == Group::State::kWaitsForLanes) g.state = Group::State::kReady;
     return;
   }
-  Group group{frame, pc, lanes};
+  Group& group = groups_.emplace_back();
+  group.frame = frame;
+  group.pc = pc;
+  group.lanes = lanes;
   group.jumps_back = jumps_back;
-  groups_.push_back(group);
 }
 
 void Warp::Branch(std::uint32_t target, std::uint32_t taken) {
@@ -242,7 +247,10 @@ bool Warp::Meet(std::uint32_t needed) {
   return true;
 }
 
-void Warp::Block(const char* waits_on) { Suspend(Group::State::kBlocked, waits_on); }
+void Warp::Block(const char* waits_on, std::optional<Meeting> meeting) {
+  Suspend(Group::State::kBlocked, waits_on);
+  groups_[current_].meeting = meeting;
+}
 
 /// The lanes that execute stay at the instruction; the others, which its guard left out, go on.
 void Warp::Suspend(Group::State state, const char* waits_on) {
@@ -256,6 +264,7 @@ void Warp::Suspend(Group::State state, const char* waits_on) {
   g.pc = pc_ - 1;
   g.state = state;
   g.waits_on = waits_on;
+  g.meeting.reset();
   if (rest != 0) AddGroup(frame, pc_, rest, jumps);
 }
 

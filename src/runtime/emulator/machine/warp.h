@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -43,7 +45,15 @@ struct Group {
   std::uint32_t jumps_back = 0;  ///< Since others had their turn.
   std::uint64_t token = 0;       ///< What a blocked instruction has to remember; 0 when it begins.
   const char* waits_on = "";
-  std::uint32_t meets = 0;  ///< Lanes that a warp barrier is waited at for; 0: none.
+  std::optional<Meeting> meeting;  ///< That a blocked instruction waits for, if it is one.
+  std::uint32_t meets = 0;         ///< Lanes that a warp barrier is waited at for; 0: none.
+};
+
+/// An instruction that looks for what others do, and where.
+struct Poll {
+  const Instruction* instruction = nullptr;
+  const Function* function = nullptr;
+  std::uint64_t address = 0;  ///< Generic, of its first lane; 0: of no memory.
 };
 
 /// Values of one type in a register of all lanes.
@@ -151,7 +161,7 @@ class Warp {
   /// The same, but the lanes need not be at the same instruction: any barrier of the warp for these lanes will do.
   bool Meet(std::uint32_t needed);
   /// The instruction is to be tried again later: what it waits on has not happened.
-  void Block(const char* waits_on);
+  void Block(const char* waits_on, std::optional<Meeting> meeting = std::nullopt);
   /// Lets other groups of the warp go first.
   void Yield() { yield_ = true; }
   /// Brings the clocks among the special registers up to date.
@@ -163,8 +173,7 @@ class Warp {
   std::string Where(const Function& function, const Instruction& instruction, int lane) const;
   /// kDevice, for the lane at fault.
   Error Fault(const Instruction& instruction, int lane, std::string_view what) const;
-  /// What each group waits on; for the report of a deadlock.
-  std::string Waits() const;
+  std::span<const Group> groups() const { return groups_; }
   /// Whether every group waits for something outside the warp.
   bool blocked() const;
 
@@ -178,7 +187,8 @@ class Warp {
   bool fenced = false;             ///< By wgmma.fence.
   RegisterWatch watch;             ///< Over registers that wgmma uses.
   bool polled = false;             ///< Since the scheduler last looked.
-  MemorySpace checked_space{};     ///< For memory.cc: the region that was found last.
+  Poll last_poll;
+  MemorySpace checked_space{};  ///< For memory.cc: the region that was found last.
   Region region;
 
  private:

@@ -61,6 +61,9 @@ class Collectors final : public ObserverSource {
   /// Observes beside those of `others`, if that is not null.
   Collectors(const CodeIndex& code, ObserverSource* others) : facts_(code), others_(others) {}
   std::unique_ptr<Observer> Observe(Cluster& cluster) override;
+  void OnRoundEnd() override {
+    if (others_ != nullptr) others_->OnRoundEnd();
+  }
 
   /// What all clusters did, once they are through. Without the name.
   KernelStatistics Total(const RunStatistics& run) const;
