@@ -29,14 +29,21 @@ double PeakOf(DType dtype, const AcceleratorMicroArch& arch) {
              arch.chip_type, ToString(dtype));
 }
 
-void CheckSizes(const GEMMShape& s) {
-  const std::pair<const char*, std::int64_t> sizes[] = {{"G", s.G}, {"M", s.M}, {"K", s.K}, {"N", s.N}};
+/// Also that no count of bytes or clocks can overflow.
+void CheckSizes(const GEMMShape& s, const Extent& cube) {
+  struct Size {
+    const char* name;
+    std::int64_t size, cube;
+  };
+  const Size sizes[] = {{"G", s.G, 0}, {"M", s.M, cube.m}, {"K", s.K, cube.k}, {"N", s.N, cube.n}};
   double product = 1;
-  for (const auto& [name, size] : sizes) {
-    if (size < 1) throw Fail(Code::kInvalidArgument, "", "evaluate: {}={} is not at least 1", name, size);
-    product *= static_cast<double>(size);
+  for (const Size& size : sizes) {
+    if (size.size < 1)
+      throw Fail(Code::kInvalidArgument, "", "evaluate: {}={} is not at least 1", size.name, size.size);
+    product *= static_cast<double>(size.size) + static_cast<double>(size.cube);
   }
-  if (product > 0x1p56) throw Fail(Code::kInvalidArgument, "", "evaluate: G*M*K*N = {:.3g} is more than 2^56", product);
+  if (product > 0x1p56)
+    throw Fail(Code::kInvalidArgument, "", "evaluate: G*M*K*N = {:.3g}, in whole cubes, is more than 2^56", product);
 }
 
 }  // namespace
@@ -61,10 +68,10 @@ double ChipProblem::Roofline() const {
 }
 
 ChipProblem Describe(const GEMMShape& shape, const AcceleratorMicroArch& arch) {
-  CheckSizes(shape);
   ChipProblem p;
   p.shape = shape;
   p.cube = {arch.cube_m, arch.cube_n, arch.cube_k};
+  CheckSizes(shape, p.cube);
   p.cores = arch.num_cores;
   p.sram_bytes = arch.sram_kb * 1024;
   p.input_bytes = static_cast<std::int64_t>(SizeOf(shape.input_dtype));

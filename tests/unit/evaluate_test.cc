@@ -211,6 +211,9 @@ TEST(Evaluator, WhatCannotBeEvaluatedIsNamed) {
   EXPECT_THAT(MessageOf([&] { GEMMEvaluator(small).evaluate(1, 4, 4, 4); }),
               HasSubstr("sram_kb=4 is 4096 bytes, and one bf16 tile takes 6144"));
   EXPECT_NO_THROW(GEMMEvaluator(small).evaluate(1, 4, 4, 4, DType::kS8));
+  const AcceleratorMicroArch wide{"wide", 1, 1 << 18, 4096, 4096, 1, 1};
+  EXPECT_THAT(MessageOf([&] { GEMMEvaluator(wide).evaluate(1, 1, std::int64_t{1} << 50, 1, DType::kS8); }),
+              HasSubstr("in whole cubes, is more than 2^56"));
   EXPECT_THROW(GEMMEvaluator{AcceleratorMicroArch{}}, Error);
   const GEMMShape shapes[] = {{1, 4, 4, 4}, {1, 0, 4, 4}};
   EXPECT_THAT(MessageOf([&] { evaluator.evaluate_all(shapes); }), HasSubstr("M=0"));
