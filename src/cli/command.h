@@ -47,7 +47,7 @@ struct Command {
   Outcome (*run)(Session& session);
 };
 
-extern const Command kRun, kCompile, kExplain, kShowCode, kDemo, kDevices, kDoctor;
+extern const Command kRun, kCompile, kExplain, kEvaluate, kShowCode, kDemo, kDevices, kDoctor;
 extern const Command kCacheStats, kCacheList, kCacheSearch, kCacheShow, kCacheVerify, kCachePrune, kCacheClear;
 extern const Command kCacheReport;
 extern const Command kCacheExport, kCacheImport, kBundleBuild, kBundleList, kBundleKeygen, kWarm;

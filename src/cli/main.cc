@@ -74,7 +74,8 @@ int Main(int argc, char** argv) {
     sub->footer(fmt::format("Example:\n  {}", command.example));
     sub->final_callback([&chosen, &command] { chosen = &command; });
   };
-  for (const Command* command : {&kRun, &kCompile, &kExplain, &kShowCode, &kDemo, &kDevices, &kDoctor, &kWarm, &kPlot})
+  for (const Command* command :
+       {&kRun, &kCompile, &kExplain, &kEvaluate, &kShowCode, &kDemo, &kDevices, &kDoctor, &kWarm, &kPlot})
     add(app, *command);
   CLI::App* cache = app.add_subcommand("cache", "Look after the compiled kernels that are kept on disk");
   cache->require_subcommand(1);

@@ -1,5 +1,7 @@
 #include "cli/options.h"
 
+#include <fmt/format.h>
+
 #include <cstdlib>
 #include <iostream>
 #include <iterator>
@@ -73,25 +75,28 @@ constexpr std::int64_t kMostSize = std::int64_t{1} << 40;
 
 }  // namespace
 
-void AddTypes(CLI::App& app, Options& options) {
-  app.add_option("--compute", options.compute,
-                 "ieee; or tf32, by which f32 operands may be rounded to tf32 [ieee, or as --shapes says]")
-      ->type_name("ieee|tf32")
-      ->check(OneOf({"ieee", "tf32"}));
+void AddDType(CLI::App& app, Options& options, const char* otherwise) {
   app.add_option("--dtype", options.dtype,
-                 "f32, f64, f16, bf16, ...; or a,b,d; or a,b,d,acc [f32, or as --shapes says]")
+                 fmt::format("f32, f64, f16, bf16, ...; or a,b,d; or a,b,d,acc [{}]", otherwise))
       ->type_name("DTYPE")
       ->check(Accepted([](const std::string& text) {
         GemmProblem problem;
         SetDTypes(problem, text);
         Validate(problem);
       }));
+}
+
+void AddForm(CLI::App& app, Options& options) {
+  app.add_option("--compute", options.compute,
+                 "ieee; or tf32, by which f32 operands may be rounded to tf32 [ieee, or as --shapes says]")
+      ->type_name("ieee|tf32")
+      ->check(OneOf({"ieee", "tf32"}));
   app.add_option("--layout", options.layout, "How A and B are stored; t: transposed [nn]")
       ->type_name("nn|nt|tn|tt")
       ->check(OneOf({"nn", "nt", "tn", "tt"}));
 }
 
-void AddProblem(CLI::App& app, Options& options) {
+void AddSizes(CLI::App& app, Options& options, const char* dtype) {
   CLI::Option* m = app.add_option("--m", options.m, "Rows of A and D")->check(Within(0, kMostSize));
   CLI::Option* n = app.add_option("--n", options.n, "Columns of B and D")->check(Within(0, kMostSize));
   CLI::Option* k = app.add_option("--k", options.k, "Columns of A, rows of B")->check(Within(0, kMostSize));
@@ -101,12 +106,52 @@ void AddProblem(CLI::App& app, Options& options) {
   CLI::Option* batch =
       app.add_option("--batch", options.batch, "How many products of this size, one after the other in memory [1]")
           ->check(Within(1, kMostSize));
-  AddTypes(app, options);
-  CLI::Option* beta = app.add_option("--beta", options.beta, "D = alpha*A*B + beta*C; 0: there is no C [0]");
+  AddDType(app, options, fmt::format("{}, or as --shapes says", dtype).c_str());
   app.add_option("--shapes", options.shapes,
                  "Problems of a shapes file; - is the standard input; deepseek-v3 and llama-3-8b are built in")
       ->type_name("FILE")
-      ->excludes(m, n, k, batch, app.get_option("--layout"), beta);
+      ->excludes(m, n, k, batch);
+}
+
+void AddProblem(CLI::App& app, Options& options) {
+  AddSizes(app, options);
+  AddForm(app, options);
+  CLI::Option* beta = app.add_option("--beta", options.beta, "D = alpha*A*B + beta*C; 0: there is no C [0]");
+  app.get_option("--shapes")->excludes(app.get_option("--layout"), beta);
+}
+
+void AddChip(CLI::App& app, Options& options) {
+  app.add_option("--chip", options.chip, "The accelerator, a JSON file (docs/evaluate.md)")
+      ->type_name("FILE")
+      ->required();
+  CLI::Option* tile =
+      app.add_flag("--tile-search", options.tile_search, "Look for the best tile; else a tile is one cube");
+  CLI::Option* partition =
+      app.add_flag("--partition-search", options.partition_search,
+                   "Look for the best way to share the work among the cores; else M and N are cut evenly");
+  CLI::Option* effort =
+      app.add_option("--effort", options.effort,
+                     "Of both searches: exact, or shortcuts, whose loss against exact is shown [exact]")
+          ->type_name("exact|balanced|fast")
+          ->check(OneOf({"exact", "balanced", "fast"}));
+  app.add_flag("--roofline", options.roofline, "Only the longer of compute at the peak and memory, both at their best")
+      ->excludes(tile, partition, effort);
+}
+
+void AddModel(CLI::App& app, Options& options) {
+  CLI::Option* model = app.add_option("--model", options.model,
+                                      "All GEMMs of one pass of a transformer, whose config.json this is, over --batch "
+                                      "sequences")
+                           ->type_name("FILE")
+                           ->excludes("--m", "--shapes");
+  app.add_option("--seq", options.seq, "New tokens of each sequence; several by commas [4096]")
+      ->delimiter(',')
+      ->type_name("N")
+      ->needs(model)
+      ->check(Within(1, kMostSize));
+  app.add_option("--context", options.context, "Tokens that attention looks at [as --seq]")
+      ->needs(model)
+      ->check(Within(1, kMostSize));
 }
 
 void AddEpilogue(CLI::App& app, Options& options) {
@@ -179,8 +224,8 @@ void AddNoJit(CLI::App& app, Options& options) {
   app.add_flag("--no-jit", options.no_jit, "Generate no code: portable and cached kernels only");
 }
 
-void AddJobs(CLI::App& app, Options& options) {
-  app.add_option("--jobs", options.jobs, "Kernels to compile at once [one per core]")->check(Within(1, 1024));
+void AddJobs(CLI::App& app, Options& options, const char* what) {
+  app.add_option("--jobs", options.jobs, fmt::format("{} at once [one per core]", what))->check(Within(1, 1024));
 }
 
 void AddEmit(CLI::App& app, Options& options) {

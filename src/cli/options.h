@@ -44,13 +44,22 @@ struct Options {
   bool repair = false, dry_run = false, source = false, ptx = false, sass = false;
   PruneLimits prune;
 
+  std::string chip, model, effort = "exact";
+  std::vector<std::int64_t> seq = {4096};
+  std::int64_t context = 0;  ///< 0: as seq.
+  bool tile_search = false, partition_search = false, roofline = false;
+
   bool check = false, stats = false, full = false, json = false, verbose = false, profile = false;
   std::string debug_dump;
 };
 
 // One place registers each word.
+void AddSizes(CLI::App& app, Options& options, const char* dtype = "f32");  ///< --m --n --k --batch --dtype --shapes
+void AddDType(CLI::App& app, Options& options, const char* otherwise);      ///< --dtype
+void AddForm(CLI::App& app, Options& options);                              ///< --compute --layout
 void AddProblem(CLI::App& app, Options& options);    ///< --m --n --k --batch --dtype --compute --layout --beta --shapes
-void AddTypes(CLI::App\& app, Options\& options);      ///< --dtype --compute --layout
+void AddChip(CLI::App& app, Options& options);       ///< --chip --tile-search --partition-search --effort --roofline
+void AddModel(CLI::App& app, Options& options);      ///< --model --seq --context
 void AddSeed(CLI::App& app, Options& options);       ///< --seed
 void AddOperands(CLI::App& app, Options& options);   ///< --alpha --seed
 void AddEpilogue(CLI::App& app, Options& options);   ///< --epilogue
@@ -62,12 +71,12 @@ void AddCode(CLI::App& app, Options& options);       ///< --compiler --opt-level
 void AddCompiling(CLI::App& app, Options& options);  ///< --compiler --opt-level --fast-math --no-cache
 void AddCacheDir(CLI::App& app, Options& options);   ///< --cache-dir
 void AddNoJit(CLI::App& app, Options& options);      ///< --no-jit
-void AddJobs(CLI::App& app, Options& options);       ///< --jobs
-void AddEmit(CLI::App& app, Options& options);       ///< --emit --out
-void AddInsight(CLI::App& app, Options& options);    ///< --profile --debug-dump
-void AddFilter(CLI::App& app, Options& options);     ///< --arch --name --older-than --larger-than ... --sort --limit
-void AddPrune(CLI::App& app, Options& options);      ///< --max-size --max-age --max-count --dry-run
-void AddOutput(CLI::App& app, Options& options);     ///< --json --verbose
+void AddJobs(CLI::App& app, Options& options, const char* what = "Kernels to compile");  ///< --jobs
+void AddEmit(CLI::App& app, Options& options);                                           ///< --emit --out
+void AddInsight(CLI::App& app, Options& options);                                        ///< --profile --debug-dump
+void AddFilter(CLI::App& app, Options& options);  ///< --arch --name --older-than --larger-than ... --sort --limit
+void AddPrune(CLI::App& app, Options& options);   ///< --max-size --max-age --max-count --dry-run
+void AddOutput(CLI::App& app, Options& options);  ///< --json --verbose
 
 /// Refuses a command line without a problem.
 void RequireProblem(CLI::App& app, const Options& options);

@@ -19,7 +19,8 @@ void AddOptions(CLI::App& app, Options& options) {
       ->check(CLI::Range(1, 1 << 30).description(""));
   app.add_option("--most-m", options.m, "Rows of A and D go from 1 to this [8192]")
       ->check(CLI::Range(2, 1 << 24).description(""));
-  AddTypes(app, options);
+  AddDType(app, options, "bf16");
+  AddForm(app, options);
   AddEpilogue(app, options);
   AddTarget(app, options);
   app.get_option("--arch")->expected(1);

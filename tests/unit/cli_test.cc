@@ -16,7 +16,8 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
   const std::pair<const char*, const char*> cases[] = {
       {"", "subcommand"},
       {"frobnicate",
-       "unknown command \"frobnicate\": there are run, compile, explain, show-code, demo, devices, doctor, warm, "},
+       "unknown command \"frobnicate\": there are run, compile, explain, evaluate, show-code, demo, devices, doctor, "
+       "warm, "},
       {"compile --arch sm_80 --m 1 --n 1 --k 1 --epilogue bias+gloss", "gloss"},
       {"cache", "subcommand"},
       {"cache list --sort colour", "--sort"},

@@ -4,11 +4,11 @@
 #include <exception>
 #include <mutex>
 
-#include "runtime/cpu/thread_pool.h"
 #include "runtime/emulator/machine/cta.h"
 #include "runtime/emulator/machine/launch.h"
 #include "runtime/emulator/machine/waits.h"
 #include "util/log.h"
+#include "util/thread_pool.h"
 
 namespace gemmsmith::emulator {
 namespace {
