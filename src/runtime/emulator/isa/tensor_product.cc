@@ -75,6 +75,9 @@ void CheckProduct(const TensorProduct& p, Kind kind) {
   if (p.rows() != 64 && p.rows() != 128) fail("m is 64 or 128 for one CTA, 128 or 256 for two");
   const int step = kind == Kind::kI8 ? (p.group == 2 ? 32 : p.form.n > 32 ? 16 : 8) : 8 * p.group;
   if (p.form.n % step != 0) fail(fmt::format("n is no multiple of {}", step));
+  const bool brain = p.form.a == TensorType::kBf16 || p.form.b == TensorType::kBf16;
+  if (brain && p.form.accumulator == InstructionDescriptor::Accumulator::kF16) fail("sums in f16 take factors in f16");
+  if (kind == Kind::kI8 && (p.form.negate_a || p.form.negate_b)) fail(".kind::i8 negates no factor");
   const auto transposed = [&](Major major, TensorType type, int extent) {
     if (major == Major::kK) return;
     if (type == TensorType::kTf32)
@@ -241,17 +244,11 @@ void PrepareCopy(Decoder& decoder, Instruction& out) {
 
 // The end.
 
-/// Arrives on barriers when what its thread has given the tensor core is done.
-class CommitWork final : public AsyncOperation {
+/// Arrives on barriers, behind what was given to the tensor core before.
+class CommitWork final : public TensorCoreWork {
  public:
-  CommitWork(Warp& warp, const Instruction& i, std::uint32_t lane, const TensorMemory& queue)
-      : AsyncOperation(warp, i, AsyncGroup::kNone, 1u << lane), queue_(queue) {
-    const auto found =
-        queue.issued_by.find({static_cast<int>(warp.cta().rank() * 64) + warp.index(), static_cast<int>(lane)});
-    awaits_ = found == queue.issued_by.end() ? 0 : found->second;
-  }
-  bool Ready() const override { return queue_.ended >= awaits_; }
-  void Finish() override {
+  using TensorCoreWork::TensorCoreWork;
+  void Do() override {
     Observer* const observer = warp().observer();
     for (const SharedPlace& barrier : barriers) {
       CheckAlive(*barrier.cta);
@@ -261,10 +258,6 @@ class CommitWork final : public AsyncOperation {
   }
 
   std::vector<SharedPlace> barriers;
-
- private:
-  const TensorMemory& queue_;
-  std::uint64_t awaits_ = 0;
 };
 
 /// Operands: the barrier, and the mask of CTAs with .multicast::cluster.
@@ -274,7 +267,7 @@ void Commit(Warp& warp, const Instruction& i) {
   warp.GetAddresses(i.operands[0], addresses);
   ForEachLane(warp, i, [&](int lane) {
     const SharedPlace place = PlaceOf(warp, i, lane, addresses[lane], static_cast<Window>(i.options[1]));
-    auto work = std::make_unique<CommitWork>(warp, i, static_cast<std::uint32_t>(lane), ctas[0]->tensor_memory());
+    auto work = std::make_unique<CommitWork>(warp, i, static_cast<std::uint32_t>(lane), ctas);
     for (Cta* const cta : Destinations(warp, i, lane, place, i.options[2] != 0 ? &i.operands[1] : nullptr))
       work->barriers.push_back({cta, place.address});
     if (Observer* const observer = warp.observer()) observer->OnTensorCommit(*work, lane);
@@ -306,6 +299,9 @@ constexpr Row kRows[] = {
     GEMMSMITH_COPY("{128x256b,128x128b,4x256b}"),
     GEMMSMITH_COPY("64x128b.{warpx2::02_13,warpx2::01_23}"),
     GEMMSMITH_COPY("32x128b.warpx4"),
+    // Assemblers take the two words in either order.
+    GEMMSMITH_COPY("{warpx2::02_13,warpx2::01_23}.64x128b"),
+    GEMMSMITH_COPY("warpx4.32x128b"),
 };
 
 }  // namespace

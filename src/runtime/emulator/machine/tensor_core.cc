@@ -64,9 +64,7 @@ TensorCoreWork::TensorCoreWork(Warp& warp, const Instruction& i, std::uint32_t l
     : AsyncOperation(warp, i, AsyncGroup::kNone, 1u << lane),
       ctas_(ctas),
       queue_(ctas[0]->tensor_memory()),
-      number_(queue_.issued++) {
-  queue_.issued_by[{static_cast<int>(warp.cta().rank() * 64) + warp.index(), static_cast<int>(lane)}] = queue_.issued;
-}
+      number_(queue_.issued++) {}
 
 void TensorCoreWork::Finish() {
   for (const Cta* cta : ctas_)

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <utility>
 #include <vector>
 
 namespace gemmsmith::emulator {
@@ -49,10 +48,8 @@ class TensorMemory {
   int last_columns = 512;  ///< Of the last allocation: the next is no larger.
   int group = 0;           ///< CTAs that the kernel's instructions are for; 0: none was executed.
 
-  /// Products and copies in the order of their issue, which is the one in which they are done; and the number behind
-  /// the last of each thread, by warp and lane.
+  /// Work of the tensor core, which is done in the order of its issue.
   std::uint64_t issued = 0, ended = 0;
-  std::map<std::pair<int, int>, std::uint64_t> issued_by;
 
  private:
   std::vector<std::uint32_t> words_;                 // (lane, column); empty until it is used
