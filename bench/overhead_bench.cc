@@ -11,6 +11,7 @@
 #include "kernels/family.h"
 #include "runtime/cpu/cpu_info.h"
 #include "runtime/cpu/cpu_kernel.h"
+#include "select/cost_model.h"
 
 namespace gemmsmith::bench {
 namespace {
@@ -53,6 +54,18 @@ void DescribeArguments(benchmark::State& state) {
   }
 }
 BENCHMARK(DescribeArguments)->Name("overhead/describe");
+
+/// Choosing a config for a problem that no plan has, on the GPU of the row.
+void Choose(benchmark::State& state, const char* gpu, DType dtype) {
+  const DeviceSpec& spec = FindDeviceSpec(gpu);
+  GemmProblem problem = MakeProblem(1, 7168, 2048, dtype, "nt");
+  for (auto _ : state) {
+    problem.m = problem.m % 8192 + 1;
+    benchmark::DoNotOptimize(RankConfigs(problem, spec.target, spec));
+  }
+}
+BENCHMARK_CAPTURE(Choose, bf16_h100, "h100", DType::kBf16)->Name("overhead/choose/bf16_h100");
+BENCHMARK_CAPTURE(Choose, f32_a100, "a100", DType::kF32)->Name("overhead/choose/f32_a100");
 
 /// The micro-kernel of the same plan with arguments of its own: the floor of what Forward can cost.
 class DirectKernel {

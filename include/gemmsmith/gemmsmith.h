@@ -11,6 +11,7 @@
 #include "gemmsmith/manager.h"
 #include "gemmsmith/persistent_cache.h"
 #include "gemmsmith/prepared_gemm.h"
+#include "gemmsmith/select.h"
 #include "gemmsmith/shapes.h"
 #include "gemmsmith/verify.h"
 #include "gemmsmith/version.h"

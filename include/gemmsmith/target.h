@@ -46,7 +46,8 @@ struct DeviceSpec {
   std::int64_t shared_bytes = 0;      ///< Largest dynamic shared memory of one block, bytes.
   std::int64_t shared_bytes_per_sm = 0;
   int registers_per_sm = 0;
-  double launch_us = 0;  ///< Cost of one launch on the device's side.
+  double launch_us = 0;      ///< Cost of one launch on the device's side.
+  bool bulk_copies = false;  ///< GPU: has an engine (TMA) that copies whole tiles into shared memory.
 
   /// Peak GFLOP/s of the plain FMA units for f32 or f64.
   double PeakGflops(DType dtype) const {

@@ -74,7 +74,7 @@ int Main(int argc, char** argv) {
     sub->footer(fmt::format("Example:\n  {}", command.example));
     sub->final_callback([&chosen, &command] { chosen = &command; });
   };
-  for (const Command* command : {&kRun, &kCompile, &kExplain, &kShowCode, &kDemo, &kDevices, &kDoctor, &kWarm})
+  for (const Command* command : {&kRun, &kCompile, &kExplain, &kShowCode, &kDemo, &kDevices, &kDoctor, &kWarm, &kPlot})
     add(app, *command);
   CLI::App* cache = app.add_subcommand("cache", "Look after the compiled kernels that are kept on disk");
   cache->require_subcommand(1);
@@ -86,6 +86,10 @@ int Main(int argc, char** argv) {
   bundle->require_subcommand(1);
   bundle->footer(fmt::format("Example:\n  {}", kBundleBuild.example));
   for (const Command* command : {&kBundleBuild, &kBundleList, &kBundleKeygen}) add(*bundle, *command);
+  CLI::App* select = app.add_subcommand("select", "Look into how kernels are chosen");
+  select->require_subcommand(1);
+  select->footer(fmt::format("Example:\n  {}", kSelectScore.example));
+  add(*select, kSelectScore);
 
   try {
     CheckCommandName(app, argc, argv);

@@ -73,6 +73,20 @@ constexpr std::int64_t kMostSize = std::int64_t{1} << 40;
 
 }  // namespace
 
+void AddTypes(CLI::App& app, Options& options) {
+  app.add_option("--dtype", options.dtype,
+                 "f32, f64, f16, bf16, ...; or a,b,d; or a,b,d,acc [f32, or as --shapes says]")
+      ->type_name("DTYPE")
+      ->check(Accepted([](const std::string& text) {
+        GemmProblem problem;
+        SetDTypes(problem, text);
+        Validate(problem);
+      }));
+  app.add_option("--layout", options.layout, "How A and B are stored; t: transposed [nn]")
+      ->type_name("nn|nt|tn|tt")
+      ->check(OneOf({"nn", "nt", "tn", "tt"}));
+}
+
 void AddProblem(CLI::App& app, Options& options) {
   CLI::Option* m = app.add_option("--m", options.m, "Rows of A and D")->check(Within(0, kMostSize));
   CLI::Option* n = app.add_option("--n", options.n, "Columns of B and D")->check(Within(0, kMostSize));
@@ -83,22 +97,12 @@ void AddProblem(CLI::App& app, Options& options) {
   CLI::Option* batch =
       app.add_option("--batch", options.batch, "How many products of this size, one after the other in memory [1]")
           ->check(Within(1, kMostSize));
-  app.add_option("--dtype", options.dtype,
-                 "f32, f64, f16, bf16, ...; or a,b,d; or a,b,d,acc [f32, or as --shapes says]")
-      ->type_name("DTYPE")
-      ->check(Accepted([](const std::string& text) {
-        GemmProblem problem;
-        SetDTypes(problem, text);
-        Validate(problem);
-      }));
-  CLI::Option* layout = app.add_option("--layout", options.layout, "How A and B are stored; t: transposed [nn]")
-                            ->type_name("nn|nt|tn|tt")
-                            ->check(OneOf({"nn", "nt", "tn", "tt"}));
+  AddTypes(app, options);
   CLI::Option* beta = app.add_option("--beta", options.beta, "D = alpha*A*B + beta*C; 0: there is no C [0]");
   app.add_option("--shapes", options.shapes,
                  "Problems of a shapes file; - is the standard input; deepseek-v3 and llama-3-8b are built in")
       ->type_name("FILE")
-      ->excludes(m, n, k, batch, layout, beta);
+      ->excludes(m, n, k, batch, app.get_option("--layout"), beta);
 }
 
 void AddEpilogue(CLI::App& app, Options& options) {

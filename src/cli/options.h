@@ -35,6 +35,8 @@ struct Options {
   BundleOptions bundle_options;
   std::vector<std::string> signers;
 
+  std::string data;  ///< A folder of tables.
+
   std::string key, text, name, sort = "name", report;
   std::optional<std::uint64_t> older_than, newer_than;     ///< Seconds since last use.
   std::optional<std::uint64_t> larger_than, smaller_than;  ///< Bytes, as stored.
@@ -48,6 +50,7 @@ struct Options {
 
 // One place registers each word.
 void AddProblem(CLI::App& app, Options& options);    ///< --m --n --k --batch --dtype --layout --beta --shapes
+void AddTypes(CLI::App& app, Options& options);      ///< --dtype --layout
 void AddSeed(CLI::App& app, Options& options);       ///< --seed
 void AddOperands(CLI::App& app, Options& options);   ///< --alpha --seed
 void AddEpilogue(CLI::App& app, Options& options);   ///< --epilogue

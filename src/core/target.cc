@@ -41,6 +41,7 @@ DeviceSpec ParseSpec(const nlohmann::json& row) {
   spec.shared_bytes_per_sm = row.at("shared_kib_per_sm").get<std::int64_t>() << 10;
   spec.registers_per_sm = row.at("registers_per_sm");
   spec.launch_us = row.at("launch_us");
+  spec.bulk_copies = row.value("bulk_copies", false);
   return spec;
 }
 

@@ -115,7 +115,12 @@ PreparedGemm Engine::Prepare(const GemmArgs& args, const PrepareOptions& options
 }
 
 Explanation Engine::Explain(const GemmProblem& problem, DeviceId device) const {
-  return state_->planner().Choose(Normalized(problem), state_->devices.Get(device)).explanation;
+  const GemmProblem normalized = Normalized(problem);
+  Device& there = state_->devices.Get(device);
+  Planner::Choice choice = state_->planner().Choose(normalized, there);
+  Explanation explanation = Rank(normalized, choice.target, there.spec());
+  explanation.refused = std::move(choice.ranking.refused);
+  return explanation;
 }
 
 Explanation Engine::Explain(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const {

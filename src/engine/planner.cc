@@ -43,19 +43,18 @@ Planner::Choice Planner::Choose(const GemmProblem& problem, Device& device) {
   std::vector<std::string> refused;
   const std::vector<CodeTarget> targets = Targets(device);
   for (const CodeTarget& target : targets) {
-    Explanation explanation = Rank(problem, target, device.spec());
-    for (std::string& reason : explanation.refused)  // one family may refuse for several targets in the same words
+    Ranking ranking = RankConfigs(problem, target, device.spec());
+    for (std::string& reason : ranking.refused)  // one family may refuse for several targets in the same words
       if (std::find(refused.begin(), refused.end(), reason) == refused.end()) refused.push_back(std::move(reason));
     // A packed B has the form of the first target that packs: kernels of others would misread it.
-    if (explanation.ranked.empty() && problem.b_layout == Layout::kPacked &&
-        PackedFor(problem.b_type, target).panel != 0)
+    if (ranking.configs.empty() && problem.b_layout == Layout::kPacked && PackedFor(problem.b_type, target).panel != 0)
       break;
-    if (explanation.ranked.empty()) continue;
+    if (ranking.configs.empty()) continue;
     if (target != device.targets().front())
       maker_.Fallback(ToString(device.targets().front()),
                       options_.enable_jit ? refused.empty() ? "no kernel" : refused.front() : "the JIT is off");
-    explanation.refused = std::move(refused);
-    return {target, std::move(explanation)};
+    ranking.refused = std::move(refused);
+    return {target, std::move(ranking)};
   }
   NoKernel(problem, refused, ToString(device.id()));
 }
@@ -75,12 +74,12 @@ std::vector<Planner::Rendered> Planner::RenderConfig(const GemmProblem& problem,
 std::vector<Planner::Rendered> Planner::Render(const GemmProblem& problem, const CodeTarget& target,
                                                const DeviceSpec& spec) {
   Validate(problem);
-  const Explanation explanation = [&] {
+  const Ranking ranking = [&] {
     const Profiler::Span span(profiler_, "select");
-    return Rank(problem, target, spec);
+    return RankConfigs(problem, target, spec);
   }();
-  if (explanation.ranked.empty()) NoKernel(problem, explanation.refused, ToString(target));
-  return RenderConfig(problem, explanation.ranked.front().config, target);
+  if (ranking.configs.empty()) NoKernel(problem, ranking.refused, ToString(target));
+  return RenderConfig(problem, ranking.configs.front().config, target);
 }
 
 PackedForm Planner::Packed(DType dtype, Device& device) {
@@ -112,7 +111,7 @@ std::vector<std::unique_ptr<Plan>> Planner::BuildBest(const GemmProblem& problem
   const std::size_t wanted = options.auto_tune ? kTuneCandidates : 1;
   std::vector<std::unique_ptr<Plan>> plans;
   std::exception_ptr failure;
-  for (const RankedConfig& ranked : choice.explanation.ranked) {
+  for (const Ranking::Config& ranked : choice.ranking.configs) {
     if (plans.size() == wanted) break;
     try {
       plans.push_back(Build(problem, device, choice.target, ranked.config, options.cancel));

@@ -5,6 +5,7 @@
 #include "engine/kernel_maker.h"
 #include "engine/plan_table.h"
 #include "gemmsmith/engine.h"
+#include "select/cost_model.h"
 
 namespace gemmsmith {
 
@@ -18,7 +19,7 @@ class Planner {
 
   struct Choice {
     CodeTarget target;
-    Explanation explanation;  ///< ranked is not empty.
+    Ranking ranking;  ///< Not empty.
   };
   /// The device's best target that has a kernel. Throws kUnsupported with every family's reason.
   Choice Choose(const GemmProblem& problem, Device& device);

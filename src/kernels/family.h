@@ -32,8 +32,12 @@ struct TileShape {
   double packed_bytes = 0;      ///< Extra bytes moved to pack operands.
   double flops_per_clock = 0;   ///< GPU: of one SM at the best; 0: what its FMA units do.
   double busy_warps = 8;        ///< GPU: that must be resident on an SM to keep its units busy.
-  int splits = 1;               ///< GPU: parts of k, each summed by blocks of its own.
-  double partial_bytes = 0;     ///< GPU: of their sums, which a launch of its own adds.
+  /// GPU: how tiles of operands come into shared memory. Bulk copies leave threads free, so that such kernels store
+  /// one tile of D while they multiply the next.
+  enum class Copies : std::uint8_t { kRegisters, kAsync, kBulk } copies = Copies::kRegisters;
+  std::int64_t step_k = 0;   ///< GPU: of k, copied at a time; 0: not known.
+  int splits = 1;            ///< GPU: parts of k, each summed by blocks of its own.
+  double partial_bytes = 0;  ///< GPU: of their sums, which a launch of its own adds.
 };
 
 /// One launch of a plan: geometry and parameters, prepared once; `bind` puts a call's pointers into a copy of them.

@@ -7,10 +7,17 @@
 
 namespace gemmsmith {
 
-/// Predicts the time of `config`, term by term, in microseconds. Pure.
-RankedConfig Predict(const GemmProblem& problem, const KernelFamily& family, const TileConfig& config,
-                     const DeviceSpec& spec);
-/// All legal configs of all families of `target`, best first. Empty only if every family refuses (see `refused`).
+/// Legal configs of all families, best first, with their predicted times. None only if every family refuses.
+struct Ranking {
+  struct Config {
+    TileConfig config;
+    double microseconds;
+  };
+  std::vector<Config> configs;
+  std::vector<std::string> refused;  ///< Why families cannot do it.
+};
+Ranking RankConfigs(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec);
+/// The same, with the terms of every time.
 Explanation Rank(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec);
 
 }  // namespace gemmsmith

