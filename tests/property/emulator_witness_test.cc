@@ -1,5 +1,5 @@
 // Code that nobody here wrote, on emulated devices: collective primitives of CUB, cooperative groups, barriers,
-// pipelines and atomics of libcu++. The arithmetic of the toolkit is in emulator_witness_numbers_test.cc.
+// pipelines, atomics and tcgen05 of libcu++. The arithmetic of the toolkit is in emulator_witness_numbers_test.cc.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -300,11 +300,33 @@ TEST_P(WitnessAtomics, LoseNothing) {
   }
 }
 
+class WitnessTensorMemory : public Witness {};
+
+TEST_P(WitnessTensorMemory, HoldsProductsForThoseWhoWaitForThem) {
+  if (!Open("tensor_memory")) GTEST_SKIP() << missing;
+  constexpr std::size_t kRows = 128, kColumns = 64, kDepth = 16;
+  std::vector<std::uint16_t> in;
+  for (const std::uint32_t word : Draw((kRows + kColumns) * kDepth, 17))
+    in.push_back(F32ToBf16(static_cast<float>(word) - 8));
+  std::vector<float> expected;
+  for (std::size_t row = 0; row < kRows; ++row)
+    for (std::size_t column = 0; column < kColumns; ++column) {
+      float sum = 0;
+      for (std::size_t k = 0; k < kDepth; ++k)
+        sum += Bf16ToF32(in[row * kDepth + k]) * Bf16ToF32(in[(kRows + column) * kDepth + k]);
+      expected.push_back(4 * sum);
+    }
+  constexpr WitnessShape kShape{{1, 1, 1}, {128, 1, 1}, {1, 1, 1}};
+  for (seed = 1; seed <= 3; ++seed)
+    EXPECT_EQ(Run("tensor_product", kShape, in, std::vector<float>(kRows * kColumns)), expected);
+}
+
 const auto kTargets = testing::Values("sm_80", "sm_90a");
 INSTANTIATE_TEST_SUITE_P(Emulator, WitnessCub, kTargets, TargetName);
 INSTANTIATE_TEST_SUITE_P(Emulator, WitnessGroups, kTargets, TargetName);
 INSTANTIATE_TEST_SUITE_P(Emulator, WitnessBarriers, kTargets, TargetName);
 INSTANTIATE_TEST_SUITE_P(Emulator, WitnessAtomics, kTargets, TargetName);
+INSTANTIATE_TEST_SUITE_P(Emulator, WitnessTensorMemory, testing::Values("sm_100a"), TargetName);
 
 }  // namespace
 }  // namespace gemmsmith::emulator

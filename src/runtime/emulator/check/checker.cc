@@ -290,9 +290,11 @@ void Checker::OnIssue(AsyncOperation& operation) {
 
 void Checker::OnSignal(const AsyncOperation& operation, const Meeting& meeting) {
   if (operation.agent >= 0) clocks_.Release(operation.agent, ToldAt(meeting).running);
+  if (const Knowledge* const done = tensor_.FindCommitted(operation)) ToldAt(meeting).running.Join(*done);
 }
 
 void Checker::OnEnd(const AsyncOperation& operation) {
+  tensor_.OnEnd(operation);
   if (operation.agent >= 0 && --uses_[static_cast<std::size_t>(operation.agent)] == 0)
     clocks_.EndAsync(operation.agent);
 }

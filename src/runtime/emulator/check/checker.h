@@ -12,6 +12,7 @@
 #include "runtime/emulator/check/code_index.h"
 #include "runtime/emulator/check/global_races.h"
 #include "runtime/emulator/check/shared_shadow.h"
+#include "runtime/emulator/check/tensor_shadow.h"
 #include "runtime/emulator/machine/async_work.h"
 #include "runtime/emulator/machine/cta.h"
 
@@ -40,6 +41,13 @@ class Checker final : public Observer {
   void OnTensorRead(Warp& warp, const Instruction& i, std::span<const std::uint32_t> pieces,
                     std::uint32_t group) override;
   void OnTensorWait(Warp& warp, std::uint32_t group) override;
+  void OnTensorAllocated(Cta& cta, int column, int columns) override;
+  void OnTensorWords(Warp& warp, const Instruction& i, TensorUser user, int lane,
+                     std::span<const TensorWords> words) override;
+  void OnTensorPieces(Warp& warp, const Instruction& i, int lane, const Cta& cta,
+                      std::span<const std::uint32_t> pieces) override;
+  void OnTensorWordsEnded(Warp& warp, TensorUser user) override;
+  void OnTensorCommit(AsyncOperation& operation, int lane) override;
   void OnExit(Warp& warp) override;
 
  private:
@@ -111,6 +119,7 @@ class Checker final : public Observer {
   GlobalRaces& races_;
   GlobalLog& log_;
   std::vector<SharedShadow> shadows_;  // of the CTAs
+  TensorShadow tensor_{clocks_};
   std::vector<WarpState> states_;
   std::unordered_map<std::uint64_t, Told> told_;
   std::unordered_map<std::uint64_t, Knowledge> published_;  // through strong accesses, by address

@@ -155,6 +155,8 @@ void Checker::CheckEnd(Cta& cta) {
       ReportEnd(cta, fmt::format("warp {} has arrived at the barrier of its cluster, and not waited", warp.index()));
     if (!state.tensor.empty()) ReportEnd(cta, fmt::format("{} was not awaited", name(state.tensor.front().what)));
   }
+  if (const int columns = cta.tensor_memory().allocated(); columns != 0)
+    ReportEnd(cta, fmt::format("{} columns of tensor memory are allocated: tcgen05.dealloc frees them", columns));
   for (int b = 0; b < Cta::kBarriers; ++b)
     if (const CtaBarrier& barrier = cta.barrier(b); barrier.arrived != 0)
       ReportEnd(cta, fmt::format("{} threads of {} have arrived at barrier {}, and nobody waits for them",

@@ -254,6 +254,9 @@ void SharedShadow::MarkInitialised(std::uint32_t address, std::uint32_t bytes) {
   }
 }
 
+void SharedShadow::Forget(std::uint32_t address, std::uint32_t bytes) {
+  std::fill_n(words_.begin() + address / 4, bytes / 4, 0);
+}
 void SharedShadow::Clear() { std::fill(words_.begin(), words_.end(), 0); }
 
 /// Old numbers to new ones, for what is still in use.

@@ -72,6 +72,8 @@ class SharedShadow {
   void MarkInitialised(std::uint32_t address, std::uint32_t bytes);
   /// As if never written: memory that another CTA had before.
   void Clear();
+  /// The same of whole words alone.
+  void Forget(std::uint32_t address, std::uint32_t bytes);
 
   /// Different histories kept; they are cleared away as they fall out of use.
   std::size_t histories() const { return histories_.size() + readers_.size() + mixed_.size(); }

@@ -66,6 +66,7 @@ class Decoder {
   bool IsDefined(const std::string& function) const;
   bool IsRegister(const std::string& name) { return FindRegister(name) != nullptr; }
   int sm() const { return sm_; }  ///< Of the module's target: 90.
+  const std::string& target() const { return module_.target; }
   bool is_entry() const { return function_.entry; }
   /// The flag between add.cc and addc.
   Operand Carry();

@@ -93,6 +93,8 @@ std::span<const Row> BulkCopyRows();
 std::span<const Row> TensorCopyRows();
 std::span<const Row> WarpgroupRows();
 std::span<const Row> TensorMapRows();
+std::span<const Row> TensorMemoryRows();
+std::span<const Row> TensorProductRows();
 
 /// Where the launch keeps the values of the kernel's parameters.
 std::uint64_t ParameterAddress(const Warp& warp);

@@ -72,10 +72,10 @@ bool Form::Has(std::string_view modifier) const {
 
 std::span<const std::span<const Row>> AllRows() {
   static const std::span<const Row> families[] = {
-      IntegerRows(),    BitRows(),        FloatRows(),     HalfRows(),      CompareRows(),  MoveRows(),
-      ConvertRows(),    MemoryRows(),     AtomicRows(),    ControlRows(),   BarrierRows(),  WarpRows(),
-      MatrixLoadRows(), MmaRows(),        WmmaRows(),      AsyncCopyRows(), MbarrierRows(), ClusterRows(),
-      BulkCopyRows(),   TensorCopyRows(), WarpgroupRows(), TensorMapRows()};
+      IntegerRows(),    BitRows(),        FloatRows(),     HalfRows(),      CompareRows(),      MoveRows(),
+      ConvertRows(),    MemoryRows(),     AtomicRows(),    ControlRows(),   BarrierRows(),      WarpRows(),
+      MatrixLoadRows(), MmaRows(),        WmmaRows(),      AsyncCopyRows(), MbarrierRows(),     ClusterRows(),
+      BulkCopyRows(),   TensorCopyRows(), WarpgroupRows(), TensorMapRows(), TensorMemoryRows(), TensorProductRows()};
   return families;
 }
 

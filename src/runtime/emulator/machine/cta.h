@@ -10,6 +10,7 @@
 #include "runtime/emulator/machine/async_work.h"
 #include "runtime/emulator/machine/launch.h"
 #include "runtime/emulator/machine/mbarrier.h"
+#include "runtime/emulator/machine/tensor_memory.h"
 #include "runtime/emulator/machine/warp.h"
 #include "runtime/emulator/machine/warpgroup.h"
 
@@ -44,6 +45,7 @@ class Cta {
   std::span<std::byte> window() const { return {shared_ - kSharedBegin, kSharedBegin + launch_->shared_bytes()}; }
   Mbarriers& mbarriers() { return mbarriers_; }
   Warpgroups& warpgroups() { return warpgroups_; }
+  TensorMemory& tensor_memory() { return tensor_memory_; }
   std::vector<Warp>& warps() { return warps_; }
   bool done() const;
   std::uint32_t live_threads() const;
@@ -69,6 +71,7 @@ class Cta {
   std::byte* shared_ = nullptr;
   Mbarriers mbarriers_;
   Warpgroups warpgroups_;
+  TensorMemory tensor_memory_;
   std::vector<Warp> warps_;
   std::vector<bool> at_communication_;
   std::size_t communicating_ = 0;

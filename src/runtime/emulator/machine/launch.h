@@ -15,8 +15,10 @@
 namespace gemmsmith::emulator {
 
 class AsyncOperation;
+class Cta;
 class Cluster;
 enum class AsyncGroup : std::uint8_t;
+struct TensorWords;
 
 enum class AccessKind : std::uint8_t { kRead, kWrite, kAtomic };
 enum class MemorySpace : std::uint8_t { kGlobal, kShared, kLocal };
@@ -38,6 +40,10 @@ struct Meeting {
   std::uint32_t place = 0;  ///< Number of the barrier, or its address in shared memory.
   std::uint64_t phase = 0;
 };
+
+/// Who uses tensor memory: a warp at once, or later in its loads or its stores, or the tensor core for one of its
+/// lanes.
+enum class TensorUser : std::uint8_t { kWarp, kLoads, kStores, kCore };
 
 /// Told of what the warps of one cluster do, by one thread at a time. What it throws ends the launch.
 class Observer {
@@ -69,6 +75,15 @@ class Observer {
                             std::uint32_t /*group*/) {}
   /// All groups before `group` have ended.
   virtual void OnTensorWait(Warp&, std::uint32_t /*group*/) {}
+  /// Tensor memory of a CTA was allocated.
+  virtual void OnTensorAllocated(Cta&, int /*column*/, int /*columns*/) {}
+  virtual void OnTensorWords(Warp&, const Instruction&, TensorUser, int /*lane*/, std::span<const TensorWords>) {}
+  /// The tensor core reads pieces of 16 bytes of a CTA's shared memory for a lane.
+  virtual void OnTensorPieces(Warp&, const Instruction&, int /*lane*/, const Cta&, std::span<const std::uint32_t>) {}
+  /// The warp's loads or stores have ended.
+  virtual void OnTensorWordsEnded(Warp&, TensorUser) {}
+  /// Just before it is issued: an operation that will signal that the lane's work so far has ended.
+  virtual void OnTensorCommit(AsyncOperation&, int /*lane*/) {}
   /// All lanes have exited.
   virtual void OnExit(Warp&) {}
 };
@@ -106,6 +121,21 @@ class ObserverPair final : public Observer {
     Tell(&Observer::OnTensorRead, warp, i, pieces, group);
   }
   void OnTensorWait(Warp& warp, std::uint32_t group) override { Tell(&Observer::OnTensorWait, warp, group); }
+  void OnTensorAllocated(Cta& cta, int column, int columns) override {
+    Tell(&Observer::OnTensorAllocated, cta, column, columns);
+  }
+  void OnTensorWords(Warp& warp, const Instruction& i, TensorUser user, int lane,
+                     std::span<const TensorWords> words) override {
+    Tell(&Observer::OnTensorWords, warp, i, user, lane, words);
+  }
+  void OnTensorPieces(Warp& warp, const Instruction& i, int lane, const Cta& cta,
+                      std::span<const std::uint32_t> pieces) override {
+    Tell(&Observer::OnTensorPieces, warp, i, lane, cta, pieces);
+  }
+  void OnTensorWordsEnded(Warp& warp, TensorUser user) override { Tell(&Observer::OnTensorWordsEnded, warp, user); }
+  void OnTensorCommit(AsyncOperation& operation, int lane) override {
+    Tell(&Observer::OnTensorCommit, operation, lane);
+  }
   void OnExit(Warp& warp) override { Tell(&Observer::OnExit, warp); }
 
  private:
