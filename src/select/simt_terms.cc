@@ -7,11 +7,12 @@
 namespace gemmsmith {
 namespace {
 
-constexpr int kLanes = 32;       // of a warp
-constexpr int kSchedulers = 4;   // of an SM; each issues one instruction a clock to its share of the FMA units
-constexpr int kBanks = 32;       // of shared memory, words wide; an L1 line has as many words
-constexpr int kSectorWords = 8;  // L1 is filled by sectors
-constexpr int kMostWords = 4;    // of one access of a thread
+constexpr int kLanes = 32;          // of a warp
+constexpr int kSchedulers = 4;      // of an SM; each issues one instruction a clock to its share of the FMA units
+constexpr int kBanks = 32;          // of shared memory, words wide; an L1 line has as many words
+constexpr int kSectorWords = 8;     // L1 is filled by sectors
+constexpr int kMostWords = 4;       // of one access of a thread
+constexpr int kFarWords = 1 << 14;  // of global memory, from one line, or step of k, to the next
 constexpr int kMostRegisters = 255;
 constexpr int kRegisterUnit = 8;
 
@@ -43,7 +44,7 @@ WarpAccess Access(int width, First first) {
     access.lines += CountDistinct(scratch, distinct);
   }
   for (int lane = 0; lane < kLanes; ++lane) scratch[lane] = first(lane) / kSectorWords;
-  access.sectors = CountDistinct(scratch, kLanes) * std::max(1, width / kSectorWords);
+  access.sectors = CountDistinct(scratch, kLanes);
   return access;
 }
 
@@ -99,17 +100,14 @@ OperandCost CostOf(const SimtOperand& operand, const SimtKernel& kernel) {
   const CopyPlace place{operand, kernel};
   cost.shared_copies = elements * kernel.element_words / shared_width;
   cost.global_copies = elements * operand.element_bytes / global_bytes;
-  cost.copy_wavefronts =
-      cost.shared_copies * Access(shared_width, [&](int lane) {
-                             return place.line(lane) * kernel.element_words + place.step(lane) * pitch;
-                           }).wavefronts;
-  cost.copy_sectors = cost.global_copies * Access(std::max(1, global_bytes / 4), [&](int lane) {
-                                             constexpr int kFar =
-                                                 1 << 14;  // words from one line, or step of k, to the next
-                                             const int line = place.line(lane), step = place.step(lane);
-                                             return operand.along_k ? line * kFar + step * operand.element_bytes / 4
-                                                                    : line * operand.element_bytes / 4 + step * kFar;
-                                           }).sectors;
+  const auto shared_word = [&](int lane) { return place.line(lane) * kernel.element_words + place.step(lane) * pitch; };
+  const auto global_word = [&](int lane) {
+    const int line = place.line(lane), step = place.step(lane);
+    return operand.along_k ? line * kFarWords + step * operand.element_bytes / 4
+                           : line * operand.element_bytes / 4 + step * kFarWords;
+  };
+  cost.copy_wavefronts = cost.shared_copies * Access(shared_width, shared_word).wavefronts;
+  cost.copy_sectors = cost.global_copies * Access(std::max(1, global_bytes / 4), global_word).sectors;
   cost.shared_bytes = static_cast<double>(pitch) * 4 * kernel.tile_steps;
   cost.thread_registers = elements * operand.element_bytes / 4;
   return cost;
