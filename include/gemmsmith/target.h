@@ -45,6 +45,8 @@ struct DeviceSpec {
   std::int64_t l3_bytes = 0;          ///< CPU only; shared.
   std::int64_t shared_bytes = 0;      ///< Largest dynamic shared memory of one block, bytes.
   std::int64_t shared_bytes_per_sm = 0;
+  double shared_bytes_per_clock = 128;  ///< Per SM, from shared memory into registers.
+  int warps_per_sm = 48;                ///< At most resident together.
   int registers_per_sm = 0;
   double launch_us = 0;      ///< Cost of one launch on the device's side.
   bool bulk_copies = false;  ///< GPU: has an engine (TMA) that copies whole tiles into shared memory.

@@ -39,6 +39,8 @@ DeviceSpec ParseSpec(const nlohmann::json& row) {
   spec.l2_bytes = row.at("l2_kib").get<std::int64_t>() << 10;
   spec.shared_bytes = row.at("shared_bytes");
   spec.shared_bytes_per_sm = row.at("shared_kib_per_sm").get<std::int64_t>() << 10;
+  spec.shared_bytes_per_clock = row.at("shared_bytes_per_clock");
+  spec.warps_per_sm = row.at("warps_per_sm");
   spec.registers_per_sm = row.at("registers_per_sm");
   spec.launch_us = row.at("launch_us");
   spec.bulk_copies = row.value("bulk_copies", false);

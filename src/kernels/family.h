@@ -16,6 +16,7 @@
 #include "gemmsmith/stream.h"
 #include "gemmsmith/target.h"
 #include "kernels/cpu_gemm.h"
+#include "kernels/simt_kernel.h"
 
 namespace gemmsmith {
 
@@ -38,6 +39,8 @@ struct TileShape {
   std::int64_t step_k = 0;   ///< GPU: of k, copied at a time; 0: not known.
   int splits = 1;            ///< GPU: parts of k, each summed by blocks of its own.
   double partial_bytes = 0;  ///< GPU: of their sums, which a launch of its own adds.
+
+  std::optional<SimtKernel> simt;  ///< GPU, on plain FMA units: how the threads share the work.
 };
 
 /// One launch of a plan: geometry and parameters, prepared once; `bind` puts a call's pointers into a copy of them.

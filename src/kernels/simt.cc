@@ -12,6 +12,8 @@ enum Field { kBlockM, kBlockN, kBlockK, kMicroM, kMicroN, kVectorA, kVectorB, kV
 constexpr ConfigField kFields[] = {{"block_m", true}, {"block_n", true},  {"block_k", true},  {"micro_m", true},
                                    {"micro_n", true}, {"vector_a", true}, {"vector_b", true}, {"vector_d", true}};
 
+constexpr int kPaddingBytes = 16;  // behind the lines of each step of k in shared memory, as in gemm_simt.cuh
+
 /// A shape of the template: a block's part of D and k-step, and one thread's part.
 struct Tile {
   int block_m, block_n, block_k, micro_m, micro_n;
@@ -23,7 +25,7 @@ struct Tile {
   int share() const { return share_a() + share_b(); }
   /// As in gemm_simt.cuh: two buffers of both operands, lines padded by 16 bytes.
   int shared_bytes(DType accumulator) const {
-    return 2 * block_k * ((block_m + block_n) * static_cast<int>(SizeOf(accumulator)) + 2 * 16);
+    return 2 * block_k * ((block_m + block_n) * static_cast<int>(SizeOf(accumulator)) + 2 * kPaddingBytes);
   }
   /// Products per instruction of a thread: the others read shared memory, and fetch its share of the operands.
   double efficiency(int vector_a, int vector_b) const {
@@ -40,6 +42,35 @@ constexpr int kMaxStaticShared = 48 << 10;
 
 Tile TileOf(const TileConfig& config) {
   return {config[kBlockM], config[kBlockN], config[kBlockK], config[kMicroM], config[kMicroN]};
+}
+
+SimtOperand DescribeOperand(DType dtype, int lines, int micro, int vector, bool along_k) {
+  SimtOperand operand;
+  operand.block_lines = lines;
+  operand.thread_lines = operand.read_vector = micro;
+  operand.copy_vector = vector;
+  (along_k ? operand.copy_steps : operand.copy_lines) = vector;
+  operand.along_k = along_k;
+  operand.padding_words = kPaddingBytes / 4;
+  operand.element_bytes = static_cast<int>(SizeOf(dtype));
+  return operand;
+}
+
+/// As in gemm_simt.cuh: a warp is 4 threads high and 8 wide.
+SimtKernel DescribeKernel(const GemmProblem& p, const TileConfig& config) {
+  const Tile tile = TileOf(config);
+  SimtKernel kernel;
+  kernel.a = DescribeOperand(p.a_type, tile.block_m, tile.micro_m, config[kVectorA], p.a_layout == Layout::kRowMajor);
+  kernel.a.lane_divisor = 8;
+  kernel.a.lane_parts = 4;
+  kernel.b = DescribeOperand(p.b_type, tile.block_n, tile.micro_n, config[kVectorB], p.b_layout == Layout::kColMajor);
+  kernel.b.lane_parts = 8;
+  kernel.threads = tile.threads();
+  kernel.tile_steps = tile.block_k;
+  kernel.unrolled = 4;
+  kernel.element_words = static_cast<int>(SizeOf(p.acc_type)) / 4;
+  kernel.double_buffered = true;
+  return kernel;
 }
 
 bool Fits(const GemmProblem& problem, const Tile& tile) {
@@ -174,6 +205,7 @@ class Simt final : public KernelFamily {
     shape.workers = static_cast<int>(std::max<std::int64_t>(1, workers));
     shape.threads = tile.threads();
     shape.issue_efficiency = tile.efficiency(config[kVectorA], config[kVectorB]);
+    shape.simt = DescribeKernel(problem, config);
     return shape;
   }
 

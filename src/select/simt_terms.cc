@@ -1,0 +1,238 @@
+#include "select/simt_terms.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace gemmsmith {
+namespace {
+
+constexpr int kLanes = 32;          // of a warp
+constexpr int kSchedulers = 4;      // of an SM; each issues one instruction a clock to its share of the FMA units
+constexpr int kBanks = 32;          // of shared memory, words wide; an L1 line has as many words
+constexpr int kSectorWords = 8;     // L1 is filled by sectors
+constexpr int kMostWords = 4;       // of one access of a thread
+constexpr int kFarWords = 1 << 14;  // of global memory, from one line, or step of k, to the next
+constexpr int kMostRegisters = 255;
+constexpr int kRegisterUnit = 8;
+
+/// What one access of a warp costs.
+struct WarpAccess {
+  int wavefronts = 0;  ///< Turns of shared memory's banks.
+  int lines = 0;       ///< L1 looks up one line at a time.
+  int sectors = 0;     ///< That the warp touches.
+};
+
+int CountDistinct(std::array<int, kLanes>& values, int count) {
+  std::sort(values.begin(), values.begin() + count);
+  return static_cast<int>(std::unique(values.begin(), values.begin() + count) - values.begin());
+}
+
+/// `first` gives a lane's first word, a multiple of `width`. Wide accesses pass in phases of 32 words.
+template <class First>
+WarpAccess Access(int width, First first) {
+  WarpAccess access;
+  const int phase_lanes = kLanes / width;
+  std::array<int, kLanes> starts{}, scratch{};
+  for (int begin = 0; begin < kLanes; begin += phase_lanes) {
+    for (int i = 0; i < phase_lanes; ++i) starts[i] = first(begin + i);
+    const int distinct = CountDistinct(starts, phase_lanes);
+    std::array<int, kBanks> turns{};
+    for (int i = 0; i < distinct; ++i) ++turns[starts[i] % kBanks];
+    access.wavefronts += *std::max_element(turns.begin(), turns.end());
+    for (int i = 0; i < distinct; ++i) scratch[i] = starts[i] / kBanks;
+    access.lines += CountDistinct(scratch, distinct);
+  }
+  for (int lane = 0; lane < kLanes; ++lane) scratch[lane] = first(lane) / kSectorWords;
+  access.sectors = CountDistinct(scratch, kLanes);
+  return access;
+}
+
+/// What one warp does for an operand: in each step of k, and to copy its share of a tile.
+struct OperandCost {
+  double reads = 0;                             ///< Instructions, in one step.
+  double shared_words = 0;                      ///< That a lane gets from shared memory, in one step.
+  double conflicts = 0;                         ///< Wavefronts beyond one for each such word.
+  double l1_lines = 0;                          ///< In one step, if it is not staged.
+  double global_copies = 0, shared_copies = 0;  ///< Instructions, for one tile.
+  double copy_wavefronts = 0, copy_sectors = 0;
+  double tile_bytes = 0;        ///< Of global memory, a block's.
+  double shared_bytes = 0;      ///< Of one buffer.
+  double thread_registers = 0;  ///< For a thread's share of a tile.
+};
+
+/// Of a lane's first element in a tile that a warp copies.
+struct CopyPlace {
+  const SimtOperand& operand;
+  const SimtKernel& kernel;
+
+  int line(int lane) const { return (operand.along_k ? lane / lanes() : lane % lanes()) * operand.copy_lines; }
+  int step(int lane) const { return (operand.along_k ? lane % lanes() : lane / lanes()) * operand.copy_steps; }
+
+ private:
+  /// That stand side by side.
+  int lanes() const {
+    return std::max(
+        1, operand.along_k ? kernel.tile_steps / operand.copy_steps : operand.block_lines / operand.copy_lines);
+  }
+};
+
+OperandCost CostOf(const SimtOperand& operand, const SimtKernel& kernel) {
+  OperandCost cost;
+  const int words = operand.thread_lines * kernel.element_words;
+  const int width = std::min({kMostWords, operand.read_vector * kernel.element_words, words});
+  cost.reads = static_cast<double>(words) / width;
+  const WarpAccess read =
+      Access(width, [&](int lane) { return lane / operand.lane_divisor % operand.lane_parts * words; });
+  cost.tile_bytes = static_cast<double>(operand.block_lines) * kernel.tile_steps * operand.element_bytes;
+  if (!operand.staged) {
+    cost.l1_lines = cost.reads * read.lines;
+    return cost;
+  }
+  cost.shared_words = words;
+  cost.conflicts = cost.reads * read.wavefronts - words;
+
+  const double elements = static_cast<double>(operand.block_lines) * kernel.tile_steps / kernel.threads;
+  const int pitch = operand.block_lines * kernel.element_words + operand.padding_words;
+  const int shared_width =
+      operand.along_k ? kernel.element_words : std::min(kMostWords, operand.copy_vector * kernel.element_words);
+  const int global_bytes = std::min(kMostWords * 4, operand.copy_vector * operand.element_bytes);
+  const CopyPlace place{operand, kernel};
+  cost.shared_copies = elements * kernel.element_words / shared_width;
+  cost.global_copies = elements * operand.element_bytes / global_bytes;
+  const auto shared_word = [&](int lane) { return place.line(lane) * kernel.element_words + place.step(lane) * pitch; };
+  const auto global_word = [&](int lane) {
+    const int line = place.line(lane), step = place.step(lane);
+    return operand.along_k ? line * kFarWords + step * operand.element_bytes / 4
+                           : line * operand.element_bytes / 4 + step * kFarWords;
+  };
+  cost.copy_wavefronts = cost.shared_copies * Access(shared_width, shared_word).wavefronts;
+  cost.copy_sectors = cost.global_copies * Access(std::max(1, global_bytes / 4), global_word).sectors;
+  cost.shared_bytes = static_cast<double>(pitch) * 4 * kernel.tile_steps;
+  cost.thread_registers = elements * operand.element_bytes / 4;
+  return cost;
+}
+
+struct Residency {
+  double blocks = 1;
+  double registers = 0;
+  double spilled = 0;  ///< Registers of a thread.
+};
+
+Residency ResidencyOf(const SimtKernel& kernel, const OperandCost& a, const OperandCost& b, const DeviceSpec& spec,
+                      const SimtConstants& constants) {
+  const double products = static_cast<double>(kernel.a.thread_lines) * kernel.b.thread_lines;
+  double wanted =
+      constants.extra_registers + kernel.element_words * (products + kernel.a.thread_lines + kernel.b.thread_lines);
+  if (kernel.double_buffered) wanted += a.thread_registers + b.thread_registers;
+  wanted = std::max(wanted, constants.least_registers);
+  const auto whole_units = [](double registers) { return std::floor(registers / kRegisterUnit) * kRegisterUnit; };
+  const double most =
+      std::min<double>(kMostRegisters, whole_units(static_cast<double>(spec.registers_per_sm) / kernel.threads));
+  Residency residency;
+  residency.registers = std::min(wanted, most);
+  residency.spilled = wanted - residency.registers;
+  const double allocated = std::ceil(residency.registers / kRegisterUnit) * kRegisterUnit * kernel.threads;
+  const double shared = (kernel.double_buffered ? 2 : 1) * (a.shared_bytes + b.shared_bytes);
+  // What one block cannot have of an SM's shared memory is what the driver takes of it for each block.
+  const auto reserved = static_cast<double>(spec.shared_bytes_per_sm - spec.shared_bytes);
+  residency.blocks =
+      std::min({spec.registers_per_sm / allocated, spec.warps_per_sm * 32.0 / kernel.threads, spec.warps_per_sm / 2.0});
+  if (shared > 0) residency.blocks = std::min(residency.blocks, spec.shared_bytes_per_sm / (shared + reserved));
+  residency.blocks = std::max(1.0, std::floor(residency.blocks + 1e-9));
+  return residency;
+}
+
+/// Clocks of an SM for one tile of k of one block.
+struct TileClocks {
+  double fma = 0, issue = 0, load = 0, l2 = 0;
+  double stall = 0;  ///< That a warp waits for its reads.
+
+  double longest() const { return std::max({fma, issue, load, l2}); }
+  /// Products are instructions too: of these two units one hides the other entirely.
+  double sum() const { return std::max(fma, issue) + load + l2; }
+};
+
+TileClocks ClocksOf(const SimtKernel& kernel, const OperandCost& a, const OperandCost& b, const Residency& residency,
+                    const GemmProblem& problem, const DeviceSpec& spec, const SimtConstants& constants,
+                    SimtPart without) {
+  const double warps = kernel.threads / 32.0, steps = kernel.tile_steps;
+  const double products = static_cast<double>(kernel.a.thread_lines) * kernel.b.thread_lines;
+  const double flops_per_clock = problem.acc_type == DType::kF64 ? spec.f64_flops_per_clock : spec.f32_flops_per_clock;
+  const double spilled = without == SimtPart::kSpills ? 0 : residency.spilled;
+  const double global_reads = (kernel.a.staged ? 0 : a.reads) + (kernel.b.staged ? 0 : b.reads);
+  const double global_copies = a.global_copies + b.global_copies;
+  TileClocks clocks;
+  if (without != SimtPart::kFma) clocks.fma = warps * steps * products * kLanes * 2 / flops_per_clock;
+  if (without != SimtPart::kIssue) {
+    const double step = products + a.reads + b.reads + constants.loop_instructions / kernel.unrolled +
+                        constants.address_instructions * global_reads + 2 * spilled;
+    const double copies = a.shared_copies + b.shared_copies + (1 + constants.address_instructions) * global_copies;
+    clocks.issue = warps * (steps * step + copies) / kSchedulers;
+  }
+  // Lanes that share a word still each get it written to their registers.
+  if (without != SimtPart::kShared) {
+    const double conflicts = without == SimtPart::kConflicts ? 0 : a.conflicts + b.conflicts;
+    const double reads = constants.broadcast * (a.shared_words + b.shared_words) + conflicts;
+    clocks.load +=
+        warps * (steps * reads + a.copy_wavefronts + b.copy_wavefronts) * (kBanks * 4) / spec.shared_bytes_per_clock;
+  }
+  if (without != SimtPart::kL1) {
+    const double fill = (a.copy_sectors + b.copy_sectors) * kSectorWords * 4 / constants.l2_bytes_per_clock;
+    clocks.load += warps * (steps * (a.l1_lines + b.l1_lines + constants.spill_clocks * spilled) + fill);
+  }
+  if (without != SimtPart::kL2) clocks.l2 = (a.tile_bytes + b.tile_bytes) / constants.l2_bytes_per_clock;
+  if (without != SimtPart::kLatency) {
+    const int unstaged = (kernel.a.staged ? 0 : 1) + (kernel.b.staged ? 0 : 1);
+    const double tile_latency = unstaged == 2 ? 0 : constants.tile_latency;
+    clocks.stall = steps / kernel.unrolled * (constants.shared_latency + unstaged * constants.l1_latency);
+    clocks.stall +=
+        kernel.double_buffered ? std::max(0.0, tile_latency - clocks.longest() * kSchedulers / warps) : tile_latency;
+  }
+  return clocks;
+}
+
+/// How much of the time a scheduler has a warp that does not wait, where each waits independently of the others.
+double BusyShare(double busy, double stall, double blocks, int threads) {
+  const double warps = threads / 32.0, resident = blocks * warps / kSchedulers;
+  const double waiting = stall / (stall + busy * kSchedulers / warps);
+  return resident >= 1 ? 1 - std::pow(waiting, resident) : resident * (1 - waiting);
+}
+
+double CeilDiv(std::int64_t x, std::int64_t y) { return static_cast<double>((x + y - 1) / y); }
+
+}  // namespace
+
+SimtTime PredictSimt(const SimtKernel& kernel, const GemmProblem& problem, const DeviceSpec& spec,
+                     const SimtConstants& constants, SimtPart without) {
+  const OperandCost a = CostOf(kernel.a, kernel), b = CostOf(kernel.b, kernel);
+  const Residency residency = ResidencyOf(kernel, a, b, spec, constants);
+  const TileClocks clocks = ClocksOf(kernel, a, b, residency, problem, spec, constants, without);
+  const double exposed = without == SimtPart::kOverlap ? 0 : constants.exposed * (clocks.sum() - clocks.longest());
+  const double busy = clocks.longest() + exposed;
+
+  // The busiest SM decides. Its last blocks are fewer than fit, and hide less of their latency.
+  const double tiles = CeilDiv(problem.m, kernel.a.block_lines) * CeilDiv(problem.n, kernel.b.block_lines) *
+                       static_cast<double>(problem.batch);
+  const double even = tiles / spec.multiprocessors, most = without == SimtPart::kTail ? even : std::ceil(even);
+  const double last = without == SimtPart::kTail ? 0 : std::fmod(most, residency.blocks);
+  double clocks_of_sm = (most - last) * busy / BusyShare(busy, clocks.stall, residency.blocks, kernel.threads);
+  if (last > 0) clocks_of_sm += last * busy / BusyShare(busy, clocks.stall, last, kernel.threads);
+
+  const double to_us = CeilDiv(problem.k, kernel.tile_steps) / (spec.clock_ghz * 1e3);
+  SimtTime time;
+  time.microseconds = clocks_of_sm * to_us;
+  time.blocks_per_sm = static_cast<int>(residency.blocks);
+  time.registers = static_cast<int>(residency.registers);
+  const double even_us = even * to_us;
+  time.terms = {{"fma", clocks.fma * even_us},         {"issue", clocks.issue * even_us},
+                {"load", clocks.load * even_us},       {"l2", clocks.l2 * even_us},
+                {"overlap", exposed * even_us},        {"latency", (clocks_of_sm - most * busy) * to_us},
+                {"tail", (most - even) * busy * to_us}};
+  time.limiting = std::max_element(time.terms.begin(), time.terms.end(), [](const CostTerm& x, const CostTerm& y) {
+                    return x.microseconds < y.microseconds;
+                  })->name;
+  return time;
+}
+
+}  // namespace gemmsmith
