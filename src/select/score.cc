@@ -1,16 +1,31 @@
 #include "select/score.h"
+#include "select/score_kernel_tuner.h"
 
 #include <algorithm>
 #include <cctype>
+#include <utility>
 
 namespace gemmsmith {
 namespace {
 
+/// Letters and digits alone, in small letters, of the words of a file's name as they come and the other way round:
+/// "RTX_Titan" is a "titanrtx".
+std::string Plain(std::string_view file_name) {
+  std::string forwards, backwards, word;
+  for (const unsigned char c : file_name) {
+    if (std::isalnum(c) != 0) {
+      word += static_cast<char>(std::tolower(c));
+    } else {
+      forwards += word;
+      backwards = std::exchange(word, {}) + backwards;
+    }
+  }
+  return forwards + word + " " + word + backwards;
+}
+
 /// The row of devices.json whose name is part of the file's; of several the longest. Null: none.
 const DeviceSpec* DeviceOf(std::string_view file_name) {
-  std::string plain;
-  for (const unsigned char c : file_name)
-    if (std::isalnum(c) != 0) plain += static_cast<char>(std::tolower(c));
+  const std::string plain = Plain(file_name);
   const DeviceSpec* found = nullptr;
   for (const DeviceSpec& spec : AllDeviceSpecs())
     if (plain.find(spec.name) != std::string::npos && (found == nullptr || spec.name.size() > found->name.size()))
@@ -34,11 +49,13 @@ using Scorer = std::vector<TableScore> (*)(const Csv& table, const DeviceSpec& s
 /// Null: not a table of a GPU's times.
 Scorer ScorerOf(const Csv& table) {
   if (HasTitles(table, {"dtype", "m", "n", "k", "us"})) return ScoreLibraryTimes;
+  if (HasTitles(table, {"MWG", "NWG", "ms"})) return ScoreKernelTuner;
   if (table.columns() == 5 && table.rows() > 0 && table.Text(0, 3).ends_with("ms")) return ScoreLlmCompass;
   return nullptr;
 }
 
 std::vector<TableScore> Scored(std::string_view file_name, const Csv& table) {
+  if (table.columns() == 8 && table.rows() > 0 && table.Text(0, 5) == "os") return ScoreScaleSim(table);
   const Scorer scorer = ScorerOf(table);
   if (scorer == nullptr) return {Skipped("has no times that the model predicts")};
   const DeviceSpec* spec = DeviceOf(file_name);

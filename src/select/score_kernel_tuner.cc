@@ -20,48 +20,16 @@ constexpr std::array<std::string_view, kColumns> kNames = {"MWG", "NWG", "KWG", 
                                                            "KWI", "VWM", "VWN", "SA",    "SB",    "ms"};
 using Row = std::array<double, kColumns>;
 
-std::vector<std::string_view> Split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  for (std::size_t end = 0; end != std::string_view::npos; text.remove_prefix(std::min(end, text.size() - 1) + 1)) {
-    end = text.find(separator);
-    parts.push_back(text.substr(0, end));
-    if (end == std::string_view::npos) break;
-  }
-  return parts;
-}
-
-std::string_view WithoutCarriageReturn(std::string_view line) {
-  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-  return line;
-}
-
-/// Where each column stands.
-std::array<std::size_t, kColumns> ReadHeader(std::string_view line) {
-  const std::vector<std::string_view> names = Split(line, ',');
-  std::array<std::size_t, kColumns> places{};
-  for (int column = 0; column < kColumns; ++column) {
-    const auto at = std::find(names.begin(), names.end(), kNames[column]);
-    if (at == names.end())
-      throw Fail(Code::kInvalidArgument, "the first line names the columns", "tuning table: no column {}",
-                 kNames[column]);
-    places[column] = static_cast<std::size_t>(at - names.begin());
-  }
-  return places;
-}
-
-Row ReadRow(std::string_view line, std::size_t number, const std::array<std::size_t, kColumns>& places) {
-  const std::vector<std::string_view> cells = Split(line, ',');
+/// Throws where a number is not whole, or out of bounds.
+Row ReadRow(const Csv& table, std::size_t number, const std::array<std::size_t, kColumns>& places) {
   Row row{};
   for (int column = 0; column < kColumns; ++column) {
-    const std::string_view cell = places[column] < cells.size() ? cells[places[column]] : "";
-    const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), row[column]);
+    const double value = row[column] = table.Number(number, places[column]);
     const double most = column == kMs ? 1e9 : 1 << 12;
     const double least = column == kSa || column == kSb ? 0 : column == kMs ? 1e-9 : 1;
-    const bool whole = column == kMs || row[column] == std::floor(row[column]);
-    if (error != std::errc() || end != cell.data() + cell.size() || !(row[column] >= least && row[column] <= most) ||
-        !whole)
-      throw Fail(Code::kInvalidArgument, "", "tuning table, line {}: {} is not a number that fits", number,
-                 kNames[column]);
+    if (!(value >= least && value <= most) || (column != kMs && value != std::floor(value)))
+      throw Fail(Code::kInvalidArgument, "", "tuning table, row {}: {}={} does not fit", number + 1, kNames[column],
+                 value);
   }
   return row;
 }
@@ -72,7 +40,7 @@ SimtKernel KernelOf(const Row& row, std::size_t number) {
   kernel.threads = at(kMdimc) * at(kNdimc);
   constexpr int kMostThreads = 1024;
   if (kernel.threads % 32 != 0 || kernel.threads > kMostThreads)
-    throw Fail(Code::kInvalidArgument, "", "tuning table, line {}: MDIMC*NDIMC={} is not 32, 64, ... or {}", number,
+    throw Fail(Code::kInvalidArgument, "", "tuning table, row {}: MDIMC*NDIMC={} is not 32, 64, ... or {}", number,
                kernel.threads, kMostThreads);
   kernel.tile_steps = at(kKwg);
   kernel.unrolled = at(kKwi);
@@ -87,7 +55,7 @@ SimtKernel KernelOf(const Row& row, std::size_t number) {
     result.copy_steps = at(kKwg) * at(copiers) / kernel.threads;
     if (at(lines) % (at(along) * at(vector)) != 0 || at(lines) % (at(copiers) * at(vector)) != 0 ||
         at(kKwg) * at(copiers) % kernel.threads != 0)
-      throw Fail(Code::kInvalidArgument, "", "tuning table, line {}: {}={} is not a multiple of its parts", number,
+      throw Fail(Code::kInvalidArgument, "", "tuning table, row {}: {}={} is not a multiple of its parts", number,
                  kNames[lines], at(lines));
     return result;
   };
@@ -123,39 +91,20 @@ double Spearman(const std::vector<double>& x, const std::vector<double>& y) {
 
 }  // namespace
 
-std::vector<TunedConfig> ReadKernelTunerTable(std::string_view csv) {
-  std::vector<TunedConfig> table;
+std::vector<TunedConfig> ReadKernelTunerTable(const Csv& csv) {
   std::array<std::size_t, kColumns> places{};
-  std::size_t number = 0;
-  for (std::string_view line : Split(csv, '\n')) {
-    ++number;
-    line = WithoutCarriageReturn(line);
-    if (number == 1) {
-      places = ReadHeader(line);
-    } else if (!line.empty()) {
-      const Row row = ReadRow(line, number, places);
-      table.push_back({KernelOf(row, number), row[kMs]});
-    }
+  for (int column = 0; column < kColumns; ++column) {
+    places[column] = csv.Find(kNames[column]);
+    if (places[column] == csv.columns())
+      throw Fail(Code::kInvalidArgument, "the first line names the columns", "tuning table: no column {}",
+                 kNames[column]);
+  }
+  std::vector<TunedConfig> table;
+  for (std::size_t number = 1; number < csv.rows(); ++number) {
+    const Row row = ReadRow(csv, number, places);
+    table.push_back({KernelOf(row, number + 1), row[kMs]});
   }
   return table;
-}
-
-const DeviceSpec& DeviceOfTable(std::string_view file_name) {
-  std::string text(file_name.substr(file_name.find_last_of('/') + 1));
-  text.resize(std::min(text.find('.'), text.size()));
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  std::vector<std::string_view> words = Split(text, '_');
-  if (words.size() > 2) words.erase(words.begin(), words.begin() + 2);  // what was measured
-  for (const DeviceSpec& spec : AllDeviceSpecs()) {
-    std::size_t length = 0;
-    const bool all = std::all_of(words.begin(), words.end(), [&](std::string_view word) {
-      length += word.size();
-      return !word.empty() && spec.name.find(word) != std::string::npos;
-    });
-    if (all && length == spec.name.size()) return spec;
-  }
-  throw Fail(Code::kNotFound, "add its datasheet to devices.json", "no device of devices.json is that of {}",
-             file_name);
 }
 
 RankingScore ScoreRanking(std::span<const TunedConfig> table, const DeviceSpec& spec, const SimtConstants& constants,
@@ -180,7 +129,7 @@ RankingScore ScoreRanking(std::span<const TunedConfig> table, const DeviceSpec& 
   return {regret(1), regret(8), Spearman(predicted, measured)};
 }
 
-std::vector<AblatedScore> ScoreAblations(std::span<const TunedConfig> table, const DeviceSpec& spec) {
+std::vector<TableScore> ScoreKernelTuner(const Csv& csv, const DeviceSpec& spec) {
   constexpr std::pair<SimtPart, std::string_view> kParts[] = {{SimtPart::kFma, "fma"},
                                                               {SimtPart::kIssue, "issue"},
                                                               {SimtPart::kShared, "shared memory"},
@@ -191,9 +140,20 @@ std::vector<AblatedScore> ScoreAblations(std::span<const TunedConfig> table, con
                                                               {SimtPart::kOverlap, "overlap"},
                                                               {SimtPart::kLatency, "latency"},
                                                               {SimtPart::kTail, "tail"}};
-  std::vector<AblatedScore> scores;
-  for (const auto& [part, name] : kParts) scores.push_back({std::string(name), ScoreRanking(table, spec, {}, part)});
-  return scores;
+  const std::vector<TunedConfig> table = ReadKernelTunerTable(csv);
+  const auto measures = [&](SimtPart without) -> std::vector<TableScore::Measure> {
+    const RankingScore score = ScoreRanking(table, spec, {}, without);
+    return {{"regret of top 1 %", 100 * score.regret_top1},
+            {"regret of top 8 %", 100 * score.regret_top8},
+            {"Spearman", score.spearman}};
+  };
+  TableScore score;
+  score.what = "ranking of CLBlast's configs, f32, m = n = k = 4096";
+  score.device = spec.name;
+  score.rows = static_cast<std::int64_t>(table.size());
+  score.measures = measures(SimtPart::kNone);
+  for (const auto& [part, name] : kParts) score.ablations.push_back({std::string(name), measures(part)});
+  return {score};
 }
 
 }  // namespace gemmsmith

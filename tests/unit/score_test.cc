@@ -61,6 +61,19 @@ TEST(Score, KnowsTheLongestNameOfADevice) {
   const char* const times = "dtype,kernel_source,m,n,k,us\nbfloat16,x,64,64,64,3\n";
   for (const DeviceSpec& spec : AllDeviceSpecs())
     EXPECT_EQ(ScoreTable("aic_" + spec.name + "_bf16.csv", times).front().device, spec.name);
+  for (const auto& [file, device] : {std::pair{"kt_sgemm4096_RTX_2080_Ti.csv.gz", "rtx2080ti"},
+                                     {"kt_sgemm4096_RTX_Titan.csv", "titanrtx"},
+                                     {"RTX_3090.csv", "rtx3090"},
+                                     {"kt_sgemm4096_RTX_2080.csv", ""}})
+    EXPECT_EQ(ScoreTable(file, times).front().device, device) << file;
+}
+
+TEST(Score, CountsTheCyclesThatScaleSimCounts) {
+  const TableScore score =
+      ScoreTable("lut.csv", "32,16,256,16,16,os,571,89.667\n16,16,512,16,16,os,542,94.64\n").front();
+  EXPECT_EQ(score.skipped, "");
+  EXPECT_EQ(score.rows, 2);
+  EXPECT_EQ(Value(score, "rows met exactly %"), 50);  // of the second, 541 would be right
 }
 
 /// Every 50th row of two tables of cuBLAS's bf16 times; both halves of the (n, k) are there.
