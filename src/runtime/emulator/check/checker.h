@@ -89,7 +89,9 @@ class Checker final : public Observer {
   [[noreturn]] void Report(Warp& warp, std::uint32_t what, int lane, std::uint32_t rank, const Violation& violation);
   std::string Describe(const Violation& violation) const;
   std::string NameOf(int agent) const;
+  void CheckRuns(Warp& warp, const Instruction& i, std::uint32_t rank);
   void CheckEnd(Cta& cta);
+  void CheckOthersEnded(Warp& last);
   [[noreturn]] void ReportEnd(Cta& cta, const std::string& what);
 
   const CodeIndex& code_;

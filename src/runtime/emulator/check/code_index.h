@@ -21,6 +21,8 @@ struct Ordering {
   bool strong = false;  ///< Volatile, relaxed and stronger, atomic.
   bool acquires = false, releases = false;
   bool proxy_fence = false;         ///< fence.proxy.async for shared memory.
+  bool memory_fence = true;         ///< Of fences: one that orders accesses of the generic proxy.
+  bool waits_relaxed = false;       ///< A wait for an mbarrier that acquires nothing until a fence comes.
   bool arrives_for_copies = false;  ///< cp.async.mbarrier.arrive
 };
 

@@ -109,7 +109,34 @@ void Checker::OnGlobal(Warp& warp, const WarpAccess& access) {
 }
 
 void Checker::OnExit(Warp& warp) {
-  if (warp.cta().done()) CheckEnd(warp.cta());
+  if (!warp.cta().done()) return;
+  CheckEnd(warp.cta());
+  if (cluster_.size() > 1) CheckOthersEnded(warp);
+}
+
+/// The shared memory of a CTA of the cluster is there as long as the CTA.
+void Checker::CheckRuns(Warp& warp, const Instruction& i, std::uint32_t rank) {
+  Cta& cta = *cluster_.cta(rank);
+  if (rank != warp.cta().rank() && cta.done())
+    throw warp.Fault(
+        i, std::countr_zero(warp.mask()),
+        fmt::format("CTA {} has ended, whose shared memory is used; barrier.cluster belongs before its end",
+                    Text(cta.id())));
+}
+
+/// At the end of a CTA: what others have done to its memory is over for all that its warps know, or might come after
+/// the end another time.
+void Checker::CheckOthersEnded(Warp& last) {
+  Cta& cta = last.cta();
+  Access end;
+  end.agent = AgentOf(last);
+  for (const Warp& warp : cta.warps())
+    if (&warp != &last) HandOver(AgentOf(warp), end.agent);
+  SharedShadow& shadow = shadows_[cta.rank()];
+  const auto bytes = static_cast<std::uint32_t>(cta.window().size()) - kSharedBegin;
+  if (const auto violation = shadow.OnWrite(end, kSharedBegin, bytes))
+    ReportEnd(cta,
+              fmt::format("shared memory at {:#x} may still be in use{}", violation->address, Describe(*violation)));
 }
 
 void Checker::ReportEnd(Cta& cta, const std::string& what) {
