@@ -27,11 +27,12 @@ struct VerifyReport {
 /// Compares `args.d` with a float64 reference on the host; all tensors in host memory. `c_before` is C as it was before
 /// the call (ignored where beta is 0). All elements when m*n*k is small, else full random rows and columns from `seed`.
 /// The tolerance is the forward error bound of a dot product: gamma(k) of the accumulator, and a few roundings more for
-/// alpha, beta and C (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1). The rounding to
-/// D's type is allowed for element by element: it would else drown a wrong term of a long sum.
-/// With an epilogue, an element is right if the interpreter makes it of a sum within the tolerance, with functions that
-/// are at most 2 ulp off; the error is then what it lies beyond all of these, relative to the nearest. Maxima that the
-/// epilogue takes are checked likewise; of one whose elements are not all sampled, that it is not too small.
+/// alpha, beta and C (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1); of 8-bit
+/// floats, that of tensor cores that sum them to less than f32. The rounding to D's type is allowed for element by
+/// element: it would else drown a wrong term of a long sum. With an epilogue, an element is right if the interpreter
+/// makes it of a sum within the tolerance, with functions that are at most 2 ulp off; the error is then what it lies
+/// beyond all of these, relative to the nearest. Maxima that the epilogue takes are checked likewise; of one whose
+/// elements are not all sampled, that it is not too small.
 GEMMSMITH_API VerifyReport Verify(const GemmProblem& problem, const GemmArgs& args, const Tensor& c_before,
                                   std::uint64_t seed = 0);
 

@@ -27,7 +27,9 @@ struct Tile {
     return split ? ring : std::max(ring, sums);
   }
   /// What a thread holds at once: sums, the fragments of 32 bytes of k, and addresses.
-  int registers() const { return warp_m() * warp_n() / 32 + (warp_m() + warp_n()) / 4 + 40; }
+  int registers(bool short_sums) const {
+    return warp_m() * warp_n() / (short_sums ? 16 : 32) + (warp_m() + warp_n()) / 4 + 40;
+  }
 };
 constexpr Tile kTiles[] = {
     {256, 128, 64, 4, 2, 3},  {128, 256, 64, 2, 4, 3}, {128, 128, 64, 2, 2, 4}, {128, 128, 64, 2, 4, 4},
@@ -92,6 +94,11 @@ bool Is8BitFloat(DType dtype) { return dtype == DType::kE4m3 || dtype == DType::
 bool Converts(const GemmProblem& p, const CodeTarget& target) {
   return Is8BitFloat(p.a_type) && target.version >= 90 && target.version < 120;
 }
+/// Tensor cores of sm_89 sum products of 8-bit floats to 13 bits ("SageAttention2", arXiv:2411.10958, section 3.2), so
+/// that each step of k wants sums of its own.
+bool HasShortSums(const GemmProblem& p, const CodeTarget& target) {
+  return Is8BitFloat(p.a_type) && target.version == 89;
+}
 
 double Blocks(const GemmProblem& p, const Tile& tile) {
   return CountTiles(p, tile.block_m, tile.block_n) * static_cast<double>(p.batch);
@@ -99,9 +106,10 @@ double Blocks(const GemmProblem& p, const Tile& tile) {
 
 bool Fits(const GemmProblem& p, const CodeTarget& target, const DeviceSpec& spec, const Tile& tile,
           const TileConfig& config) {
-  constexpr int kMostConverting = 32 * 64;  // sums of a warp
+  constexpr int kFewSums = 32 * 64;  // of a warp
+  const bool wants_registers = Converts(p, target) || HasShortSums(p, target);
   return tile.shared_bytes(false) <= SharedLimit(target, spec) &&
-         (!Converts(p, target) || tile.warp_m() * tile.warp_n() <= kMostConverting) &&
+         (!wants_registers || tile.warp_m() * tile.warp_n() <= kFewSums) &&
          OperandA(p, tile).Legal(tile, config[kVectorA]) && OperandB(p, tile).Legal(tile, config[kVectorB]) &&
          Blocks(p, tile) <= kMaxGridX;
 }
@@ -223,7 +231,7 @@ GemmProblem WithoutFinish(GemmProblem p) {
 
 constexpr std::string_view kPlainParams = "Sm80Params", kFusedParams = "Sm80FusedParams";
 
-std::string RenderText(const GemmProblem& p, const TileConfig& c, std::string_view entry) {
+std::string RenderText(const GemmProblem& p, const TileConfig& c, const CodeTarget& target, std::string_view entry) {
   const bool split = c[kSplits] > 1;
   KernelText text(p, "gemm_sm80.cuh");
   text.Type("A", p.a_type), text.Type("B", p.b_type), text.Type("D", p.d_type), text.Type("Accumulator", p.acc_type);
@@ -238,6 +246,7 @@ std::string RenderText(const GemmProblem& p, const TileConfig& c, std::string_vi
   text.Number("kVectorA", c[kVectorA]), text.Number("kVectorB", c[kVectorB]), text.Number("kVectorD", c[kVectorD]);
   text.Flag("kReadC", p.beta != BetaClass::kZero);
   text.Flag("kSplit", split);
+  text.Flag("kShortSums", HasShortSums(p, target));
   return std::move(text).Finished({.name = entry,
                                    .threads = TileOf(p, c).threads(),
                                    .params = kPlainParams,
@@ -348,7 +357,7 @@ class Sm80 final : public KernelFamily {
   TileShape Shape(const GemmProblem& p, const TileConfig& c, const DeviceSpec& spec) const override {
     const Tile tile = TileOf(p, c);
     const std::int64_t shared = tile.shared_bytes(c[kSplits] > 1) + 1024;  // the driver's own share
-    const std::int64_t registers = std::int64_t{tile.registers()} * tile.threads();
+    const std::int64_t registers = std::int64_t{tile.registers(HasShortSums(p, spec.target))} * tile.threads();
     const std::int64_t workers = std::min(
         {spec.registers_per_sm / registers, spec.shared_bytes_per_sm / shared, std::int64_t{1536} / tile.threads()});
     TileShape shape;
@@ -410,7 +419,7 @@ class Sm80 final : public KernelFamily {
   static KernelSource SourceOf(const GemmProblem& p, const TileConfig& config, const CodeTarget& target,
                                const CompileOptions& options) {
     const std::string kernel = KernelName(p, config);
-    return Source(p, kernel, config, target, options, RenderText(p, config, "gemmsmith_" + kernel));
+    return Source(p, kernel, config, target, options, RenderText(p, config, target, "gemmsmith_" + kernel));
   }
   static KernelSource Source(const GemmProblem& p, const std::string& kernel, const TileConfig& config,
                              const CodeTarget& target, const CompileOptions& options, std::string text) {

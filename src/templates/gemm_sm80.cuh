@@ -11,8 +11,8 @@
 // Config (rendered by the host) has: types A, B, D, Accumulator; kBlockM, kBlockN, kBlockK, kWarpsM, kWarpsN, kStages;
 // kAAlongK, kBAlongK (elements along k are contiguous); kVectorA, kVectorB, kVectorD (elements per global access;
 // strides and pointers are multiples of it, and D's columns); kReadC; kSplit (sums of a part of k are stored as they
-// are). Constants are enumerators throughout: static variables, even constexpr, would be kept in the cubin and loaded
-// with it.
+// are); kShortSums (the tensor cores sum to less than f32: not more than a step's products). Constants are enumerators
+// throughout: static variables, even constexpr, would be kept in the cubin and loaded with it.
 
 namespace gemmsmith {
 
@@ -166,12 +166,27 @@ class Sm80Gemm {
       ptx::CommitCopies();  // a group for each step, even if empty: waiting counts them
       loaded = loaded + kStageBytes == end ? tiles : loaded + kStageBytes;
       if (step < 0) continue;
-      Step(used, sums);
+      if constexpr (Config::kShortSums) {
+        Sums some = {};
+        Step(used, some);
+        Add(some, sums);
+      } else {
+        Step(used, sums);
+      }
       used = used + kStageBytes == end ? tiles : used + kStageBytes;
     }
   }
   __device__ __forceinline__ static int Left(long long left, int limit) {
     return left < limit ? static_cast<int>(left) : limit;
+  }
+
+  __device__ __forceinline__ static void Add(const Sums& some, Sums& sums) {
+#pragma unroll
+    for (int i = 0; i < Warp::kFragmentsM; ++i)
+#pragma unroll
+      for (int j = 0; j < 2 * Warp::kFragmentsN; ++j)
+#pragma unroll
+        for (int q = 0; q < 4; ++q) sums[i][j][q] += some[i][j][q];
   }
 
   /// sums += the tiles at `tiles`.

@@ -19,6 +19,7 @@ struct Config {
   enum : int { kVectorD = 8 };
   enum : bool { kReadC = false };
   enum : bool { kSplit = false };
+  enum : bool { kShortSums = false };
 };
 
 struct Epilogue {

@@ -18,6 +18,7 @@ struct Config {
   enum : int { kVectorD = 8 };
   enum : bool { kReadC = false };
   enum : bool { kSplit = false };
+  enum : bool { kShortSums = false };
 };
 
 extern "C" __global__ void __launch_bounds__(64, 1)

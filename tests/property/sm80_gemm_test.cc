@@ -1,17 +1,7 @@
-// The sm_80 template against float64 references, on the emulated device: shapes, types, layouts, configurations.
+// The sm_80 template against float64 references, on the emulated devices: shapes, types, layouts, configurations.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <map>
-#include <optional>
-#include <random>
-#include <tuple>
-
-#include "../support/device_matrix.h"
-#include "gemmsmith/gemmsmith.h"
-#include "jit/compiler.h"
-#include "kernels/family.h"
-#include "util/log.h"
+#include "../support/emulated_family.h"
 
 namespace gemmsmith {
 
@@ -19,200 +9,27 @@ const KernelFamily& Sm80Family();
 
 namespace {
 
-struct Types {
-  DType a, b, d;
-  bool integer() const { return Info(a).is_integer(); }
-  bool tf32() const { return a == DType::kF32; }
-};
 constexpr Types kTypes[] = {
-    {DType::kF16, DType::kF16, DType::kF16},   {DType::kBf16, DType::kBf16, DType::kBf16},
-    {DType::kBf16, DType::kBf16, DType::kF32}, {DType::kF16, DType::kF16, DType::kF32},
-    {DType::kF32, DType::kF32, DType::kF32},   {DType::kS8, DType::kS8, DType::kS32},
-    {DType::kU8, DType::kS8, DType::kF32},     {DType::kS8, DType::kU8, DType::kBf16},
+    {DType::kF16, DType::kF16, DType::kF16},
+    {DType::kBf16, DType::kBf16, DType::kBf16},
+    {DType::kBf16, DType::kBf16, DType::kF32},
+    {DType::kF16, DType::kF16, DType::kF32},
+    {DType::kF32, DType::kF32, DType::kF32, ComputeMode::kTf32},
+    {DType::kS8, DType::kS8, DType::kS32},
+    {DType::kU8, DType::kS8, DType::kF32},
+    {DType::kS8, DType::kU8, DType::kBf16},
 };
 
-struct Case {
-  std::int64_t m, n, k;
-  Types types = kTypes[1];
-  std::string layout = "nt";
-  double alpha = 1, beta = 0;
-  std::int64_t batch = 1, padding = 0;
-  bool column_major_d = false;
-  const char* epilogue = nullptr;
-
-  std::string Text() const {
-    return fmt::format("m={} n={} k={} {},{},{} {} alpha={} beta={} batch={} padding={}{} {}", m, n, k,
-                       ToString(types.a), ToString(types.b), ToString(types.d), layout, alpha, beta, batch, padding,
-                       column_major_d ? " column-major D" : "", epilogue == nullptr ? "" : epilogue);
-  }
+constexpr Types kFloat8Types[] = {
+    {DType::kE4m3, DType::kE4m3, DType::kBf16},
+    {DType::kE5m2, DType::kE4m3, DType::kF32},
+    {DType::kE4m3, DType::kE5m2, DType::kF16},
 };
 
-/// Operands of a case, random, with D poisoned unless it is read as C; and what its epilogue reads and stores.
-class Operands {
- public:
-  Operands(Device& device, const Case& c, std::uint64_t seed)
-      : case_(c),
-        a_(device, c.types.a, {c.batch, c.m, c.k, c.layout[0] == 't', c.padding}),
-        b_(device, c.types.b, {c.batch, c.k, c.n, c.layout[1] == 't', c.padding}),
-        d_(device, c.types.d, {c.batch, c.m, DColumns(c), c.column_major_d, c.padding}),
-        before_(device, c.types.d, {c.batch, c.m, DColumns(c), c.column_major_d, c.padding}),
-        row_(device, DType::kF32, {1, 1, c.m, false, 0}),
-        column_(device, DType::kF32, {1, 1, c.n, false, 0}),
-        amax_row_(device, DType::kF32, {1, c.batch, c.m, false, 0}),
-        amax_column_(device, DType::kF32, {1, c.batch, DColumns(c), false, 0}) {
-    for (auto [matrix, offset] : {std::pair{&a_, 0}, {&b_, 1}, {&before_, 2}, {&row_, 3}, {&column_, 4}})
-      matrix->Randomize(seed + static_cast<std::uint64_t>(offset));
-    for (Matrix* matrix : {&d_, &amax_row_, &amax_column_}) matrix->PoisonAll();
-    if (c.beta != 0) d_.Randomize(seed + 2);
-  }
-
-  GemmArgs Args(Tensor Matrix::*side) {
-    GemmArgs args;
-    args.a = a_.*side, args.b = b_.*side, args.d = d_.*side;
-    if (case_.beta != 0) args.c = d_.*side;
-    args.alpha = case_.alpha, args.beta = case_.beta;
-    if (case_.epilogue != nullptr) {
-      EpilogueArgs& e = side == &Matrix::host ? host_epilogue_ : epilogue_;
-      e.epilogue = Epilogue::Parse(case_.epilogue);
-      e.bias = e.scale_column = Line(column_.*side, case_.n);
-      e.scale_row = Line(row_.*side, case_.m);
-      e.residual = before_.*side;
-      e.amax_row = amax_row_.*side, e.amax_column = amax_column_.*side;
-      args.epilogue = &e;
-    }
-    return args;
-  }
-  VerifyReport Check(const GemmProblem& problem, std::uint64_t seed) {
-    for (Matrix* matrix : {&d_, &amax_row_, &amax_column_}) matrix->Download();
-    return Verify(problem, Args(&Matrix::host), before_.host, seed);
-  }
-  const std::vector<std::byte>& result() const { return d_.bytes(); }
-
- private:
-  static std::int64_t DColumns(const Case& c) {
-    return c.epilogue != nullptr && Epilogue::Parse(c.epilogue).pairs_columns() ? c.n / 2 : c.n;
-  }
-  static Tensor Line(Tensor t, std::int64_t length) { return Tensor(t.data, t.dtype, {length}, t.device); }
-
-  const Case case_;
-  Matrix a_, b_, d_, before_, row_, column_, amax_row_, amax_column_;
-  EpilogueArgs epilogue_, host_epilogue_;
-};
-
-class Sm80Gemm : public testing::Test {
+class Sm80Gemm : public EmulatedFamily {
  protected:
-  void SetUp() override {
-    try {
-      device_ = &engine().devices().Get(ParseDeviceId("emulator:sm_80"));
-      nvrtc_ = OpenNvrtc();
-    } catch (const Error& error) {
-      GTEST_SKIP() << error.what();
-    }
-  }
-
-  /// One for the whole program, without a disk tier: what is tested is what is compiled now.
-  static Engine& engine() {
-    static Engine engine([] {
-      EngineOptions options;
-      options.enable_disk = false;
-      return options;
-    }());
-    return engine;
-  }
-
-  static GemmProblem Problem(const Case& c, Operands& operands) {
-    return Describe(operands.Args(&Matrix::there), c.types.integer() ? DType::kS32 : DType::kF32,
-                    c.types.tf32() ? ComputeMode::kTf32 : ComputeMode::kIeee);
-  }
-  static void ExpectRight(const Case& c, const GemmProblem& problem, Operands& operands, std::string_view what) {
-    const VerifyReport report = operands.Check(problem, seed_);
-    EXPECT_TRUE(report.ok) << c.Text() << " by " << what << ": error " << report.max_error << " of " << report.tolerance
-                           << " allowed, at (" << report.worst_row << ", " << report.worst_column << "), seed "
-                           << seed_;
-  }
-
-  /// As an engine runs it. `family`: what is expected to.
-  void ExpectEngineRight(const Case& c, std::string_view family = "sm80") {
-    Operands operands(*device_, c, ++seed_);
-    const GemmProblem problem = Problem(c, operands);
-    engine().Gemm(problem, operands.Args(&Matrix::there));
-    device_->Synchronize();
-    const std::string config = ToString(engine().Prepare(problem, device_->id()).config);
-    EXPECT_EQ(config.substr(0, config.find(' ')), family) << c.Text();
-    ExpectRight(c, problem, operands, config);
-  }
-
-  /// The plan's steps, as an engine launches them.
-  void RunConfig(const GemmProblem& problem, const TileConfig& config, const GemmArgs& given) {
-    const GemmArgs args = problem.d_layout == Layout::kColMajor ? Canonical(given) : given;
-    const CodeTarget target = device_->targets().front();
-    const GemmProblem canonical = Canonical(problem);
-    std::vector<FollowUp> steps;
-    steps.push_back({Sm80Family().Render(canonical, config, target, {}), Sm80Family().MakeLaunch(canonical, config)});
-    if (auto after = Sm80Family().After(canonical, config, target, {})) steps.push_back(std::move(*after));
-    Buffer workspace = device_->Allocate(steps.front().launch.workspace_bytes + 1);
-    for (const FollowUp& step : steps)
-      if (step.launch.prepare != nullptr) step.launch.prepare(args, *device_, {});
-    for (const FollowUp& step : steps) {
-      const LaunchStep& launch = step.launch;
-      alignas(64) auto params = launch.params;
-      launch.bind(args, params.data());
-      if (launch.bind_workspace != nullptr) launch.bind_workspace(workspace.data(), params.data());
-      void* const pointers[] = {params.data()};
-      Load(step.source)->Launch(launch.grid, launch.block, launch.cluster, launch.shared_bytes, pointers, {});
-    }
-    device_->Synchronize();
-  }
-  /// Those of the family's configurations that `wanted` takes.
-  template <class Wanted>
-  void ExpectConfigsRight(const Case& c, const Wanted& wanted) {
-    std::optional<Operands> operands(std::in_place, *device_, c, ++seed_);
-    const GemmProblem problem = Problem(c, *operands);
-    const CodeTarget target = device_->targets().front();
-    ASSERT_EQ(Sm80Family().WhyNot(Canonical(problem), target), "") << c.Text();
-    const std::vector<TileConfig> configs = Sm80Family().Candidates(Canonical(problem), target, device_->spec());
-    int run = 0;
-    for (const TileConfig& config : configs) {
-      if (!wanted(config, configs)) continue;
-      operands.emplace(*device_, c, seed_);
-      RunConfig(problem, config, operands->Args(&Matrix::there));
-      ExpectRight(c, problem, *operands, ToString(config));
-      ++run;
-    }
-    EXPECT_GT(run, 0) << c.Text();
-  }
-  static bool All(const TileConfig&, const std::vector<TileConfig>&) { return true; }
-  /// The default, and one that assumes nothing about alignment.
-  static bool FirstAndLast(const TileConfig& config, const std::vector<TileConfig>& all) {
-    return config == all.front() || config == all.back();
-  }
-  static bool Splitting(const TileConfig& config, const std::vector<TileConfig>&) { return config.Get("splits") > 1; }
-  static bool FirstSplitting(const TileConfig& config, const std::vector<TileConfig>& all) {
-    return config == *std::find_if(all.begin(), all.end(), [](const TileConfig& c) { return c.Get("splits") > 1; });
-  }
-
-  Device* device_ = nullptr;
-  static inline std::uint64_t seed_ = std::random_device()();
-
- private:
-  std::shared_ptr<const Kernel> Load(const KernelSource& source) {
-    static std::map<std::string, std::shared_ptr<const Kernel>> kernels;
-    auto& kernel = kernels[source.text];
-    if (kernel == nullptr) kernel = device_->Load(nvrtc_->Compile(source, {}));
-    return kernel;
-  }
-
-  std::shared_ptr<const Compiler> nvrtc_;
+  Sm80Gemm() : EmulatedFamily(Sm80Family()) {}
 };
-
-constexpr std::int64_t kShapes[][3] = {
-    {1, 1, 1},     {1, 2, 3},      {7, 5, 3},      {16, 8, 16},    {16, 16, 16},   {17, 33, 65},   {32, 32, 32},
-    {31, 63, 17},  {64, 64, 64},   {64, 32, 128},  {65, 48, 96},   {63, 65, 127},  {1, 256, 64},   {256, 1, 64},
-    {3, 129, 40},  {96, 96, 96},   {100, 72, 130}, {128, 16, 264}, {128, 128, 32}, {129, 127, 31}, {40, 200, 56},
-    {8, 120, 512}, {72, 24, 200},  {33, 34, 35},   {130, 66, 258}, {16, 144, 320}, {48, 80, 112},  {5, 250, 9},
-    {250, 6, 12},  {111, 11, 222}, {160, 96, 24},  {24, 264, 48},
-};
-static_assert(std::size(kShapes) >= 30);
 
 class Sm80GemmShapes : public Sm80Gemm, public testing::WithParamInterface<std::tuple<Types, const char*>> {};
 
@@ -221,13 +38,37 @@ TEST_P(Sm80GemmShapes, AreAllRight) {
     ExpectConfigsRight({m, n, k, std::get<0>(GetParam()), std::get<1>(GetParam())}, FirstAndLast);
 }
 
-std::string ShapesName(const testing::TestParamInfo<std::tuple<Types, const char*>>& row) {
-  const auto& [types, layout] = row.param;
-  return fmt::format("{}_{}_{}_{}", ToString(types.a), ToString(types.b), ToString(types.d), layout);
-}
 INSTANTIATE_TEST_SUITE_P(All, Sm80GemmShapes,
                          testing::Combine(testing::ValuesIn(kTypes), testing::Values("nn", "nt", "tn", "tt")),
-                         ShapesName);
+                         TypesAndLayout);
+
+/// 8-bit floats are multiplied from sm_89 on; Hopper converts them to f16 first.
+class Sm80GemmFloat8Shapes : public Sm80GemmShapes {
+  void SetUp() override { UseDevice("emulator:sm_89"); }
+};
+
+TEST_P(Sm80GemmFloat8Shapes, AreAllRight) {
+  for (const auto& [m, n, k] : kShapes)
+    ExpectConfigsRight({m, n, k, std::get<0>(GetParam()), std::get<1>(GetParam())}, FirstAndLast);
+}
+
+/// The tensor cores' own sums of ones would end at 16384.
+TEST_F(Sm80Gemm, AddsSumsOf8BitFloatsInF32) {
+  UseDevice("emulator:sm_89");
+  constexpr std::int64_t kK = 20000;
+  Matrix a(*device_, DType::kE4m3, {1, 16, kK}), b(*device_, DType::kE4m3, {1, kK, 8, true}),
+      d(*device_, DType::kF32, {1, 16, 8});
+  for (Matrix* ones : {&a, &b}) ones->FillWith(1);
+  GemmArgs args;
+  args.a = a.there, args.b = b.there, args.d = d.there;
+  engine().Gemm(Describe(args, DType::kF32), args);
+  d.Download();
+  for (std::int64_t i = 0; i < 16 * 8; ++i) EXPECT_EQ(Decode(DType::kF32, d.bytes().data(), i), kK);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Sm80GemmFloat8Shapes,
+                         testing::Combine(testing::ValuesIn(kFloat8Types), testing::Values("nn", "nt", "tn", "tt")),
+                         TypesAndLayout);
 
 TEST_F(Sm80Gemm, IsRightInEveryConfiguration) {
   for (const Types& types : {kTypes[0], kTypes[4], kTypes[5]})
@@ -283,8 +124,19 @@ TEST_F(Sm80Gemm, FusesEpilogues) {
 }
 
 TEST_F(Sm80Gemm, IsWhatAnEngineChooses) {
-  for (const Types& types : kTypes) ExpectEngineRight({256, 192, 128, types});
-  ExpectEngineRight({16, 256, 1024, kTypes[1]});
+  for (const Types& types : kTypes) ExpectEngineRight({256, 192, 128, types}, "sm80");
+  ExpectEngineRight({16, 256, 1024, kTypes[1]}, "sm80");
+}
+
+TEST_F(Sm80Gemm, ServesWhatCameAfter) {
+  for (const char* device :
+       {"emulator:sm_86", "emulator:sm_89", "emulator:sm_90a", "emulator:sm_100a", "emulator:sm_120a"}) {
+    SCOPED_TRACE(device);
+    UseDevice(device);
+    for (const Types& types : kTypes) ExpectConfigsRight({97, 72, 136, types, "nt", 2, 1}, FirstAndLast);
+    if (std::string_view(device) == "emulator:sm_86") continue;
+    for (const Types& types : kFloat8Types) ExpectConfigsRight({97, 72, 136, types, "tn"}, FirstAndLast);
+  }
 }
 
 }  // namespace

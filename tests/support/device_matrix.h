@@ -34,6 +34,11 @@ class Matrix {
     FillRandom(Flat(), seed);
     Upload();
   }
+  void FillWith(double value) {
+    for (std::size_t i = 0; i < bytes_.size() / SizeOf(host.dtype); ++i)
+      Encode(host.dtype, bytes_.data(), static_cast<std::int64_t>(i), value);
+    Upload();
+  }
   void PoisonAll() {
     Poison(Flat());
     Upload();
