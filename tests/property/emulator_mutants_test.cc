@@ -113,6 +113,8 @@ const SourceRule kHopperRules[] = {
     GEMMSMITH_ONE_OFF("", "before", "1", &kStage),
     GEMMSMITH_ONE_OFF("", "share", "8", &kStage),
     {"", "parity ^= 1", "", &kParity},
+    {"", "asm volatile(\"wgmma.fence.sync.aligned;\"",
+     "if (step + tile == 0) asm volatile(\"wgmma.fence.sync.aligned;\"", &kProductFence},
     {"", "group + 1", "1", &kThreads},
     {"", "group + 1", "group + 2", &kThreads},
     {"", "step > 0", "step >= 0", &kCount},
@@ -133,7 +135,7 @@ const SourceRule kAmpereRules[] = {
     GEMMSMITH_ONE_OFF_CALL("gemm_sm80.cuh", "Left", "1", &kTail),
     GEMMSMITH_ONE_OFF("staged_tile.cuh", "k_left", "1", &kTail),
     GEMMSMITH_ONE_OFF("staged_tile.cuh", "lines_", "1", &kTail),
-    GEMMSMITH_ONE_OFF_CALL("staged_tile.cuh", "Turn", "16", &kSwizzle),
+    GEMMSMITH_ONE_OFF_CALL("staged_tile.cuh", "Tile::Turn", "16", &kSwizzle),
 };
 /// Of what the other rules' kernel has not.
 const SourceRule kRegisterRules[] = {

@@ -54,6 +54,7 @@ inline constexpr ReportKind kReportKinds[] = {
     {kMisuse, "misuse of a barrier", "is waited for by"},
     {kMisuse, "misuse of a barrier", "without barrier.cluster"},
     {kMisuse, "misuse of a barrier", "no wgmma.fence was executed"},
+    {kMisuse, "misuse of a barrier", "have accessed since the last wgmma.fence"},
     {kWrongResult, "wrong result", "wrong result: "},
 };
 inline ReportKind KindOf(std::string_view message) {

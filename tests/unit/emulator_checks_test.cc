@@ -161,6 +161,11 @@ std::vector<Planted> Products() {
        "overwrite of what an asynchronous", 128},
       {"reading accumulators before the wait", zeros + kMultiply, "", kMultiplied,
        "add.f32 %f5, %f0, %f1; wgmma.wait_group.sync.aligned 0;", "reads a result of .* which is under way", 128},
+      {"using registers without wgmma.fence", zeros + kMultiply + kMultiplied + "add.f32 %f1, %f0, %f1;", "",
+       "wgmma.fence.sync.aligned;",
+       "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%f0,%f1,%f2,%f3}, %d1, %d1, %p3, 1, 1, 0, 0; "
+       "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;",
+       "have accessed since the last wgmma.fence", 128},
       {"ending with a product under way", zeros + kMultiply, "", kMultiplied, "", "ends while `wgmma.*not awaited",
        128},
   };

@@ -66,6 +66,8 @@ bool Warp::RunGroup(std::uint64_t& budget, bool may_communicate) {
       }
       polled = polled || (instruction.flags & (kPolls | kCommunicates)) != 0;
       if ((instruction.flags & kReadsClock) != 0) Tick();
+      if ((instruction.flags & kUsesProducts) != 0 && mask_ != 0 && cta_->launch().options.check)
+        watch.Touch(frame(), instruction);
     }
     --budget;
     ++statistics.instructions;
