@@ -169,11 +169,14 @@ class Hunt {
     for (std::uint64_t seed = 1; seed <= seeds_; ++seed)
       ASSERT_EQ(kernel_.Run(*whole, none, seed), "") << "without a bug, seed " << seed;
     fmt::print("{}\n{:<31}{:<70}{:<24}{}\n", kernel_.source().name, "class", "mutant", "place", "caught by, at seed");
+    const std::string code = WithoutLines(none.ptx);
     for (Mutant& mutant : Mutants(none.ptx)) {
-      if (!mutant.source) {
+      if (mutant.source && !Compile(mutant)) {
+        Print(mutant, "does not count: refused by the compiler");
+      } else if (mutant.source && WithoutLines(mutant.ptx) == code) {
+        Print(mutant, "does not count: the same code");
+      } else {
         Chase(mutant);
-      } else if (Compile(mutant)) {
-        if (WithoutLines(mutant.ptx) != WithoutLines(none.ptx)) Chase(mutant);
       }
     }
     for (const Harmless& row : harmless_)
@@ -202,8 +205,11 @@ class Hunt {
       mutant.ptx = compiler_->Compile(*mutant.source, {}).parts.at("ptx");
       return true;
     } catch (const Error&) {
-      return false;  // Whoever writes that is told at once: it does not count.
+      return false;  // Whoever writes that is told at once.
     }
+  }
+  static void Print(const Mutant& mutant, const std::string& end) {
+    fmt::print("{:<31}{:<70.69}{:<24}{}\n", mutant.bug->name, mutant.what, mutant.place, end);
   }
 
   void Chase(const Mutant& mutant) {
@@ -219,15 +225,12 @@ class Hunt {
     while ((message = kernel_.Run(*kernel, mutant, seed)).empty() && seed < seeds_) ++seed;
     const ReportKind kind = KindOf(message);
     ++count_;
-    const auto print = [&](const std::string& end) {
-      fmt::print("{:<31}{:<70.69}{:<24}{}\n", mutant.bug->name, mutant.what, mutant.place, end);
-    };
     const Harmless* const why = message.empty() ? Find(mutant) : nullptr;
     if (why != nullptr) {
       explained_.insert(why);
-      return print(fmt::format("nothing: {}", why->why));
+      return Print(mutant, fmt::format("nothing: {}", why->why));
     }
-    print(fmt::format("{}, {}", kind.name, seed));
+    Print(mutant, fmt::format("{}, {}", kind.name, seed));
     caught_ += message.empty() ? 0 : 1;
     EXPECT_NE(kind.report & mutant.bug->right, 0u)
         << mutant.what << " (" << mutant.place << "): " << (message.empty() ? "nobody sees it" : message);
