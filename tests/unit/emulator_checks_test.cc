@@ -79,6 +79,13 @@ std::vector<Planted> SharedMemory() {
        "@%p1 st.volatile.shared.u32 [flag], %r5; bra END; SECOND: ld.volatile.shared.u32 %r6, [flag]; setp.eq.u32 %p3, "
        "%r6, 0; @%p3 bra SECOND; fence.acq_rel.cta; ld.shared.u32 %r1, [%other]; END:",
        "race: read after write"},
+      {"flag with the fence of a proxy",
+       "@%p1 st.shared.u32 [flag], %tid; st.shared.u32 [%at], %tid; bar.sync 0; setp.gt.u32 %p2, %tid, 31; @%p2 bra "
+       "SECOND; st.shared.u32 [%at], %tid; mov.u32 %r5, 1;",
+       "fence.proxy.async;", "fence.acq_rel.cta;",
+       "@%p1 st.volatile.shared.u32 [flag], %r5; bra END; SECOND: ld.volatile.shared.u32 %r6, [flag]; setp.eq.u32 %p3, "
+       "%r6, 0; @%p3 bra SECOND; fence.acq_rel.cta; ld.shared.u32 %r1, [%other]; END:",
+       "race: read after write"},
   };
 }
 
@@ -110,6 +117,10 @@ std::vector<Planted> Copies() {
        "bar.sync 0; ld.shared.u32 %r1, [%at];" + std::string("V: mbarrier.try_wait.parity.shared.b64 %p2, [%bar], 0; "
                                                              "@!%p2 bra V;"),
        "read before the asynchronous operation completed"},
+      {"relaxed wait for an mbarrier",
+       std::string(kInit) + kExpect + kBulkLoad +
+           "W: mbarrier.try_wait.parity.relaxed.cta.shared::cta.b64 %p2, [%bar], 0; @!%p2 bra W;",
+       "", "fence.acq_rel.cta;", "ld.shared.u32 %r1, [%at];", "read before the asynchronous operation completed"},
       {"wrong parity", std::string(kInit) + kExpect + kBulkLoad + "bar.sync 0;",
        "W: mbarrier.try_wait.parity.shared.b64 %p2, [%bar], 1; @!%p2 bra W;", kWait, "ld.shared.u32 %r1, [%at];",
        "read before the asynchronous operation completed|deadlock"},
@@ -150,6 +161,11 @@ std::vector<Planted> Products() {
        "overwrite of what an asynchronous", 128},
       {"reading accumulators before the wait", zeros + kMultiply, "", kMultiplied,
        "add.f32 %f5, %f0, %f1; wgmma.wait_group.sync.aligned 0;", "reads a result of .* which is under way", 128},
+      {"using registers without wgmma.fence", zeros + kMultiply + kMultiplied + "add.f32 %f1, %f0, %f1;", "",
+       "wgmma.fence.sync.aligned;",
+       "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%f0,%f1,%f2,%f3}, %d1, %d1, %p3, 1, 1, 0, 0; "
+       "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;",
+       "have accessed since the last wgmma.fence", 128},
       {"ending with a product under way", zeros + kMultiply, "", kMultiplied, "", "ends while `wgmma.*not awaited",
        128},
   };
@@ -183,6 +199,38 @@ TEST(EmulatorChecks, NameInstructionLinesWarpAndLane) {
                           1024, {{}, {64, 1, 1}}, ".file 1 \"kernel.cu\"\n");
   EXPECT_THAT(error, AllOf(HasSubstr("`ld.shared.u32 %r1, [%at];` (ptx line 1"), HasSubstr("kernel.cu:78"),
                            HasSubstr("CTA (0, 0, 0), warp 1, lane 5: uninitialised read")));
+}
+
+TEST(EmulatorChecks, ReportUsesOfACtaThatMayHaveEnded) {
+  // CTA 0 stores to CTA 1, soon or late.
+  const auto error = [](std::uint64_t seed, int delay, const char* end) {
+    RunOptions options;
+    options.seed = seed;
+    PtxRunner runner("sm_90a", options);
+    const std::string body = fmt::format(
+        ".shared .align 4 .b32 word; .reg .b32 %r<4>; .reg .pred %p; mov.u32 %r0, %cluster_ctarank; mov.u32 %r1, "
+        "word;\n"
+        "setp.eq.u32 %p, %r0, 1; @%p bra END; mov.u32 %r3, {}; AGAIN: sub.u32 %r3, %r3, 1; setp.ne.u32 %p, %r3, 0; @%p "
+        "bra AGAIN;\n"
+        "mapa.shared::cluster.u32 %r2, %r1, 1; st.shared::cluster.u32 [%r2], %r0; END: {} ret;",
+        delay, end);
+    std::uint64_t unused = 0;
+    void* args[] = {&unused};
+    try {
+      runner.Load(runner.Text(".param .u64 p", body))->Launch({2, 1, 1}, {32, 1, 1}, {2, 1, 1}, 0, args, {});
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    EXPECT_THAT(error(seed, 1, ""),
+                ContainsRegex("CTA \\(1, 0, 0\\) ends while shared memory at .* may still be in use; "
+                              "the other is `st.shared::cluster"));
+    EXPECT_THAT(error(seed, 10000, ""), HasSubstr("shared memory of CTA (1, 0, 0), which has ended"));
+    for (const int delay : {1, 10000})
+      EXPECT_EQ(error(seed, delay, "barrier.cluster.arrive; barrier.cluster.wait;"), "") << "seed " << seed;
+  }
 }
 
 class GlobalMemory : public ::testing::Test {

@@ -90,7 +90,7 @@ void Checker::OnShared(Warp& warp, const WarpAccess& access) {
       addresses[lane] = static_cast<std::uint32_t>(access.addresses[static_cast<std::size_t>(lane)]) & kWithin;
     }
     left &= ~lanes;
-    if (rank != own) CheckOwner(warp, access, rank, std::countr_zero(lanes));
+    CheckOwner(warp, *access.instruction, rank, std::countr_zero(lanes));
     if (const auto violation = Apply(shadows_[rank], by, access, lanes, addresses)) {
       int lane = std::countr_zero(lanes);
       for (std::uint32_t m = lanes; m != 0; m &= m - 1)
@@ -150,7 +150,9 @@ void Checker::Strong(Warp& warp, const WarpAccess& access, const Ordering& order
 
 void Checker::OnFence(Warp& warp, const Instruction& i) {
   const int agent = AgentOf(warp);
-  if (code_.OrderingOf(code_.NumberOf(i)).proxy_fence) clocks_.FenceProxyAsync(agent);
+  const Ordering& ordering = code_.OrderingOf(code_.NumberOf(i));
+  if (ordering.proxy_fence) clocks_.FenceProxyAsync(agent);
+  if (!ordering.memory_fence) return;
   WarpState& state = StateOf(warp);
   clocks_.Acquire(agent, state.noticed);
   clocks_.Release(agent, state.fenced);
@@ -181,6 +183,7 @@ void Checker::OnMeetingMemory(Warp& warp, const Instruction& i, const Meeting& m
   constexpr std::uint32_t kBytes = 8;
   if (meeting.kind != Meeting::Kind::kMbarrier) return;
   if (meeting.place < kSharedBegin || meeting.place + kBytes > cluster_.cta(0)->window().size()) return;
+  CheckOwner(warp, i, meeting.rank, std::countr_zero(warp.mask()));
   Access by;
   by.agent = AgentOf(warp);
   by.what = code_.NumberOf(i);
@@ -221,7 +224,10 @@ void Checker::OnWaited(Warp& warp, const Instruction& i, const Meeting& meeting)
   state.waited_at = warp.statistics.instructions;
   OnMeetingMemory(warp, i, meeting, false);
   const Told& told = ToldAt(meeting);
-  clocks_.Acquire(AgentOf(warp), told.ended);
+  if (code_.OrderingOf(code_.NumberOf(i)).waits_relaxed)
+    state.noticed.Join(told.ended);
+  else
+    clocks_.Acquire(AgentOf(warp), told.ended);
   state.grid_fenced.Join(told.fenced_ended);
 }
 

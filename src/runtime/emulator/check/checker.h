@@ -101,7 +101,7 @@ class Checker final : public Observer {
   bool IsForGrid(std::uint64_t address, const Ordering& ordering) const;
   void OnShared(Warp& warp, const WarpAccess& access);
   void OnGlobal(Warp& warp, const WarpAccess& access);
-  void CheckOwner(Warp& warp, const WarpAccess& access, std::uint32_t rank, int lane) const;
+  void CheckOwner(Warp& warp, const Instruction& i, std::uint32_t rank, int lane) const;
   void OnGlobalSpan(Warp& warp, const WarpAccess& access, std::uint32_t what, int lane, std::uint64_t begin,
                     std::uint64_t end, Region& region);
   std::optional<Violation> Apply(SharedShadow& shadow, const Access& by, const WarpAccess& access, std::uint32_t lanes,
@@ -110,6 +110,7 @@ class Checker final : public Observer {
   std::string Describe(const Violation& violation) const;
   std::string NameOf(int agent) const;
   void CheckEnd(Cta& cta);
+  void CheckOthersEnded(Warp& last);
   [[noreturn]] void ReportEnd(Cta& cta, const std::string& what);
 
   const CodeIndex& code_;

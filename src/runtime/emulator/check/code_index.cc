@@ -28,6 +28,9 @@ Ordering OrderingOfText(std::string_view text) {
     ordering.performer = HasModifier(words, "bulk_group") ? Performer::kGroupCopy : Performer::kSignalCopy;
   ordering.proxy_fence = words.starts_with("fence.proxy.async") || words.starts_with("membar.proxy.async");
   if (HasModifier(words, "global") || HasModifier(words, "async.global")) ordering.proxy_fence = false;
+  ordering.memory_fence = !words.starts_with("fence.proxy.") && !words.starts_with("membar.proxy.");
+  ordering.waits_relaxed =
+      words.starts_with("mbarrier.") && HasModifier(words, "relaxed") && words.find("_wait") != words.npos;
   ordering.arrives_for_copies = words.starts_with("cp.async.mbarrier.arrive");
   return ordering;
 }

@@ -29,6 +29,8 @@ struct Ordering {
   bool grid = false;                ///< Of an access or fence: its scope is the GPU or more.
   bool reads = true;                ///< It does more than red.
   bool proxy_fence = false;         ///< fence.proxy.async for shared memory.
+  bool memory_fence = true;         ///< Of fences: one that orders accesses of the generic proxy.
+  bool waits_relaxed = false;       ///< A wait for an mbarrier that acquires nothing until a fence comes.
   bool arrives_for_copies = false;  ///< cp.async.mbarrier.arrive
 };
 

@@ -121,16 +121,33 @@ void Checker::OnGlobal(Warp& warp, const WarpAccess& access) {
 }
 
 /// Who uses the shared memory of another CTA must see to it that this one has not ended.
-void Checker::CheckOwner(Warp& warp, const WarpAccess& access, std::uint32_t rank, int lane) const {
+void Checker::CheckOwner(Warp& warp, const Instruction& i, std::uint32_t rank, int lane) const {
   const Cta& owner = *cluster_.cta(rank);
-  if (!owner.done()) return;
+  if (rank == warp.cta().rank() || !owner.done()) return;
   throw Fail(Code::kDevice, "let the CTAs of the cluster meet at barrier.cluster before they end",
-             "{}: {}: shared memory of CTA {}, which has ended", owner.launch().name,
-             warp.Where(*access.instruction, lane), Text(owner.id()));
+             "{}: {}: shared memory of CTA {}, which has ended", owner.launch().name, warp.Where(i, lane),
+             Text(owner.id()));
 }
 
 void Checker::OnExit(Warp& warp) {
-  if (warp.cta().done()) CheckEnd(warp.cta());
+  if (!warp.cta().done()) return;
+  CheckEnd(warp.cta());
+  if (cluster_.size() > 1) CheckOthersEnded(warp);
+}
+
+/// At the end of a CTA: what others have done to its memory is over for all that its warps know, or might come after
+/// the end another time.
+void Checker::CheckOthersEnded(Warp& last) {
+  Cta& cta = last.cta();
+  Access end;
+  end.agent = AgentOf(last);
+  for (const Warp& warp : cta.warps())
+    if (&warp != &last) HandOver(AgentOf(warp), end.agent);
+  SharedShadow& shadow = shadows_[cta.rank()];
+  const auto bytes = static_cast<std::uint32_t>(cta.window().size()) - kSharedBegin;
+  if (const auto violation = shadow.OnWrite(end, kSharedBegin, bytes))
+    ReportEnd(cta,
+              fmt::format("shared memory at {:#x} may still be in use{}", violation->address, Describe(*violation)));
 }
 
 void Checker::ReportEnd(Cta& cta, const std::string& what) {

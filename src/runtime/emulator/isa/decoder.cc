@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "runtime/emulator/isa/special.h"
+#include "runtime/emulator/machine/register_watch.h"
 #include "util/log.h"
 
 namespace gemmsmith::emulator {
@@ -410,6 +411,7 @@ void Decoder::Finish() {
   end.text = "(end of the function)";
   end.at = function_.at;
   DecodeOne(end);
+  FlagUsersOfProducts(out_);
   out_.frame_bytes = frame_bytes_;
   source_ = nullptr;
 }

@@ -172,7 +172,9 @@ void MultiplyAsync(Warp& warp, const Instruction& i) {
 }
 
 void Fence(Warp& warp, const Instruction& i) {
-  if (GatherWarp(warp, i)) warp.fenced = true;
+  if (!GatherWarp(warp, i)) return;
+  warp.fenced = true;
+  warp.watch.Fence();
 }
 void CommitGroup(Warp& warp, const Instruction& i) {
   if (!GatherWarp(warp, i)) return;

@@ -44,6 +44,7 @@ enum InstructionFlag : std::uint8_t {
   kCommunicates = 1,  ///< Through global memory: its order among the CTAs of a grid is the scheduler's business.
   kPolls = 2,         ///< What it reads may be what others are waited for with.
   kReadsClock = 4,
+  kUsesProducts = 8,  ///< Registers of wgmma, by other means than wgmma and mov.
 };
 
 struct Instruction {

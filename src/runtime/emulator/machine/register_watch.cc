@@ -1,5 +1,7 @@
 #include "runtime/emulator/machine/register_watch.h"
 
+#include <algorithm>
+
 #include "runtime/emulator/isa/row.h"
 #include "runtime/emulator/machine/warp.h"
 #include "util/log.h"
@@ -16,6 +18,7 @@ bool IsWatched(const Operand& o) { return o.base == Base::kFrame && !o.sink && o
 void RegisterWatch::MarkAccumulator(Warp& warp, const Instruction& i, const Operand& o, std::uint32_t group,
                                     std::uint64_t shape) {
   if (!IsWatched(o)) return;
+  CheckFenced(warp, i, o);
   Entry& entry = entries_[{&warp.frame(), o.slot}];
   if (entry.by != nullptr && (entry.factor || entry.shape != shape))
     throw warp.Fault(i, -1,
@@ -27,6 +30,7 @@ void RegisterWatch::MarkAccumulator(Warp& warp, const Instruction& i, const Oper
 
 void RegisterWatch::MarkFactor(Warp& warp, const Operand& o, const Instruction& i, std::uint32_t group) {
   if (!IsWatched(o)) return;
+  CheckFenced(warp, i, o);
   Entry& entry = entries_[{&warp.frame(), o.slot}];
   if (entry.by != nullptr && !entry.factor)
     throw warp.Fault(i, -1,
@@ -41,6 +45,17 @@ void RegisterWatch::Release(std::uint32_t group) {
 
 void RegisterWatch::Forget(const Frame* frame) {
   if (active()) std::erase_if(entries_, [&](const auto& entry) { return entry.first.frame == frame; });
+  if (!touched_.empty()) std::erase_if(touched_, [&](const Key& key) { return key.frame == frame; });
+}
+
+void RegisterWatch::Touch(const Frame& frame, const Instruction& i) {
+  for (std::size_t k = 0; k < i.count; ++k)
+    if (IsWatched(i.operands[k])) touched_.insert({&frame, i.operands[k].slot});
+}
+
+void RegisterWatch::CheckFenced(Warp& warp, const Instruction& i, const Operand& o) {
+  if (touched_.empty() || !touched_.contains({&warp.frame(), o.slot})) return;
+  throw warp.Fault(i, -1, "uses registers that other instructions have accessed since the last wgmma.fence");
 }
 
 void RegisterWatch::Check(Warp& warp, const Instruction& i) {
@@ -71,6 +86,22 @@ void RegisterWatch::Check(Warp& warp, const Instruction& i) {
       found->second = Entry(*carried);
     else
       entries_.erase(found);
+  }
+}
+
+void FlagUsersOfProducts(Function& function) {
+  const auto multiplies = [&](const Instruction& i) {
+    return function.origins[i.index].row->form.starts_with("wgmma.mma_async");
+  };
+  std::unordered_set<std::uint32_t> slots;
+  for (const Instruction& i : function.instructions)
+    for (std::size_t k = 0; multiplies(i) && k < i.count; ++k)
+      if (IsWatched(i.operands[k])) slots.insert(i.operands[k].slot);
+  if (slots.empty()) return;
+  for (Instruction& i : function.instructions) {
+    const auto uses = [&](const Operand& o) { return IsWatched(o) && slots.contains(o.slot); };
+    if (multiplies(i) || function.origins[i.index].row->form.starts_with("mov")) continue;
+    if (std::any_of(i.operands, i.operands + i.count, uses)) i.flags |= kUsesProducts;
   }
 }
 

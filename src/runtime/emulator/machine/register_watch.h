@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "runtime/emulator/machine/code.h"
 
@@ -10,7 +11,8 @@ namespace gemmsmith::emulator {
 struct Frame;
 
 /// The registers of a warp that wgmma still reads or writes (PTX ISA: accessing accumulators, or the fragments of A,
-/// before wgmma.wait_group is undefined). Values are there at once; whoever touches them too early is told so.
+/// before wgmma.wait_group is undefined, and so is wgmma on what was accessed since the last wgmma.fence). Values are
+/// there at once; whoever touches them too early is told so.
 class RegisterWatch {
  public:
   bool active() const { return !entries_.empty(); }
@@ -22,6 +24,9 @@ class RegisterWatch {
   /// All groups before `group` have ended.
   void Release(std::uint32_t group);
   void Forget(const Frame* frame);
+  /// wgmma.fence, and instructions that are flagged kUsesProducts.
+  void Fence() { touched_.clear(); }
+  void Touch(const Frame& frame, const Instruction& i);
   /// Before an instruction is executed. Throws if it reads what is in flight, or writes over what is being read; a mov
   /// carries the watch along.
   void Check(Warp& warp, const Instruction& i);
@@ -44,7 +49,13 @@ class RegisterWatch {
     std::uint64_t shape = 0;
   };
 
+  void CheckFenced(Warp& warp, const Instruction& i, const Operand& o);
+
   std::unordered_map<Key, Entry, Hash> entries_;
+  std::unordered_set<Key, Hash> touched_;  // since the last fence
 };
+
+/// Sets kUsesProducts where it belongs.
+void FlagUsersOfProducts(Function& function);
 
 }  // namespace gemmsmith::emulator

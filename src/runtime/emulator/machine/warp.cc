@@ -72,6 +72,8 @@ bool Warp::RunGroup(std::uint64_t& budget, bool may_communicate) {
         last_poll = {&instruction, frame().function, 0};
       }
       if ((instruction.flags & kReadsClock) != 0) Tick();
+      if ((instruction.flags & kUsesProducts) != 0 && mask_ != 0 && cta_->launch().options.check)
+        watch.Touch(frame(), instruction);
     }
     --budget;
     [[maybe_unused]] const std::uint64_t number = ++statistics.instructions;
