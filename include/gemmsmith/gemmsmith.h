@@ -6,6 +6,7 @@
 #include "gemmsmith/engine.h"
 #include "gemmsmith/epilogue.h"
 #include "gemmsmith/error.h"
+#include "gemmsmith/evaluate.h"
 #include "gemmsmith/gemm.h"
 #include "gemmsmith/jit_wrapper.h"
 #include "gemmsmith/manager.h"

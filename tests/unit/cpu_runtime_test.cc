@@ -13,7 +13,7 @@
 #include "gemmsmith/epilogue.h"
 #include "gemmsmith/error.h"
 #include "jit/x86/micro_kernel_emitter.h"
-#include "runtime/cpu/thread_pool.h"
+#include "util/thread_pool.h"
 
 namespace gemmsmith {
 namespace {

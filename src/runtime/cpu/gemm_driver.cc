@@ -7,7 +7,7 @@
 #include "runtime/cpu/pack.h"
 #include "runtime/cpu/scratch.h"
 #include "runtime/cpu/thread_grid.h"
-#include "runtime/cpu/thread_pool.h"
+#include "util/thread_pool.h"
 
 namespace gemmsmith {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <memory>
 
-#include "runtime/cpu/thread_pool.h"
+#include "util/thread_pool.h"
 
 namespace gemmsmith {
 

@@ -4,10 +4,10 @@
 #include <exception>
 #include <mutex>
 
-#include "runtime/cpu/thread_pool.h"
 #include "runtime/emulator/machine/cta.h"
 #include "runtime/emulator/machine/launch.h"
 #include "util/log.h"
+#include "util/thread_pool.h"
 
 namespace gemmsmith::emulator {
 namespace {

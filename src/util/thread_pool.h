@@ -18,8 +18,8 @@ class Barrier {
   std::atomic<std::uint32_t> generation_{0};
 };
 
-/// The threads of this process for CPU kernels, started when first needed. There is one pool and it is never destroyed:
-/// its threads sleep through the end of the process, so that nothing has to be joined then.
+/// The threads of this process, started when first needed. There is one pool and it is never destroyed: its threads
+/// sleep through the end of the process, so that nothing has to be joined then.
 class ThreadPool {
  public:
   static ThreadPool& Instance();

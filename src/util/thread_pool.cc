@@ -1,4 +1,4 @@
-#include "runtime/cpu/thread_pool.h"
+#include "util/thread_pool.h"
 
 #include <pthread.h>
 
@@ -82,7 +82,7 @@ int ThreadPool::StartWorkers(int count) {
       std::thread([this, index, worker = &workers_.back()] { WorkerLoop(index, *worker); }).detach();
     } catch (const std::system_error& error) {
       workers_.pop_back();
-      LogInfo("cpu: no more threads than {}: {}", index + 1, error.what());
+      LogInfo("threads: no more than {}: {}", index + 1, error.what());
       return index;
     }
   }
