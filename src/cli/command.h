@@ -51,5 +51,6 @@ extern const Command kRun, kCompile, kExplain, kShowCode, kDemo, kDevices, kDoct
 extern const Command kCacheStats, kCacheList, kCacheSearch, kCacheShow, kCacheVerify, kCachePrune, kCacheClear;
 extern const Command kCacheReport;
 extern const Command kCacheExport, kCacheImport, kBundleBuild, kBundleList, kBundleKeygen, kWarm;
+extern const Command kResultsList, kResultsShow, kResultsExport, kResultsImport, kResultsPrune;
 
 }  // namespace gemmsmith::cli

@@ -86,6 +86,11 @@ int Main(int argc, char** argv) {
   bundle->require_subcommand(1);
   bundle->footer(fmt::format("Example:\n  {}", kBundleBuild.example));
   for (const Command* command : {&kBundleBuild, &kBundleList, &kBundleKeygen}) add(*bundle, *command);
+  CLI::App* results = app.add_subcommand("results", "Look after the results of evaluations and measurements");
+  results->require_subcommand(1);
+  results->footer(fmt::format("Example:\n  {}", kResultsList.example));
+  for (const Command* command : {&kResultsList, &kResultsShow, &kResultsExport, &kResultsImport, &kResultsPrune})
+    add(*results, *command);
 
   try {
     CheckCommandName(app, argc, argv);
