@@ -9,6 +9,9 @@ pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+# Debian has it as a shared library only: programs that run elsewhere take it along (tools/gpu_check.sh).
+pkg_check_modules(SIMDJSON REQUIRED IMPORTED_TARGET simdjson)
 
 # Debian's libasmjit.a is compiled for executables: of data outside it, it addresses only `stderr`, in a way that a
 # shared library cannot. All of it goes into our libraries as one object, which names a hidden variable of ours instead
@@ -30,11 +33,14 @@ target_compile_definitions(gemmsmith_asmjit INTERFACE ASMJIT_STATIC)
 # fmt and spdlog: the shared libraries, or their headers where the program must run elsewhere.
 if(GEMMSMITH_STATIC_RUN)
   set(gemmsmith_text_libraries fmt::fmt-header-only spdlog::spdlog_header_only)
-  set(gemmsmith_data_libraries libzstd.a libxxhash.a libsodium.a libz.a)
-  set(gemmsmith_link_names zstd xxhash sodium z rt dl pthread)
-  add_link_options(-static-libstdc++ -static-libgcc)
+  set(gemmsmith_data_libraries libzstd.a libxxhash.a libsodium.a libz.a libsqlite3.a m PkgConfig::SIMDJSON)
+  set(gemmsmith_link_names zstd xxhash sodium z sqlite3 simdjson m rt dl pthread)
+  # What a carried library needs is looked for there, too: not so by the newer tag.
+  add_link_options(-static-libstdc++ -static-libgcc LINKER:--disable-new-dtags)
+  set(CMAKE_BUILD_RPATH "$ORIGIN/../lib")
 else()
   set(gemmsmith_text_libraries fmt::fmt spdlog::spdlog)
-  set(gemmsmith_data_libraries PkgConfig::ZSTD PkgConfig::XXHASH PkgConfig::SODIUM PkgConfig::ZLIB)
-  set(gemmsmith_link_names spdlog fmt zstd xxhash sodium z rt dl pthread)
+  set(gemmsmith_data_libraries PkgConfig::ZSTD PkgConfig::XXHASH PkgConfig::SODIUM PkgConfig::ZLIB PkgConfig::SQLITE
+      PkgConfig::SIMDJSON)
+  set(gemmsmith_link_names spdlog fmt zstd xxhash sodium z sqlite3 simdjson rt dl pthread)
 endif()

@@ -55,20 +55,20 @@ copy_nvrtc() {
   if ((count < 2)); then echo "gpu_check: no NVRTC in $toolkit/lib64: the GPU machine must have its own" >&2; fi
 }
 
-# Nothing but glibc is sure to be on the other machine.
+# Nothing but glibc is sure to be on the other machine, and what is carried along.
 check_self_contained() {
   local needed
   needed=$(objdump -p "$1" | awk '$1 == "NEEDED" { print $2 }' |
-    grep -vE '^(libc|libm|libdl|librt|libpthread|ld-linux[^.]*)\.so' || true)
+    grep -vE '^(libc|libm|libdl|librt|libpthread|ld-linux[^.]*|libsimdjson)\.so' || true)
   [[ -z $needed ]] || die 1 "$(basename "$1") would need ${needed//$'\n'/, } on the GPU machine: link it statically"
 }
 
-# Google Benchmark and what it needs, which the bench looks for beside its own folder.
+# simdjson, Google Benchmark and what they need, which programs look for beside their own folder.
 carry_libraries() {
   local name path
   while read -r name path; do
     case $name in
-      libbenchmark.so* | libstdc++.so* | libgcc_s.so*) cp -L "$path" "$2/lib/$name" ;;
+      libsimdjson.so* | libbenchmark.so* | libstdc++.so* | libgcc_s.so*) cp -L "$path" "$2/lib/$name" ;;
     esac
   done < <(ldd "$1" | awk '$2 == "=>" { print $1, $3 }')
 }
@@ -88,11 +88,8 @@ build_bundle() {
   mkdir -p "$bundle/bin" "$bundle/lib"
   for test in gemmsmith gemmsmith-bench "${tests[@]}"; do
     strip --strip-all -o "$bundle/bin/$test" "build/static-run/$test"
-    if [[ $test == gemmsmith-bench ]]; then
-      carry_libraries "build/static-run/$test" "$bundle"
-    else
-      check_self_contained "$bundle/bin/$test"
-    fi
+    carry_libraries "build/static-run/$test" "$bundle"
+    [[ $test == gemmsmith-bench ]] || check_self_contained "$bundle/bin/$test"
     gzip -9 "$bundle/bin/$test"
   done
   cp tools/gpu_check.sh "$bundle/"

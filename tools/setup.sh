@@ -4,7 +4,8 @@
 set -euo pipefail
 
 build=(g++ make cmake ninja-build pkg-config libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libasmjit-dev
-       libzstd-dev zlib1g-dev libxxhash-dev libsodium-dev libgtest-dev libgmock-dev libbenchmark-dev)
+       libzstd-dev zlib1g-dev libxxhash-dev libsodium-dev libsimdjson-dev libsqlite3-dev libgtest-dev libgmock-dev
+       libbenchmark-dev)
 # What the CPU benchmarks compare with; the wheels are what Debian has not, or older, and go into build/peers.
 bench=(libopenblas0-pthread libblis64-4-openmp libdnnl2 libeigen3-dev libxsmm-dev python3)
 wheels=(mkl==2026.2.0 onednn-cpu-gomp==2023.2.0 scipy-openblas32==0.3.34.481.3)

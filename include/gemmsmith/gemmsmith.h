@@ -12,6 +12,7 @@
 #include "gemmsmith/manager.h"
 #include "gemmsmith/persistent_cache.h"
 #include "gemmsmith/prepared_gemm.h"
+#include "gemmsmith/results.h"
 #include "gemmsmith/select.h"
 #include "gemmsmith/shapes.h"
 #include "gemmsmith/verify.h"

@@ -52,5 +52,6 @@ extern const Command kCacheStats, kCacheList, kCacheSearch, kCacheShow, kCacheVe
 extern const Command kCacheReport;
 extern const Command kCacheExport, kCacheImport, kBundleBuild, kBundleList, kBundleKeygen, kWarm;
 extern const Command kSelectScore, kPlot;
+extern const Command kResultsList, kResultsShow, kResultsExport, kResultsImport, kResultsPrune;
 
 }  // namespace gemmsmith::cli

@@ -91,6 +91,11 @@ int Main(int argc, char** argv) {
   select->require_subcommand(1);
   select->footer(fmt::format("Example:\n  {}", kSelectScore.example));
   add(*select, kSelectScore);
+  CLI::App* results = app.add_subcommand("results", "Look after the results of evaluations and measurements");
+  results->require_subcommand(1);
+  results->footer(fmt::format("Example:\n  {}", kResultsList.example));
+  for (const Command* command : {&kResultsList, &kResultsShow, &kResultsExport, &kResultsImport, &kResultsPrune})
+    add(*results, *command);
 
   try {
     CheckCommandName(app, argc, argv);

@@ -257,6 +257,10 @@ void AddFilter(CLI::App& app, Options& options) {
                  "name; or largest, latest used, unused longest, most used, slowest to compile first [name]")
       ->type_name("name|size|use|age|count|compile")
       ->check(OneOf({"name", "size", "use", "age", "count", "compile"}));
+  AddLimit(app, options);
+}
+
+void AddLimit(CLI::App& app, Options& options) {
   app.add_option("--limit", options.limit, "No more than the first so many")
       ->type_name("N")
       ->check(Within(1, kMostSize));
@@ -264,6 +268,10 @@ void AddFilter(CLI::App& app, Options& options) {
 
 void AddPrune(CLI::App& app, Options& options) {
   AddSize(app, "--max-size", "Bytes that may stay: 500M, 2G, ...", options.prune.max_bytes);
+  AddKeep(app, options, "Kernels that may stay");
+}
+
+void AddKeep(CLI::App& app, Options& options, const char* count) {
   // Through an integer: the parser fills no optional durations.
   app.add_option_function<std::uint64_t>(
          "--max-age", [&options](const std::uint64_t& age) { options.prune.max_age = std::chrono::seconds(age); },
@@ -272,8 +280,7 @@ void AddPrune(CLI::App& app, Options& options) {
       ->transform(AgeInSeconds())
       ->transform(NotNegative());
   app.add_option_function<std::uint64_t>(
-         "--max-count", [&options](const std::uint64_t& count) { options.prune.max_kernels = count; },
-         "Kernels that may stay")
+         "--max-count", [&options](const std::uint64_t& most) { options.prune.max_kernels = most; }, count)
       ->type_name("N")
       ->transform(NotNegative());
   app.add_flag("--dry-run", options.dry_run, "Only say what would go");

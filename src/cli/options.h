@@ -75,8 +75,10 @@ void AddJobs(CLI::App& app, Options& options, const char* what = "Kernels to com
 void AddEmit(CLI::App& app, Options& options);                                           ///< --emit --out
 void AddInsight(CLI::App& app, Options& options);                                        ///< --profile --debug-dump
 void AddFilter(CLI::App& app, Options& options);  ///< --arch --name --older-than --larger-than ... --sort --limit
+void AddLimit(CLI::App& app, Options& options);   ///< --limit
 void AddPrune(CLI::App& app, Options& options);   ///< --max-size --max-age --max-count --dry-run
-void AddOutput(CLI::App& app, Options& options);  ///< --json --verbose
+void AddKeep(CLI::App& app, Options& options, const char* count);  ///< --max-age --max-count --dry-run
+void AddOutput(CLI::App& app, Options& options);                   ///< --json --verbose
 
 /// Refuses a command line without a problem.
 void RequireProblem(CLI::App& app, const Options& options);
