@@ -31,6 +31,8 @@ void AddOptions(CLI::App& app, Options& options) {
   app.parse_complete_callback([&app, &options] {
     if (app.count("--m") == 0 && options.shapes.empty() && options.model.empty())
       throw CLI::RequiredError("a problem (--m, --n and --k, --shapes, or --model)");
+    if (app.count("--effort") > 0 && !options.tile_search && !options.partition_search)
+      throw CLI::RequiresError("--effort", "--tile-search or --partition-search");
   });
 }
 

@@ -82,6 +82,7 @@ TEST_F(Cli, EvaluateSaysWhatIsWrong) {
       {"evaluate --m 1 --n 1 --k 1" + kModel + kChip, "--m"},
       {"evaluate --m 1 --n 1 --k 1 --effort some" + kChip, "--effort"},
       {"evaluate --m 1 --n 1 --k 1 --effort fast --roofline" + kChip, "--roofline"},
+      {"evaluate --m 1 --n 1 --k 1 --effort fast" + kChip, "--effort requires --tile-search or --partition-search"},
       {"evaluate --m 1 --n 1 --k 1 --layout nt" + kChip, "--layout"},
   };
   for (const auto& [line, message] : usage) {
