@@ -32,7 +32,7 @@ struct CpuTime {
   std::vector<CostTerm> Terms() const {
     return {{"compute", compute}, {"memory", memory}, {"packing", packing}, {"launch", launch}};
   }
-  std::string_view Limiting() const {
+  std::string Limiting() const {
     const double most = std::max({compute, memory, packing, launch});
     return most == compute ? "compute" : most == memory ? "memory" : most == packing ? "packing" : "launch";
   }
@@ -92,7 +92,7 @@ Explanation Rank(const GemmProblem& problem, const CodeTarget& target, const Dev
   for (const auto& [config, microseconds] : ranking.configs)
     result.ranked.push_back(
         Predicted(canonical, config, FindFamily(config.family), spec, [&](const auto& time) -> RankedConfig {
-          return {config, microseconds, time.Terms(), std::string(time.Limiting())};
+          return {config, microseconds, time.Terms(), time.Limiting()};
         }));
   return result;
 }

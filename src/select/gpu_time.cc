@@ -49,6 +49,29 @@ double StepClocks(TileShape::Copies copies) {
   return 0;  // counted by the family, in what its inner loop reaches
 }
 
+/// What tensor cores take: the terms of compute, latency, l2, fill and add.
+void AddTensorTerms(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec, GpuTime& time) {
+  const auto block_m = static_cast<double>(shape.block_m), block_n = static_cast<double>(shape.block_n);
+  const double tiles = CeilDiv(static_cast<double>(p.m), block_m) * CeilDiv(static_cast<double>(p.n), block_n) *
+                       static_cast<double>(p.batch) * shape.splits;
+  const double per_sm = CeilDiv(tiles, spec.multiprocessors), rounds = CeilDiv(per_sm, shape.workers);
+  const double step = static_cast<double>(std::max<std::int64_t>(1, shape.step_k));
+  const double steps = CeilDiv(CeilDiv(static_cast<double>(p.k), shape.splits), step), k = steps * step;
+  const auto size_a = static_cast<double>(SizeOf(p.a_type)), size_b = static_cast<double>(SizeOf(p.b_type));
+
+  const double clocks_per_us = spec.clock_ghz * 1e3;
+  const double warps = std::min<double>(shape.workers, per_sm) * shape.threads / 32;
+  const double rate = shape.flops_per_clock * kTensorShare * clocks_per_us * shape.issue_efficiency *
+                      std::min(1.0, warps / shape.busy_warps);
+  const double l2_rate = kL2BytesPerClock * clocks_per_us;
+  time.compute = per_sm * 2 * block_m * block_n * k / rate;
+  time.latency = rounds * steps * StepClocks(shape.copies) * step * size_a / 128 / clocks_per_us;
+  time.l2 = per_sm * k * (block_m * size_a + block_n * size_b) / l2_rate;
+  time.fill = rounds * kRoundClocks / clocks_per_us;
+  if (shape.splits > 1)
+    time.add = kSplitClocks / clocks_per_us + 2 * shape.partial_bytes / (l2_rate * spec.multiprocessors);
+}
+
 }  // namespace
 
 double GpuTime::total() const {
@@ -59,50 +82,38 @@ double GpuTime::total() const {
 std::span<const GpuTerm> AllGpuTerms() { return kTerms; }
 
 std::vector<CostTerm> GpuTime::Terms() const {
+  const bool on_fma_units = simt.microseconds > 0;
   std::vector<CostTerm> terms;
-  for (const GpuTerm& term : kTerms) terms.push_back({std::string(term.name), this->*term.value});
+  if (on_fma_units) terms = simt.Terms();
+  for (const GpuTerm& term : kTerms) {
+    const double microseconds = this->*term.value;
+    if (!on_fma_units || (term.value != &GpuTime::compute && microseconds > 0))
+      terms.push_back({std::string(term.name), microseconds});
+  }
   return terms;
 }
 
-std::string_view GpuTime::Limiting() const {
-  return std::max_element(std::begin(kTerms), std::end(kTerms),
-                          [this](const GpuTerm& x, const GpuTerm& y) { return this->*x.value < this->*y.value; })
+std::string GpuTime::Limiting() const {
+  const std::vector<CostTerm> terms = Terms();
+  return std::max_element(terms.begin(), terms.end(),
+                          [](const CostTerm& x, const CostTerm& y) { return x.microseconds < y.microseconds; })
       ->name;
 }
 
 GpuTime PredictGpu(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec) {
-  const double clocks_per_us = spec.clock_ghz * 1e3;
-  const double tiles = CeilDiv(static_cast<double>(p.m), static_cast<double>(shape.block_m)) *
-                       CeilDiv(static_cast<double>(p.n), static_cast<double>(shape.block_n)) *
-                       static_cast<double>(p.batch) * shape.splits;
-  const double per_sm = CeilDiv(tiles, spec.multiprocessors), rounds = CeilDiv(per_sm, shape.workers);
-  const double step = static_cast<double>(std::max<std::int64_t>(1, shape.step_k));
-  const double steps = CeilDiv(CeilDiv(static_cast<double>(p.k), shape.splits), step), k = steps * step;
-  const auto block_m = static_cast<double>(shape.block_m), block_n = static_cast<double>(shape.block_n);
-
-  const bool tensor = shape.flops_per_clock > 0;
-  const double peak = tensor                      ? shape.flops_per_clock * kTensorShare
-                      : p.acc_type == DType::kF64 ? spec.f64_flops_per_clock
-                                                  : spec.f32_flops_per_clock;
-  const double warps = std::min<double>(shape.workers, per_sm) * shape.threads / 32;
-  const double rate = peak * clocks_per_us * shape.issue_efficiency * std::min(1.0, warps / shape.busy_warps);
-  const double l2_rate = kL2BytesPerClock * clocks_per_us, memory_rate = spec.memory_gbps * 1e3 * kMemoryShare;
-  const double step_bytes = step * static_cast<double>(SizeOf(p.a_type));
+  const double memory_rate = spec.memory_gbps * 1e3 * kMemoryShare;
   const auto [operands, results] = CompulsoryTraffic(p);
   const bool overlaps_stores = shape.copies == TileShape::Copies::kBulk;
-
   GpuTime time;
-  time.compute = per_sm * 2 * block_m * block_n * k / rate;
-  time.latency = rounds * steps * StepClocks(shape.copies) * step_bytes / 128 / clocks_per_us;
   time.memory = (operands + (overlaps_stores ? results : 0)) / memory_rate;
-  time.l2 = per_sm * k *
-            (block_m * static_cast<double>(SizeOf(p.a_type)) + block_n * static_cast<double>(SizeOf(p.b_type))) /
-            l2_rate;
-  time.fill = rounds * kRoundClocks / clocks_per_us;
   time.store = overlaps_stores ? 0 : results / memory_rate;
   time.launch = spec.launch_us;
-  if (shape.splits > 1)
-    time.add = kSplitClocks / clocks_per_us + 2 * shape.partial_bytes / (l2_rate * spec.multiprocessors);
+  if (shape.simt) {
+    time.simt = PredictSimt(*shape.simt, p, spec);
+    time.compute = time.simt.microseconds;
+  } else {
+    AddTensorTerms(p, shape, spec, time);
+  }
   return time;
 }
 

@@ -6,6 +6,7 @@
 
 #include "gemmsmith/engine.h"
 #include "kernels/family.h"
+#include "select/simt_terms.h"
 
 namespace gemmsmith {
 
@@ -19,11 +20,13 @@ struct GpuTime {
   double store = 0;    ///< D (and C), where nothing overlaps with it.
   double add = 0;      ///< Parts of k: their sums through L2, and the launch that adds them.
   double launch = 0;
+  SimtTime simt;  ///< What compute is made of, on plain FMA units; it has its own l2, and no fill.
 
   /// compute, latency, memory and l2 overlap, but not wholly: they count by their 3-norm. The others come on top.
   double total() const;
+  /// With those that compute is made of in its place.
   std::vector<CostTerm> Terms() const;
-  std::string_view Limiting() const;
+  std::string Limiting() const;
 };
 
 /// Every term by its name.

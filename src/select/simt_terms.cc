@@ -203,6 +203,11 @@ double CeilDiv(std::int64_t x, std::int64_t y) { return static_cast<double>((x +
 
 }  // namespace
 
+std::vector<CostTerm> SimtTime::Terms() const {
+  return {{"fma", fma},         {"issue", issue},     {"load", load}, {"l2", l2},
+          {"overlap", overlap}, {"latency", latency}, {"tail", tail}};
+}
+
 SimtTime PredictSimt(const SimtKernel& kernel, const GemmProblem& problem, const DeviceSpec& spec,
                      const SimtConstants& constants, SimtPart without) {
   const OperandCost a = CostOf(kernel.a, kernel), b = CostOf(kernel.b, kernel);
@@ -225,13 +230,13 @@ SimtTime PredictSimt(const SimtKernel& kernel, const GemmProblem& problem, const
   time.blocks_per_sm = static_cast<int>(residency.blocks);
   time.registers = static_cast<int>(residency.registers);
   const double even_us = even * to_us;
-  time.terms = {{"fma", clocks.fma * even_us},         {"issue", clocks.issue * even_us},
-                {"load", clocks.load * even_us},       {"l2", clocks.l2 * even_us},
-                {"overlap", exposed * even_us},        {"latency", (clocks_of_sm - most * busy) * to_us},
-                {"tail", (most - even) * busy * to_us}};
-  time.limiting = std::max_element(time.terms.begin(), time.terms.end(), [](const CostTerm& x, const CostTerm& y) {
-                    return x.microseconds < y.microseconds;
-                  })->name;
+  time.fma = clocks.fma * even_us;
+  time.issue = clocks.issue * even_us;
+  time.load = clocks.load * even_us;
+  time.l2 = clocks.l2 * even_us;
+  time.overlap = exposed * even_us;
+  time.latency = (clocks_of_sm - most * busy) * to_us;
+  time.tail = (most - even) * busy * to_us;
   return time;
 }
 

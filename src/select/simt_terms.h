@@ -1,6 +1,5 @@
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "gemmsmith/engine.h"
@@ -31,10 +30,11 @@ enum class SimtPart { kNone, kFma, kIssue, kShared, kConflicts, kL1, kL2, kSpill
 /// The predicted time on the SMs, without launch and memory. Of the terms fma, issue, load and l2 the longest counts;
 /// overlap, latency and tail come on top.
 struct SimtTime {
-  std::vector<CostTerm> terms;
+  double fma = 0, issue = 0, load = 0, l2 = 0, overlap = 0, latency = 0, tail = 0;
   double microseconds = 0;
-  std::string limiting;
   int blocks_per_sm = 0, registers = 0;  ///< As estimated.
+
+  std::vector<CostTerm> Terms() const;
 };
 SimtTime PredictSimt(const SimtKernel& kernel, const GemmProblem& problem, const DeviceSpec& spec,
                      const SimtConstants& constants = {}, SimtPart without = SimtPart::kNone);

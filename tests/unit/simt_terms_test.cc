@@ -31,7 +31,7 @@ SimtKernel Plain() {
 }
 
 double Term(const SimtTime& time, std::string_view name) {
-  for (const CostTerm& term : time.terms)
+  for (const CostTerm& term : time.Terms())
     if (term.name == name) return term.microseconds;
   ADD_FAILURE() << name;
   return 0;
@@ -54,14 +54,13 @@ TEST(SimtTerms, AddUpAndAreNoFasterThanTheFmaUnits) {
           const GemmProblem problem = MakeProblem(m, 4096, 1000);
           const SimtTime time = PredictSimt(kernel, problem, spec);
           double longest = 0, on_top = 0;
-          for (const CostTerm& term : time.terms) {
+          for (const CostTerm& term : time.Terms()) {
             EXPECT_GE(term.microseconds, 0) << term.name;
             const bool adds = term.name == "overlap" || term.name == "latency" || term.name == "tail";
             (adds ? on_top : longest) = adds ? on_top + term.microseconds : std::max(longest, term.microseconds);
           }
           EXPECT_NEAR(time.microseconds, longest + on_top, 1e-9 * time.microseconds);
           EXPECT_GE(time.microseconds, PeakMicroseconds(problem, spec));
-          EXPECT_GT(Term(time, time.limiting), 0);
         }
 }
 
