@@ -58,7 +58,8 @@ std::vector<double> Csv::Numbers(std::size_t first_row, std::size_t column) cons
 
 std::size_t Csv::Find(std::string_view title) const {
   const auto end = fields_.begin() + static_cast<std::ptrdiff_t>(std::min(columns_, fields_.size()));
-  return static_cast<std::size_t>(std::find(fields_.begin(), end, title) - fields_.begin());
+  const auto at = std::find(fields_.begin(), end, title);
+  return at == end ? columns_ : static_cast<std::size_t>(at - fields_.begin());
 }
 
 }  // namespace gemmsmith

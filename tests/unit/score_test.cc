@@ -44,6 +44,7 @@ TEST(Csv, SaysWhereATableIsBroken) {
   EXPECT_EQ(message([] { Csv("t.csv", "a,b\n1,much\n").Number(1, 1); }),
             "t.csv: row 2, column 2: \"much\" is not a number");
   EXPECT_EQ(Csv("t.csv", "").rows(), 0u);
+  EXPECT_EQ(Csv("t.csv", "").Find("a"), Csv("t.csv", "").columns());
 }
 
 TEST(Score, SkipsWhatItCannotPredictAndSaysWhy) {
