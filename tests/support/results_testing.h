@@ -58,4 +58,37 @@ inline TuningRecord Timed(const std::string& config, std::vector<double> times, 
   return record;
 }
 
+/// Databases in a folder of their own.
+class ResultsFolder : public ::testing::Test {
+ protected:
+  ResultsDatabase Open(ResultsOptions options = {}, const std::string& architecture = kChip) const {
+    return ResultsDatabase(architecture, With(std::move(options)));
+  }
+  ResultsOptions With(ResultsOptions options) const {
+    options.directory = dir_.string();
+    return options;
+  }
+  /// The file of the database with that extension.
+  fs::path File(const std::string& extension) const {
+    for (const fs::path& path : FilesBelow(dir_.string()))
+      if (path.extension() == extension) return path;
+    return {};
+  }
+  std::size_t SetAside() const {
+    std::size_t count = 0;
+    for (const fs::path& path : FilesBelow(dir_.string()))
+      count += path.string().find(".set-aside-") != std::string::npos;
+    return count;
+  }
+  /// The document of a database with entries 1 to `count`.
+  std::string MakeDocument(int count = 3) const {
+    ResultsDatabase database = Open({.storage = ResultsStorage::kJson});
+    for (int m = 1; m <= count; ++m) database.Put(KeyOfShape(m), ResultOf(m));
+    database.AddTuning(Timed("simt block_m=64", {10, 11}));
+    database.Prune({});  // Writes the document.
+    return ReadFile(File(".json"));
+  }
+  TempDir dir_;
+};
+
 }  // namespace gemmsmith::testing
