@@ -107,12 +107,10 @@ void ReadContents(Members& in, Document& document, bool verify) {
 /// The JSON of a line; empty where its checksum is not right.
 std::string_view Unframe(std::string_view line) {
   constexpr std::size_t kDigits = 16;
-  std::uint64_t checksum = 0;
   if (line.size() <= kDigits + 1 || line[kDigits] != ' ') return {};
-  const auto [end, error] = std::from_chars(line.data(), line.data() + kDigits, checksum, 16);
-  if (error != std::errc{} || end != line.data() + kDigits) return {};
-  line.remove_prefix(kDigits + 1);
-  return Hash64(line.data(), line.size()) == checksum ? line : std::string_view();
+  const std::string_view json = line.substr(kDigits + 1);
+  return fmt::format("{:016x}", Hash64(json.data(), json.size())) == line.substr(0, kDigits) ? json
+                                                                                             : std::string_view();
 }
 
 std::string HeadMembers(const Architecture& architecture, std::string_view separator) {
