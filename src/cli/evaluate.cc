@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <mutex>
-#include <set>
+#include <optional>
 #include <tuple>
 
 #include "cli/command.h"
@@ -12,6 +12,7 @@
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "gemmsmith/error.h"
+#include "gemmsmith/results.h"
 
 namespace gemmsmith::cli {
 namespace {
@@ -27,6 +28,8 @@ void AddOptions(CLI::App& app, Options& options) {
   AddModel(app, options);
   AddChip(app, options);
   AddJobs(app, options, "Problems to evaluate");
+  AddResultsDir(app, options);
+  app.add_flag("--no-cache", options.no_cache, "Neither look up earlier results nor keep new ones");
   AddOutput(app, options);
   app.parse_complete_callback([&app, &options] {
     if (app.count("--m") == 0 && options.shapes.empty() && options.model.empty())
@@ -98,47 +101,79 @@ class LateProgress {
 struct Evaluated {
   std::vector<std::vector<GEMMResult>> results;  // By section and GEMM, as are the following.
   std::vector<std::vector<GEMMResult>> exact;    // Empty where there is nothing to compare with.
-  std::size_t distinct = 0;
+  std::size_t distinct = 0, found = 0;
   double seconds = 0;  // Of the asked mode alone.
 };
 
 auto Key(const GEMMShape& s) { return std::tuple(s.G, s.M, s.K, s.N, s.input_dtype, s.output_dtype); }
+bool Before(const GEMMShape& x, const GEMMShape& y) { return Key(x) < Key(y); }
 
-/// Each distinct shape once; the evaluator remembers.
-void EvaluateDistinct(GEMMEvaluator& evaluator, const std::vector<GEMMShape>& shapes, const GEMMSearchMode& mode,
-                      int jobs) {
-  LateProgress progress(shapes.size());
-  evaluator.evaluate_all(shapes, mode, jobs, [&] { progress.Advance(); });
-}
+/// Evaluates shapes, each once, or takes what an earlier process found.
+class Answers {
+ public:
+  /// `kept`: null where nothing is looked up or kept.
+  Answers(GEMMEvaluator& evaluator, GEMMPersistentCache* kept, int jobs)
+      : evaluator_(evaluator), kept_(kept), jobs_(jobs) {}
 
-std::vector<std::vector<GEMMResult>> ResultsOf(GEMMEvaluator& evaluator, const std::vector<Section>& sections,
-                                               const GEMMSearchMode& mode) {
-  std::vector<std::vector<GEMMResult>> results;
-  for (const Section& section : sections) {
-    results.emplace_back();
-    for (const ModelGemm& gemm : section.gemms) results.back().push_back(evaluator.evaluate(gemm.shape, mode));
+  /// Of `shapes`, in order. `found`: how many were there.
+  std::vector<GEMMResult> Find(const std::vector<GEMMShape>& shapes, const GEMMSearchMode& mode, std::size_t& found) {
+    std::vector<GEMMResult> results(shapes.size());
+    std::vector<std::size_t> missing;
+    std::vector<GEMMShape> asked;
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+      if (std::optional<GEMMResult> known = kept_ == nullptr ? std::nullopt : kept_->get({shapes[i], mode})) {
+        results[i] = std::move(*known);
+      } else {
+        missing.push_back(i);
+        asked.push_back(shapes[i]);
+      }
+    }
+    found = shapes.size() - asked.size();
+    LateProgress progress(asked.size());
+    const std::vector<GEMMResult> made = evaluator_.evaluate_all(asked, mode, jobs_, [&] { progress.Advance(); });
+    for (std::size_t i = 0; i < made.size(); ++i) {
+      results[missing[i]] = made[i];
+      if (kept_ != nullptr) kept_->put({asked[i], mode}, made[i], made[i].search.search_time_ms);
+    }
+    return results;
   }
-  return results;
+
+ private:
+  GEMMEvaluator& evaluator_;
+  GEMMPersistentCache* const kept_;
+  const int jobs_;
+};
+
+/// Of each GEMM of each section; `shapes` are sorted.
+std::vector<std::vector<GEMMResult>> ResultsOf(const std::vector<Section>& sections,
+                                               const std::vector<GEMMShape>& shapes,
+                                               const std::vector<GEMMResult>& results) {
+  std::vector<std::vector<GEMMResult>> of;
+  for (const Section& section : sections) {
+    of.emplace_back();
+    for (const ModelGemm& gemm : section.gemms)
+      of.back().push_back(results[static_cast<std::size_t>(
+          std::lower_bound(shapes.begin(), shapes.end(), gemm.shape, Before) - shapes.begin())]);
+  }
+  return of;
 }
 
-Evaluated Evaluate(GEMMEvaluator& evaluator, const std::vector<Section>& sections, const GEMMSearchMode& mode,
-                   int jobs) {
+Evaluated Evaluate(Answers& answers, const std::vector<Section>& sections, const GEMMSearchMode& mode) {
   std::vector<GEMMShape> shapes;
   for (const Section& section : sections)
     for (const ModelGemm& gemm : section.gemms) shapes.push_back(gemm.shape);
-  std::sort(shapes.begin(), shapes.end(), [](const GEMMShape& x, const GEMMShape& y) { return Key(x) < Key(y); });
+  std::sort(shapes.begin(), shapes.end(), Before);
   shapes.erase(std::unique(shapes.begin(), shapes.end()), shapes.end());
   Evaluated evaluated;
   evaluated.distinct = shapes.size();
   const Clock::time_point begin = Clock::now();
-  EvaluateDistinct(evaluator, shapes, mode, jobs);
+  evaluated.results = ResultsOf(sections, shapes, answers.Find(shapes, mode, evaluated.found));
   evaluated.seconds = SecondsSince(begin);
-  evaluated.results = ResultsOf(evaluator, sections, mode);
   GEMMSearchMode exact = mode;
   exact.effort = SearchEffort::kExact;
   if (mode != exact) {
-    EvaluateDistinct(evaluator, shapes, exact, jobs);
-    evaluated.exact = ResultsOf(evaluator, sections, exact);
+    std::size_t found = 0;
+    evaluated.exact = ResultsOf(sections, shapes, answers.Find(shapes, exact, found));
   }
   return evaluated;
 }
@@ -261,7 +296,12 @@ Outcome Run(Session& session) {
   GEMMEvaluator evaluator(ReadMicroArch(options.chip));
   const std::vector<Section> sections = SectionsOf(options);
   const GEMMSearchMode mode = ModeOf(options);
-  const Evaluated evaluated = Evaluate(evaluator, sections, mode, Jobs(options));
+  std::optional<GEMMPersistentCache> kept;
+  constexpr std::uint64_t kAtOnce = 256;  // puts; the rest is saved at the end
+  if (!options.no_cache)
+    kept.emplace(evaluator.arch(), ResultsOptions{.directory = ResultsDir(options), .save_every = kAtOnce});
+  Answers answers(evaluator, kept ? &*kept : nullptr, Jobs(options));
+  const Evaluated evaluated = Evaluate(answers, sections, mode);
   const bool model = !options.model.empty();
 
   Json passes = Json::array();
@@ -276,11 +316,13 @@ Outcome Run(Session& session) {
     if (model) PrintTotals(sections[i], evaluated.results[i], exact);
   }
   if (session.text())
-    fmt::print("\n{} distinct shapes evaluated in {} ms\n", evaluated.distinct, Number(1e3 * evaluated.seconds));
+    fmt::print("\n{} distinct shapes, {} of them known from before, in {} ms\n", evaluated.distinct, evaluated.found,
+               Number(1e3 * evaluated.seconds));
   Json document = {{"chip", Json::parse(Fingerprint(evaluator.arch()))},
                    {"fingerprint", ShortFingerprint(evaluator.arch())},
                    {"search_mode", ToJson(mode)},
                    {"distinct_shapes", evaluated.distinct},
+                   {"known_before", evaluated.found},
                    {"seconds", evaluated.seconds},
                    {"caches", ToJson(evaluator.stats())}};
   if (model)

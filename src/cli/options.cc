@@ -220,6 +220,12 @@ void AddCacheDir(CLI::App& app, Options& options) {
       ->type_name("DIR");
 }
 
+void AddResultsDir(CLI::App& app, Options& options) {
+  app.add_option("--cache-dir", options.engine.cache_dir,
+                 "Its folder \"results\" holds what was found before [GEMMSMITH_CACHE_DIR, else ~/.cache/gemmsmith]")
+      ->type_name("DIR");
+}
+
 void AddNoJit(CLI::App& app, Options& options) {
   app.add_flag("--no-jit", options.no_jit, "Generate no code: portable and cached kernels only");
 }
@@ -337,6 +343,10 @@ void ApplyToEnvironment(const Options& options) {
 
 int Jobs(const Options& options) {
   return options.jobs > 0 ? options.jobs : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+std::string ResultsDir(const Options& options) {
+  return options.engine.cache_dir.empty() ? "" : options.engine.cache_dir + "/results";
 }
 
 }  // namespace gemmsmith::cli

@@ -70,7 +70,8 @@ void AddCompiler(CLI::App& app, Options& options);   ///< --compiler
 void AddCode(CLI::App& app, Options& options);       ///< --compiler --opt-level --fast-math
 void AddCompiling(CLI::App& app, Options& options);  ///< --compiler --opt-level --fast-math --no-cache
 void AddCacheDir(CLI::App& app, Options& options);   ///< --cache-dir
-void AddNoJit(CLI::App& app, Options& options);      ///< --no-jit
+void AddResultsDir(CLI::App& app, Options& options);                                     ///< --cache-dir
+void AddNoJit(CLI::App& app, Options& options);                                          ///< --no-jit
 void AddJobs(CLI::App& app, Options& options, const char* what = "Kernels to compile");  ///< --jobs
 void AddEmit(CLI::App& app, Options& options);                                           ///< --emit --out
 void AddInsight(CLI::App& app, Options& options);                                        ///< --profile --debug-dump
@@ -88,5 +89,7 @@ std::vector<NamedProblem> Problems(const Options& options);
 /// of the library.
 void ApplyToEnvironment(const Options& options);
 int Jobs(const Options& options);
+/// The folder of results databases; empty: the environment's.
+std::string ResultsDir(const Options& options);
 
 }  // namespace gemmsmith::cli

@@ -10,9 +10,7 @@ namespace gemmsmith::cli {
 namespace {
 
 void AddPlace(CLI::App& app, Options& options) {
-  app.add_option("--cache-dir", options.engine.cache_dir,
-                 "Its folder \"results\" holds them [GEMMSMITH_CACHE_DIR, else ~/.cache/gemmsmith]")
-      ->type_name("DIR");
+  AddResultsDir(app, options);
   AddOutput(app, options);
 }
 
@@ -25,10 +23,7 @@ CLI::Option* AddDocument(CLI::App& app, Options& options) {
   return app.add_option("FILE", options.out, "The document")->required()->type_name("");
 }
 
-ResultsOptions Place(const Session& session) {
-  const std::string& folder = session.options().engine.cache_dir;
-  return {.directory = folder.empty() ? "" : folder + "/results"};
-}
+ResultsOptions Place(const Session& session) { return {.directory = ResultsDir(session.options())}; }
 
 /// Those whose fingerprints begin so.
 std::vector<std::unique_ptr<ResultsDatabase>> Databases(const Session& session, const std::string& beginning) {

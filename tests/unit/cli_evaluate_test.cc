@@ -8,11 +8,20 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const std::string kChip = " --chip " GEMMSMITH_SOURCE_DIR "/examples/chips/sg2262.json";
-const std::string kModel = " --model " GEMMSMITH_SOURCE_DIR "/examples/models/deepseek-v3.json";
+/// Words of the command line are split at spaces, which the folder of the sources may have in its name.
+class CliEvaluate : public Cli {
+ protected:
+  const std::string chip_ = " --chip " + Copy("chips/sg2262.json", "chip.json");
+  const std::string model_ = " --model " + Copy("models/deepseek-v3.json", "model.json");
 
-TEST_F(Cli, EvaluateSaysHowAProblemIsBestRun) {
-  const std::string problem = "evaluate --m 4096 --n 7168 --k 2048 --json" + kChip;
+ private:
+  std::string Copy(const char* example, const char* name) const {
+    return Write(name, Read(fs::path(GEMMSMITH_SOURCE_DIR) / "examples" / example));
+  }
+};
+
+TEST_F(CliEvaluate, EvaluateSaysHowAProblemIsBestRun) {
+  const std::string problem = "evaluate --m 4096 --n 7168 --k 2048 --json" + chip_;
   const Result off = Run(problem);
   ASSERT_EQ(off.exit_code, 0) << off.err;
   const json document = off.Json();
@@ -42,8 +51,22 @@ TEST_F(Cli, EvaluateSaysHowAProblemIsBestRun) {
             best.at("compute_time_us"));
 }
 
-TEST_F(Cli, EvaluateListsTheGemmsOfAModelAndTheLossOfShortcuts) {
-  const std::string line = "evaluate --tile-search --partition-search --seq 1,64 --batch 2" + kChip + kModel;
+TEST_F(CliEvaluate, EvaluateRemembersWhatItFound) {
+  const std::string line = "evaluate --tile-search --partition-search --seq 1,64 --json" + chip_ + model_;
+  const json first = Run(line).Json(), second = Run(line).Json();
+  EXPECT_EQ(first.at("known_before"), 0);
+  EXPECT_GT(first.at("distinct_shapes"), 10);
+  EXPECT_EQ(second.at("known_before"), second.at("distinct_shapes"));
+  EXPECT_EQ(second.at("passes"), first.at("passes"));
+  EXPECT_EQ(Run(line + " --no-cache").Json().at("known_before"), 0);
+  // Another mode, and another chip, are other questions.
+  EXPECT_EQ(Run("evaluate --tile-search --seq 1,64 --json" + chip_ + model_).Json().at("known_before"), 0);
+  const json listed = Run("results list --json").Json();
+  EXPECT_THAT(listed.dump(), HasSubstr(first.at("fingerprint").get<std::string>()));
+}
+
+TEST_F(CliEvaluate, EvaluateListsTheGemmsOfAModelAndTheLossOfShortcuts) {
+  const std::string line = "evaluate --tile-search --partition-search --seq 1,64 --batch 2" + chip_ + model_;
   const Result exact = Run(line + " --json");
   ASSERT_EQ(exact.exit_code, 0) << exact.err;
   const json passes = exact.Json().at("passes");
@@ -67,23 +90,23 @@ TEST_F(Cli, EvaluateListsTheGemmsOfAModelAndTheLossOfShortcuts) {
   EXPECT_THAT(text.out, HasSubstr("30 distinct shapes"));
 }
 
-TEST_F(Cli, EvaluateTakesAShapesFile) {
-  const Result result = Run("evaluate --shapes llama-3-8b --dtype bf16 --json" + kChip);
+TEST_F(CliEvaluate, EvaluateTakesAShapesFile) {
+  const Result result = Run("evaluate --shapes llama-3-8b --dtype bf16 --json" + chip_);
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.Json().at("results").at(0).at("name").get<std::string>(), HasSubstr("llama3"));
-  EXPECT_THAT(Run("evaluate --shapes llama-3-8b" + kChip).err, HasSubstr("no peak for f32 inputs"));
+  EXPECT_THAT(Run("evaluate --shapes llama-3-8b" + chip_).err, HasSubstr("no peak for f32 inputs"));
 }
 
-TEST_F(Cli, EvaluateSaysWhatIsWrong) {
+TEST_F(CliEvaluate, EvaluateSaysWhatIsWrong) {
   const std::pair<std::string, const char*> usage[] = {
       {"evaluate --m 1 --n 1 --k 1", "--chip"},
-      {"evaluate" + kChip, "a problem"},
-      {"evaluate --m 1 --n 1 --k 1 --seq 4" + kChip, "--model"},
-      {"evaluate --m 1 --n 1 --k 1" + kModel + kChip, "--m"},
-      {"evaluate --m 1 --n 1 --k 1 --effort some" + kChip, "--effort"},
-      {"evaluate --m 1 --n 1 --k 1 --effort fast --roofline" + kChip, "--roofline"},
-      {"evaluate --m 1 --n 1 --k 1 --effort fast" + kChip, "--effort requires --tile-search or --partition-search"},
-      {"evaluate --m 1 --n 1 --k 1 --layout nt" + kChip, "--layout"},
+      {"evaluate" + chip_, "a problem"},
+      {"evaluate --m 1 --n 1 --k 1 --seq 4" + chip_, "--model"},
+      {"evaluate --m 1 --n 1 --k 1" + model_ + chip_, "--m"},
+      {"evaluate --m 1 --n 1 --k 1 --effort some" + chip_, "--effort"},
+      {"evaluate --m 1 --n 1 --k 1 --effort fast --roofline" + chip_, "--roofline"},
+      {"evaluate --m 1 --n 1 --k 1 --effort fast" + chip_, "--effort requires --tile-search or --partition-search"},
+      {"evaluate --m 1 --n 1 --k 1 --layout nt" + chip_, "--layout"},
   };
   for (const auto& [line, message] : usage) {
     const Result result = Run(line);
@@ -94,8 +117,8 @@ TEST_F(Cli, EvaluateSaysWhatIsWrong) {
   const std::pair<std::string, const char*> failures[] = {
       {"evaluate --m 1 --n 1 --k 1 --chip nowhere.json", "there is no file \"nowhere.json\""},
       {"evaluate --m 1 --n 1 --k 1 --chip " + broken, "sram_kb is missing"},
-      {"evaluate --m 0 --n 1 --k 1" + kChip, "M=0 is not at least 1"},
-      {"evaluate --model " + broken + kChip, "hidden_size=0"},
+      {"evaluate --m 0 --n 1 --k 1" + chip_, "M=0 is not at least 1"},
+      {"evaluate --model " + broken + chip_, "hidden_size=0"},
   };
   for (const auto& [line, message] : failures) {
     const Result result = Run(line + " --json");

@@ -243,6 +243,9 @@ TEST_F(Cli, ExplainRanksCandidatesWithTheirTerms) {
     ASSERT_GT(ranked.size(), 1u) << where;
     for (std::size_t i = 1; i < ranked.size(); ++i)
       EXPECT_LE(ranked[i - 1]["microseconds"].get<double>(), ranked[i]["microseconds"].get<double>());
+    EXPECT_EQ(ranked[0]["behind"], 0);
+    EXPECT_DOUBLE_EQ(ranked[1]["behind"].get<double>(),
+                     ranked[1]["microseconds"].get<double>() / ranked[0]["microseconds"].get<double>() - 1);
     EXPECT_TRUE(ranked[0]["terms"].contains(ranked[0]["limiting"].get<std::string>())) << ranked[0];
   }
 }

@@ -1,4 +1,6 @@
 // setp and set.
+#include <utility>
+
 #include "runtime/emulator/isa/decoder.h"
 #include "runtime/emulator/isa/map.h"
 #include "runtime/emulator/isa/rounding.h"
@@ -175,49 +177,18 @@ Comparison ComparisonOf(const Form& form) {
   return Comparison::kEq;
 }
 
+template <template <Comparison, class> class Op, class T, std::size_t... kIndex>
+Execute ForComparison(Comparison comparison, std::index_sequence<kIndex...>) {
+  constexpr Execute kRun[] = {Op<static_cast<Comparison>(kIndex), T>::Run...};
+  const auto index = static_cast<std::size_t>(comparison);
+  return index < sizeof...(kIndex) ? kRun[index] : nullptr;
+}
+
+/// Integers have the first six comparisons.
 template <template <Comparison, class> class Op, class T, bool kFloat>
 Execute ForComparison(const Form& form) {
-  using enum Comparison;
-  const Comparison comparison = ComparisonOf(form);
-  switch (comparison) {
-    case kEq:
-      return Op<kEq, T>::Run;
-    case kNe:
-      return Op<kNe, T>::Run;
-    case kLt:
-      return Op<kLt, T>::Run;
-    case kLe:
-      return Op<kLe, T>::Run;
-    case kGt:
-      return Op<kGt, T>::Run;
-    case kGe:
-      return Op<kGe, T>::Run;
-    default:
-      break;
-  }
-  if constexpr (kFloat) {
-    switch (comparison) {
-      case kEqu:
-        return Op<kEqu, T>::Run;
-      case kNeu:
-        return Op<kNeu, T>::Run;
-      case kLtu:
-        return Op<kLtu, T>::Run;
-      case kLeu:
-        return Op<kLeu, T>::Run;
-      case kGtu:
-        return Op<kGtu, T>::Run;
-      case kGeu:
-        return Op<kGeu, T>::Run;
-      case kNum:
-        return Op<kNum, T>::Run;
-      case kNan:
-        return Op<kNan, T>::Run;
-      default:
-        break;
-    }
-  }
-  return nullptr;
+  return ForComparison<Op, T>(ComparisonOf(form),
+                              std::make_index_sequence < kFloat ? std::size(kComparisons) : std::size_t{6} > ());
 }
 
 /// The type that is compared is the last one.
