@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "kernels/cuda_gemm.h"
 #include "kernels/include_closure.h"
@@ -341,8 +343,11 @@ class Sm80 final : public KernelFamily {
       return per_sm * tile.block_m * tile.block_n / Efficiency(p, tile, c, spec);
     };
     const auto sort = [&](std::vector<TileConfig>& list) {
-      std::stable_sort(list.begin(), list.end(),
-                       [&](const TileConfig& x, const TileConfig& y) { return cost(x) < cost(y); });
+      std::vector<std::pair<double, TileConfig>> costs;
+      costs.reserve(list.size());
+      for (const TileConfig& c : list) costs.emplace_back(cost(c), c);
+      std::stable_sort(costs.begin(), costs.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
+      std::transform(costs.begin(), costs.end(), list.begin(), [](const auto& x) { return x.second; });
     };
     sort(configs), sort(generic);
     for (std::size_t i = 0, count = configs.size(); i < count; ++i) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 namespace gemmsmith {
 namespace {
@@ -16,36 +17,64 @@ constexpr int kFarWords = 1 << 14;  // of global memory, from one line, or step 
 constexpr int kMostRegisters = 255;
 constexpr int kRegisterUnit = 8;
 
-/// What one access of a warp costs.
-struct WarpAccess {
-  int wavefronts = 0;  ///< Turns of shared memory's banks.
-  int lines = 0;       ///< L1 looks up one line at a time.
-  int sectors = 0;     ///< That the warp touches.
-};
-
+/// Moves the different ones to the front. They mostly grow from lane to lane, and then nothing is searched.
 int CountDistinct(std::array<int, kLanes>& values, int count) {
-  std::sort(values.begin(), values.begin() + count);
-  return static_cast<int>(std::unique(values.begin(), values.begin() + count) - values.begin());
+  int distinct = 0, most = std::numeric_limits<int>::min();
+  for (int i = 0; i < count; ++i) {
+    const int value = values[i];
+    if (value > most) {
+      most = value;
+    } else if (value == most ||
+               std::find(values.begin(), values.begin() + distinct, value) != values.begin() + distinct) {
+      continue;
+    }
+    values[distinct++] = value;
+  }
+  return distinct;
 }
 
-/// `first` gives a lane's first word, a multiple of `width`. Wide accesses pass in phases of 32 words.
-template <class First>
-WarpAccess Access(int width, First first) {
-  WarpAccess access;
+// Of one access of a warp. `first` gives a lane's first word, a multiple of `width`. Wide accesses pass in phases of 32
+// words.
+
+/// Sums `of(starts, how many different ones lie in front)` over the phases.
+template <class First, class Count>
+int SumOfPhases(int width, First first, Count of) {
+  int sum = 0;
   const int phase_lanes = kLanes / width;
-  std::array<int, kLanes> starts{}, scratch{};
+  std::array<int, kLanes> starts{};
   for (int begin = 0; begin < kLanes; begin += phase_lanes) {
     for (int i = 0; i < phase_lanes; ++i) starts[i] = first(begin + i);
-    const int distinct = CountDistinct(starts, phase_lanes);
-    std::array<int, kBanks> turns{};
-    for (int i = 0; i < distinct; ++i) ++turns[starts[i] % kBanks];
-    access.wavefronts += *std::max_element(turns.begin(), turns.end());
-    for (int i = 0; i < distinct; ++i) scratch[i] = starts[i] / kBanks;
-    access.lines += CountDistinct(scratch, distinct);
+    sum += of(starts, CountDistinct(starts, phase_lanes));
   }
-  for (int lane = 0; lane < kLanes; ++lane) scratch[lane] = first(lane) / kSectorWords;
-  access.sectors = CountDistinct(scratch, kLanes);
-  return access;
+  return sum;
+}
+
+/// Turns of shared memory's banks.
+template <class First>
+int Wavefronts(int width, First first) {
+  return SumOfPhases(width, first, [](const std::array<int, kLanes>& starts, int count) {
+    std::array<int, kBanks> turns{};
+    int most = 0;
+    for (int i = 0; i < count; ++i) most = std::max(most, ++turns[starts[i] % kBanks]);
+    return most;
+  });
+}
+
+/// Lines that L1 looks up, one at a time.
+template <class First>
+int Lines(int width, First first) {
+  return SumOfPhases(width, first, [](std::array<int, kLanes>& starts, int count) {
+    for (int i = 0; i < count; ++i) starts[i] /= kBanks;
+    return CountDistinct(starts, count);
+  });
+}
+
+/// That the warp touches.
+template <class First>
+int Sectors(First first) {
+  std::array<int, kLanes> sectors{};
+  for (int lane = 0; lane < kLanes; ++lane) sectors[lane] = first(lane) / kSectorWords;
+  return CountDistinct(sectors, kLanes);
 }
 
 /// What one warp does for an operand: in each step of k, and to copy its share of a tile.
@@ -61,20 +90,37 @@ struct OperandCost {
   double thread_registers = 0;  ///< For a thread's share of a tile.
 };
 
-/// Of a lane's first element in a tile that a warp copies.
-struct CopyPlace {
-  const SimtOperand& operand;
-  const SimtKernel& kernel;
+/// lane / divisor and lane % divisor, without dividing: this is most of what choosing a kernel costs.
+struct Split {
+  std::array<int, kLanes> quotient{}, remainder{};
 
-  int line(int lane) const { return (operand.along_k ? lane / lanes() : lane % lanes()) * operand.copy_lines; }
-  int step(int lane) const { return (operand.along_k ? lane % lanes() : lane / lanes()) * operand.copy_steps; }
+  explicit Split(int divisor) {
+    for (int lane = 1; lane < kLanes; ++lane) {
+      const bool wraps = remainder[lane - 1] + 1 == divisor;
+      quotient[lane] = quotient[lane - 1] + (wraps ? 1 : 0);
+      remainder[lane] = wraps ? 0 : remainder[lane - 1] + 1;
+    }
+  }
+};
+
+/// Of a lane's first element in a tile that a warp copies.
+class CopyPlace {
+ public:
+  CopyPlace(const SimtOperand& operand, const SimtKernel& kernel)
+      : operand_(operand),
+        lanes_(std::max(
+            1, operand.along_k ? kernel.tile_steps / operand.copy_steps : operand.block_lines / operand.copy_lines)) {}
+
+  int line(int lane) const {
+    return (operand_.along_k ? lanes_.quotient : lanes_.remainder)[lane] * operand_.copy_lines;
+  }
+  int step(int lane) const {
+    return (operand_.along_k ? lanes_.remainder : lanes_.quotient)[lane] * operand_.copy_steps;
+  }
 
  private:
-  /// That stand side by side.
-  int lanes() const {
-    return std::max(
-        1, operand.along_k ? kernel.tile_steps / operand.copy_steps : operand.block_lines / operand.copy_lines);
-  }
+  const SimtOperand& operand_;
+  const Split lanes_;  // those that stand side by side
 };
 
 OperandCost CostOf(const SimtOperand& operand, const SimtKernel& kernel) {
@@ -82,22 +128,22 @@ OperandCost CostOf(const SimtOperand& operand, const SimtKernel& kernel) {
   const int words = operand.thread_lines * kernel.element_words;
   const int width = std::min({kMostWords, operand.read_vector * kernel.element_words, words});
   cost.reads = static_cast<double>(words) / width;
-  const WarpAccess read =
-      Access(width, [&](int lane) { return lane / operand.lane_divisor % operand.lane_parts * words; });
+  const Split sharing(operand.lane_divisor), parts(operand.lane_parts);
+  const auto read_word = [&](int lane) { return parts.remainder[sharing.quotient[lane]] * words; };
   cost.tile_bytes = static_cast<double>(operand.block_lines) * kernel.tile_steps * operand.element_bytes;
   if (!operand.staged) {
-    cost.l1_lines = cost.reads * read.lines;
+    cost.l1_lines = cost.reads * Lines(width, read_word);
     return cost;
   }
   cost.shared_words = words;
-  cost.conflicts = cost.reads * read.wavefronts - words;
+  cost.conflicts = cost.reads * Wavefronts(width, read_word) - words;
 
   const double elements = static_cast<double>(operand.block_lines) * kernel.tile_steps / kernel.threads;
   const int pitch = operand.block_lines * kernel.element_words + operand.padding_words;
   const int shared_width =
       operand.along_k ? kernel.element_words : std::min(kMostWords, operand.copy_vector * kernel.element_words);
   const int global_bytes = std::min(kMostWords * 4, operand.copy_vector * operand.element_bytes);
-  const CopyPlace place{operand, kernel};
+  const CopyPlace place(operand, kernel);
   cost.shared_copies = elements * kernel.element_words / shared_width;
   cost.global_copies = elements * operand.element_bytes / global_bytes;
   const auto shared_word = [&](int lane) { return place.line(lane) * kernel.element_words + place.step(lane) * pitch; };
@@ -106,8 +152,8 @@ OperandCost CostOf(const SimtOperand& operand, const SimtKernel& kernel) {
     return operand.along_k ? line * kFarWords + step * operand.element_bytes / 4
                            : line * operand.element_bytes / 4 + step * kFarWords;
   };
-  cost.copy_wavefronts = cost.shared_copies * Access(shared_width, shared_word).wavefronts;
-  cost.copy_sectors = cost.global_copies * Access(std::max(1, global_bytes / 4), global_word).sectors;
+  cost.copy_wavefronts = cost.shared_copies * Wavefronts(shared_width, shared_word);
+  cost.copy_sectors = cost.global_copies * Sectors(global_word);
   cost.shared_bytes = static_cast<double>(pitch) * 4 * kernel.tile_steps;
   cost.thread_registers = elements * operand.element_bytes / 4;
   return cost;
