@@ -32,8 +32,7 @@ struct TableScore {
 
 /// Scores one table of comma-separated values, whose first line tells what it is:
 /// - `dtype,kernel_source,m,n,k,us`: times of the vendor's library. MAPE, median and 90th percentile of the relative
-///   error, its mean (bias), and the MAPE on either half of the (n, k): the model's constants were found with the
-///   first.
+///   error, its mean (bias), and the MAPE on either half of the (n, k).
 /// - 20 rows of `M, N, K, ms, TFLOP/s`: the same.
 /// - `M,N,K,H,W,os,cycles,...`: SCALE-Sim's cycles of an output-stationary systolic array; the share that is met
 /// exactly. A GPU's name must be part of the file's ("aic_h100_..."). Throws kInvalidArgument for broken rows, with

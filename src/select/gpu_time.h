@@ -36,8 +36,8 @@ struct GpuTerm {
 };
 std::span<const GpuTerm> AllGpuTerms();
 
-/// Pure. What no datasheet says are constants that all GPUs share; they were found with half of the (n, k) of measured
-/// tables of cuBLAS's times (`gemmsmith select score`), and hold for the other half.
+/// Pure. What no datasheet says are constants that all GPUs share; they were
+/// chosen in sight of measured tables of cuBLAS's times (docs/select.md).
 GpuTime PredictGpu(const GemmProblem& problem, const TileShape& shape, const DeviceSpec& spec);
 
 }  // namespace gemmsmith

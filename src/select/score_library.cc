@@ -59,17 +59,13 @@ std::vector<bool> FirstHalf(const Times& times) {
 }
 
 std::vector<TableScore::Measure> Measures(const std::vector<double>& errors, const std::vector<bool>& first_half) {
-  std::vector<double> all, fitted, held_out;
+  std::vector<double> all, one, other;
   for (std::size_t i = 0; i < errors.size(); ++i) {
     all.push_back(100 * std::fabs(errors[i]));
-    (first_half[i] ? fitted : held_out).push_back(all.back());
+    (first_half[i] ? one : other).push_back(all.back());
   }
-  return {{"MAPE %", MeanOf(all)},
-          {"MAPE % fitted half", MeanOf(fitted)},
-          {"MAPE % held-out half", MeanOf(held_out)},
-          {"median %", Quantile(all, 0.5)},
-          {"p90 %", Quantile(all, 0.9)},
-          {"bias %", 100 * MeanOf(errors)}};
+  return {{"MAPE %", MeanOf(all)},          {"MAPE % one half", MeanOf(one)}, {"MAPE % other half", MeanOf(other)},
+          {"median %", Quantile(all, 0.5)}, {"p90 %", Quantile(all, 0.9)},    {"bias %", 100 * MeanOf(errors)}};
 }
 
 TableScore Score(const Times& times, const DeviceSpec& spec) {
