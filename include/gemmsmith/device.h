@@ -11,6 +11,7 @@
 #include "gemmsmith/memory.h"
 #include "gemmsmith/target.h"
 #include "gemmsmith/tensor.h"
+#include "gemmsmith/tensor_map.h"
 
 namespace gemmsmith {
 
@@ -77,6 +78,12 @@ class GEMMSMITH_API Device {
   virtual void DestroyStream(Stream stream) = 0;
   virtual void Synchronize(Stream stream = {}) = 0;
   virtual std::unique_ptr<Event> CreateEvent() = 0;
+
+  /// A map of the tensor at `address`, a multiple of 16 bytes, for kernels that copy tiles in bulk (sm_90 and newer).
+  /// Throws kInvalidArgument for what the hardware cannot do, kUnsupported where there is no such hardware.
+  virtual EncodedTensorMap EncodeTensorMap(const TensorMapShape& shape, void* address) const;
+  /// Makes it one of the same tensor at another address. Throws as EncodeTensorMap.
+  virtual void MoveTensorMap(EncodedTensorMap& map, void* address) const;
 
   /// Null where kernels run on hardware.
   virtual Emulation* emulation() { return nullptr; }

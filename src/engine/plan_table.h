@@ -21,6 +21,7 @@ struct Plan {
   };
   GemmProblem problem;  ///< As posed, before Canonical.
   DeviceId device;
+  const Device* there = nullptr;                    ///< The same, where there are steps.
   bool swapped = false;                             ///< D is column-major: a and b change places.
   std::vector<Step> steps;                          ///< Empty: there is nothing to compute.
   std::size_t workspace_bytes = 0;                  ///< What the steps share.
@@ -34,10 +35,7 @@ inline void LaunchSteps(const Plan& plan, const GemmArgs& args, Stream stream, v
     const LaunchStep& launch = step.launch;
     // On this stack: several threads launch one plan at once.
     alignas(64) std::byte params[LaunchStep::kMaxParamBytes];
-    std::memcpy(params, launch.params.data(), launch.param_bytes);
-    launch.bind(args, params);
-    if (launch.bind_workspace != nullptr) [[unlikely]]
-      launch.bind_workspace(workspace, params);
+    BindCall(launch, args, workspace, *plan.there, params);
     void* const pointers[] = {params};
     step.kernel->Launch(launch.grid, launch.block, launch.cluster, launch.shared_bytes, pointers, stream);
   }

@@ -93,12 +93,14 @@ std::unique_ptr<Plan> Planner::Build(const GemmProblem& problem, Device& device,
   auto plan = std::make_unique<Plan>();
   plan->problem = problem;
   plan->device = device.id();
+  plan->there = &device;
   plan->swapped = problem.d_layout == Layout::kColMajor;
   plan->info = {problem, config, {}, 0};
   for (const Rendered& step : RenderConfig(problem, config, target)) {
     const KernelMaker::Made made =
         maker_.Obtain(step.source, cancel, ToString(problem), step.launch.shared_bytes, &device);
     plan->steps.push_back({step.launch, maker_.Load(made, device)});
+    EncodeMaps(plan->steps.back().launch, device);
     plan->info.kernels.push_back(made.report);
     plan->workspace_bytes = std::max(plan->workspace_bytes, step.launch.workspace_bytes);
     if (step.launch.prepare != nullptr) plan->prepare = step.launch.prepare;

@@ -6,6 +6,7 @@
 
 #include "epilogue/cuda_text.h"
 #include "gemmsmith/device.h"
+#include "kernels/include_closure.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -42,6 +43,34 @@ int VectorLengthOfD(const GemmProblem& p, int limit) {
   return VectorLength(p, p.d_type, limit,
                       {p.d_columns(), p.ldd, batched ? p.batch_stride_d : 0, reads_c ? p.ldc : 0,
                        reads_c && batched ? p.batch_stride_c : 0});
+}
+
+bool Is8BitFloat(DType dtype) { return dtype == DType::kE4m3 || dtype == DType::kE5m2; }
+
+// CUDA C++ Programming Guide, technical specifications per compute capability.
+int SharedLimit(const CodeTarget& target, const DeviceSpec& spec) {
+  const int version = target.version;
+  const int kib = version >= 90 && version < 120 ? 227 : version == 80 || version == 87 ? 163 : 99;
+  const int limit = kib << 10;
+  return spec.shared_bytes > 0 ? std::min(limit, static_cast<int>(spec.shared_bytes)) : limit;
+}
+
+std::string WhyNotTensorTypes(const GemmProblem& p, const CodeTarget& target) {
+  const auto types = fmt::format("a={} b={}", ToString(p.a_type), ToString(p.b_type));
+  if (p.a_type == DType::kF32 && p.b_type == DType::kF32) {
+    if (p.compute != ComputeMode::kTf32) return "multiplies f32 as tf32 only, which the problem does not allow";
+  } else if (Is8BitFloat(p.a_type) && Is8BitFloat(p.b_type)) {
+    if (target.version < 89) return fmt::format("{}: tensor cores take 8-bit floats from sm_89 on", types);
+  } else if (SizeOf(p.a_type) == 1 && Info(p.a_type).is_integer() && SizeOf(p.b_type) == 1) {
+    // s8 and u8 by either: Validate refuses integers by floats
+  } else if (p.a_type != p.b_type || (p.a_type != DType::kF16 && p.a_type != DType::kBf16)) {
+    return fmt::format("{}: tensor cores take two f16, two bf16, two f32 as tf32, or 8-bit types", types);
+  }
+  const bool integer = p.acc_type == DType::kS32;
+  const bool d_is_float = p.d_type == DType::kF32 || p.d_type == DType::kF16 || p.d_type == DType::kBf16;
+  if (!d_is_float && !(integer && p.d_type == DType::kS32))
+    return fmt::format("d={}: stores f32, f16 and bf16, and sums of integers as s32", ToString(p.d_type));
+  return "";
 }
 
 std::string WhyNotEpilogue(const GemmProblem& p) {
@@ -129,8 +158,22 @@ std::string FinishName(const GemmProblem& p) {
   return name;
 }
 
-KernelText::KernelText(const GemmProblem& problem, std::string_view header)
-    : problem_(problem), text_(fmt::format("#include \"{}\"\n", header)) {
+KernelSource MakeSource(const GemmProblem& p, const std::string& name, const TileConfig& config,
+                        const CodeTarget& target, const CompileOptions& options, std::string text) {
+  KernelSource source;
+  source.name = name;
+  source.target = target;
+  source.entry = "gemmsmith_" + name;
+  source.headers = IncludeClosure(text);
+  source.text = std::move(text);
+  source.options = options;
+  source.config = config;
+  source.problem = ProblemClass(p);
+  return source;
+}
+
+KernelText::KernelText(const GemmProblem& problem, std::string_view header, std::string_view macros)
+    : problem_(problem), text_(fmt::format("{}#include \"{}\"\n", macros, header)) {
   if (problem.epilogue_id != 0) text_ += "#include \"epilogue.cuh\"\n";
   text_ += "\nstruct Config {\n";
 }
@@ -160,7 +203,8 @@ std::string KernelText::Finished(const Entry& entry) && {
       fmt::format("extern \"C\" __global__ void __launch_bounds__({}{})\n", entry.threads, entry.shared ? ", 1" : "");
   text_ += fmt::format("{}(const __grid_constant__ gemmsmith::{} params) {{\n", entry.name,
                        fused ? entry.fused_params : entry.params);
-  if (entry.shared) text_ += "  extern __shared__ __align__(128) unsigned char shared[];\n";
+  if (entry.shared)
+    text_ += fmt::format("  extern __shared__ __align__({}) unsigned char shared[];\n", entry.shared_alignment);
   text_ += fmt::format("  {}({});\n}}\n", entry.call, arguments);
   return std::move(text_);
 }

@@ -24,6 +24,12 @@ int VectorLength(const GemmProblem& problem, DType dtype, int limit, std::initia
 /// The same of D, and of C where it is read.
 int VectorLengthOfD(const GemmProblem& problem, int limit);
 
+bool Is8BitFloat(DType dtype);
+/// Of one block, dynamic, in bytes.
+int SharedLimit(const CodeTarget& target, const DeviceSpec& spec);
+/// Why tensor cores cannot multiply the problem's types and store its D; empty if they can.
+std::string WhyNotTensorTypes(const GemmProblem& problem, const CodeTarget& target);
+
 /// Why a kernel cannot fuse the problem's epilogue; empty if it can, or there is none.
 std::string WhyNotEpilogue(const GemmProblem& problem);
 /// Why a kernel of plain operands that are all there at once cannot do the problem; empty if it can.
@@ -43,11 +49,16 @@ std::string OperandsName(const GemmProblem& problem);
 /// "_c_e0123456789abcdef": the part that says what it does to sums.
 std::string FinishName(const GemmProblem& problem);
 
+/// A kernel called `name`, rendered from `config` as `text`, with the headers that the text reaches.
+KernelSource MakeSource(const GemmProblem& problem, const std::string& name, const TileConfig& config,
+                        const CodeTarget& target, const CompileOptions& options, std::string text);
+
 /// The text of a kernel, line by line. Named fields, never positions: what a constant means can be read off the source.
 class KernelText {
  public:
-  /// A template's header, beside that of epilogues where the problem has one; opens the Config.
-  KernelText(const GemmProblem& problem, std::string_view header);
+  /// A template's header, beside that of epilogues where the problem has one; opens the Config. `macros`: lines that
+  /// come before.
+  KernelText(const GemmProblem& problem, std::string_view header, std::string_view macros = {});
 
   void Type(std::string_view name, DType dtype);
   void Number(std::string_view name, int value);
@@ -63,6 +74,7 @@ class KernelText {
     /// The template is given dynamic shared memory. It limits how many blocks are resident; without being told that one
     /// will do, ptxas saves registers for more, and spills.
     bool shared = false;
+    int shared_alignment = 128;  ///< Bytes.
   };
   /// Closes the Config, and adds the epilogue and the kernel.
   std::string Finished(const Entry& entry) &&;

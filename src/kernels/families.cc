@@ -58,4 +58,11 @@ TileConfig ParseConfig(std::string_view text) {
   return config;
 }
 
+void EncodeMaps(LaunchStep& step, const Device& device) {
+  void* const somewhere = reinterpret_cast<void*>(4096);  // each call brings its own address
+  for (const LaunchStep::Map& map : step.maps)
+    *reinterpret_cast<EncodedTensorMap*>(step.params.data() + map.offset) =
+        device.EncodeTensorMap(map.shape, somewhere);
+}
+
 }  // namespace gemmsmith

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,6 +12,7 @@
 
 #include "gemmsmith/args.h"
 #include "gemmsmith/config.h"
+#include "gemmsmith/device.h"
 #include "gemmsmith/kernel.h"
 #include "gemmsmith/problem.h"
 #include "gemmsmith/stream.h"
@@ -20,19 +22,18 @@
 
 namespace gemmsmith {
 
-class Device;
-
 /// What the cost model needs to know of a config.
 struct TileShape {
   std::int64_t block_m = 1, block_n = 1;  ///< One CTA's, or one thread's, part of D.
   std::int64_t micro_m = 1,
-               micro_n = 1;     ///< What is held in registers at once: one GPU thread's, or one micro-kernel's.
-  int workers = 1;              ///< CPU: threads. GPU: CTAs that are resident on one SM together.
-  int threads = 32;             ///< GPU: of one CTA.
-  double issue_efficiency = 1;  ///< Share of the FMA peak the inner loop reaches on full tiles.
-  double packed_bytes = 0;      ///< Extra bytes moved to pack operands.
-  double flops_per_clock = 0;   ///< GPU: of one SM at the best; 0: what its FMA units do.
-  double busy_warps = 8;        ///< GPU: that must be resident on an SM to keep its units busy.
+               micro_n = 1;          ///< What is held in registers at once: one GPU thread's, or one micro-kernel's.
+  int workers = 1;                   ///< CPU: threads. GPU: CTAs that are resident on one SM together.
+  int threads = 32;                  ///< GPU: of one CTA.
+  double issue_efficiency = 1;       ///< Share of the FMA peak the inner loop reaches on full tiles.
+  double packed_bytes = 0;           ///< Extra bytes moved to pack operands.
+  double flops_per_clock = 0;        ///< GPU: of one SM at the best; 0: what its FMA units do.
+  double busy_warps = 8;             ///< GPU: that must be resident on an SM to keep its units busy.
+  int cluster_m = 1, cluster_n = 1;  ///< GPU: CTAs that load together what they share: B of those below each other.
   /// GPU: how tiles of operands come into shared memory. Bulk copies leave threads free, so that such kernels store
   /// one tile of D while they multiply the next.
   enum class Copies : std::uint8_t { kRegisters, kAsync, kBulk } copies = Copies::kRegisters;
@@ -45,13 +46,22 @@ struct TileShape {
 
 /// One launch of a plan: geometry and parameters, prepared once; `bind` puts a call's pointers into a copy of them.
 struct LaunchStep {
-  static constexpr std::size_t kMaxParamBytes = 448;
+  static constexpr std::size_t kMaxParamBytes = 832;
+
+  /// A tensor map in the parameters, of one of the call's tensors: encoded when the device is known, moved to the
+  /// tensor's address at each call.
+  struct Map {
+    TensorMapShape shape;
+    std::size_t offset;  ///< In `params`; a multiple of 64.
+    Tensor GemmArgs::*tensor;
+  };
 
   Dim3 grid, block, cluster;
   std::uint32_t shared_bytes = 0;
   std::size_t param_bytes = 0;
   alignas(64) std::array<std::byte, kMaxParamBytes> params{};
   void (*bind)(const GemmArgs& args, std::byte* params) = nullptr;
+  std::vector<Map> maps;
   /// If set, called before each launch, for what must be in the call's tensors then.
   void (*prepare)(const GemmArgs& args, Device& device, Stream stream) = nullptr;
   /// Device memory, aligned to 256 bytes, that all steps of a plan share and `bind_workspace` puts into the parameters:
@@ -66,6 +76,19 @@ struct LaunchStep {
     *reinterpret_cast<Params*>(params.data()) = value;
   }
 };
+
+/// Puts the maps of `step` into its parameters. Throws as Device::EncodeTensorMap.
+void EncodeMaps(LaunchStep& step, const Device& device);
+/// The parameters of one call, in `params`: kMaxParamBytes, aligned to 64. Those of `step` are encoded.
+inline void BindCall(const LaunchStep& step, const GemmArgs& args, void* workspace, const Device& device,
+                     std::byte* params) {
+  std::memcpy(params, step.params.data(), step.param_bytes);
+  step.bind(args, params);
+  if (step.bind_workspace != nullptr) [[unlikely]]
+    step.bind_workspace(workspace, params);
+  for (const LaunchStep::Map& map : step.maps)
+    device.MoveTensorMap(*reinterpret_cast<EncodedTensorMap*>(params + map.offset), (args.*map.tensor).data);
+}
 
 /// A kernel that a plan launches after its first.
 struct FollowUp {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "kernels/cuda_gemm.h"
-#include "kernels/include_closure.h"
+#include "kernels/split_k.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -41,16 +41,7 @@ constexpr Tile kTiles[] = {
 };
 /// Copies that a thread may start for one step, and accesses through registers: more cost more than the products.
 constexpr int kMostCopies = 16, kMostAccesses = 64;
-constexpr std::int64_t kMaxK = 0x7fffffff - 0xffff;          // so that a step past the end is counted as it should
-constexpr int kReductionThreads = 128, kReductionRows = 16;  // as in gemm_sm80.cuh
-
-/// Of one block, dynamic, in bytes (CUDA C++ Programming Guide, technical specifications per compute capability).
-int SharedLimit(const CodeTarget& target, const DeviceSpec& spec) {
-  const int version = target.version;
-  const int kib = version >= 90 && version < 120 ? 227 : version == 80 || version == 87 ? 163 : 99;
-  const int limit = kib << 10;
-  return spec.shared_bytes > 0 ? std::min(limit, static_cast<int>(spec.shared_bytes)) : limit;
-}
+constexpr std::int64_t kMaxK = 0x7fffffff - 0xffff;  // so that a step past the end is counted as it should
 
 Tile TileOf(const GemmProblem& p, const TileConfig& c) {
   return {c[kBlockM], c[kBlockN], c[kBlockK] * static_cast<int>(SizeOf(p.a_type)), c[kWarpsM], c[kWarpsN], c[kStages]};
@@ -90,7 +81,7 @@ int VectorOf(const GemmProblem& p, const Operand& operand, std::int64_t extent, 
   return transposed || length * operand.size() >= 4 ? length : 1;
 }
 
-bool Is8BitFloat(DType dtype) { return dtype == DType::kE4m3 || dtype == DType::kE5m2; }
+SplitK SplitOf(const TileConfig& c) { return {c[kBlockM], c[kBlockN], c[kBlockK], c[kSplits]}; }
 
 /// Where 8-bit floats are not what the tensor cores of this instruction take, conversions want registers.
 bool Converts(const GemmProblem& p, const CodeTarget& target) {
@@ -138,54 +129,6 @@ TileConfig Generic(TileConfig config) {
   return config;
 }
 
-/// Elements along k that each of `splits` parts gets: whole steps.
-std::int64_t KPerSplit(const GemmProblem& p, int block_k, std::int64_t splits) {
-  const std::int64_t steps = (p.k + block_k - 1) / block_k;
-  return (steps + splits - 1) / splits * block_k;
-}
-
-/// Parts of k that give each multiprocessor a block, if one for each tile of D would leave some without.
-int ChooseSplits(const GemmProblem& p, const Tile& tile, int block_k, const DeviceSpec& spec) {
-  constexpr std::int64_t kFewestSteps = 8, kMostSplits = 32;
-  const auto wanted = static_cast<std::int64_t>(spec.multiprocessors / std::max(1.0, Blocks(p, tile)));
-  const std::int64_t splits = std::min({wanted, p.k / block_k / kFewestSteps, kMostSplits});
-  if (splits < 2) return 1;
-  const std::int64_t k = KPerSplit(p, block_k, splits);
-  return static_cast<int>((p.k + k - 1) / k);  // no part without a step
-}
-
-/// Where the parts of k leave their sums: whole tiles.
-struct Partial {
-  std::int64_t ld, batch_stride, split_stride, bytes;
-};
-Partial PartialOf(const GemmProblem& p, const TileConfig& c) {
-  const auto padded = [](std::int64_t extent, int block) { return (extent + block - 1) / block * block; };
-  Partial partial{};
-  partial.ld = padded(p.n, c[kBlockN]);
-  partial.batch_stride = partial.ld * padded(p.m, c[kBlockM]);
-  partial.split_stride = partial.batch_stride * p.batch;
-  partial.bytes = partial.split_stride * c[kSplits] * 4;
-  return partial;
-}
-
-std::string WhyNotTypes(const GemmProblem& p, const CodeTarget& target) {
-  const auto types = fmt::format("a={} b={}", ToString(p.a_type), ToString(p.b_type));
-  if (p.a_type == DType::kF32 && p.b_type == DType::kF32) {
-    if (p.compute != ComputeMode::kTf32) return "multiplies f32 as tf32 only, which the problem does not allow";
-  } else if (Is8BitFloat(p.a_type) && Is8BitFloat(p.b_type)) {
-    if (target.version < 89) return fmt::format("{}: tensor cores take 8-bit floats from sm_89 on", types);
-  } else if (SizeOf(p.a_type) == 1 && Info(p.a_type).is_integer() && SizeOf(p.b_type) == 1) {
-    // s8 and u8 by either: Validate refuses integers by floats
-  } else if (p.a_type != p.b_type || (p.a_type != DType::kF16 && p.a_type != DType::kBf16)) {
-    return fmt::format("{}: tensor cores take two f16, two bf16, two f32 as tf32, or 8-bit types", types);
-  }
-  const bool integer = p.acc_type == DType::kS32;
-  const bool d_is_float = p.d_type == DType::kF32 || p.d_type == DType::kF16 || p.d_type == DType::kBf16;
-  if (!d_is_float && !(integer && p.d_type == DType::kS32))
-    return fmt::format("d={}: stores f32, f16 and bf16, and sums of integers as s32", ToString(p.d_type));
-  return "";
-}
-
 /// Multiply-adds count 2, per multiprocessor and clock: of 16-bit types in the table; the others by their width. From
 /// sm_90 on these instructions reach a part of what the newer ones do.
 double TensorFlopsPerClock(const GemmProblem& p, const DeviceSpec& spec) {
@@ -222,17 +165,6 @@ std::string KernelName(const GemmProblem& p, const TileConfig& c) {
                      c[kSplits] > 1 ? "_split" : FinishName(p));
 }
 
-/// The problem of a kernel that leaves sums as they are.
-GemmProblem WithoutFinish(GemmProblem p) {
-  p.beta = BetaClass::kZero;
-  p.epilogue_id = 0;
-  p.columns_per_d = 1;
-  p.c_type = p.d_type = p.acc_type;
-  return p;
-}
-
-constexpr std::string_view kPlainParams = "Sm80Params", kFusedParams = "Sm80FusedParams";
-
 std::string RenderText(const GemmProblem& p, const TileConfig& c, const CodeTarget& target, std::string_view entry) {
   const bool split = c[kSplits] > 1;
   KernelText text(p, "gemm_sm80.cuh");
@@ -251,63 +183,12 @@ std::string RenderText(const GemmProblem& p, const TileConfig& c, const CodeTarg
   text.Flag("kShortSums", HasShortSums(p, target));
   return std::move(text).Finished({.name = entry,
                                    .threads = TileOf(p, c).threads(),
-                                   .params = kPlainParams,
-                                   .fused_params = kFusedParams,
+                                   .params = "Sm80Params",
+                                   .fused_params = "Sm80FusedParams",
                                    .gemm = "params.tensor.gemm",
                                    .plain = "params.tensor",
                                    .call = "gemmsmith::Sm80Gemm<Config>::Run",
                                    .shared = true});
-}
-
-std::string RenderReductionText(const GemmProblem& p, const TileConfig& c, std::string_view entry) {
-  KernelText text(p, "gemm_sm80.cuh");
-  text.Type("D", p.d_type), text.Type("Accumulator", p.acc_type);
-  text.Number("kVectorD", c[kVectorD]);
-  text.Flag("kReadC", p.beta != BetaClass::kZero);
-  return std::move(text).Finished({.name = entry,
-                                   .threads = kReductionThreads,
-                                   .params = kPlainParams,
-                                   .fused_params = kFusedParams,
-                                   .gemm = "params.tensor.gemm",
-                                   .plain = "params.tensor",
-                                   .call = "gemmsmith::Sm80Reduction<Config>::Run"});
-}
-
-void BindPlain(const GemmArgs& args, std::byte* bytes) { Bind(args, reinterpret_cast<Sm80Params*>(bytes)->gemm); }
-void BindFused(const GemmArgs& args, std::byte* bytes) {
-  auto& params = *reinterpret_cast<Sm80FusedParams*>(bytes);
-  Bind(args, params.tensor.gemm);
-  Bind(*args.epilogue, params.epilogue);
-}
-// First in both structures.
-void BindPartial(void* workspace, std::byte* bytes) { reinterpret_cast<Sm80Params*>(bytes)->partial = workspace; }
-
-Sm80Params MakeParams(const GemmProblem& p, const TileConfig& c) {
-  const Partial partial = PartialOf(p, c);
-  Sm80Params params{};
-  params.gemm = MakeSimtParams(p);
-  params.k_per_split = static_cast<int>(KPerSplit(p, c[kBlockK], c[kSplits]));
-  params.splits = c[kSplits];
-  params.partial_ld = partial.ld;
-  params.partial_batch_stride = partial.batch_stride;
-  params.partial_split_stride = partial.split_stride;
-  return params;
-}
-
-/// With the parameters that the problem's epilogue wants.
-void SetParams(LaunchStep& step, const GemmProblem& p, const TileConfig& c) {
-  if (p.epilogue_id == 0) {
-    step.SetParams(MakeParams(p, c));
-    step.bind = BindPlain;
-  } else {
-    step.SetParams(Sm80FusedParams{MakeParams(p, c), MakeEpilogueParams(p)});
-    step.bind = BindFused;
-  }
-  step.prepare = PrepareOf(p);
-  if (c[kSplits] > 1) {
-    step.workspace_bytes = static_cast<std::size_t>(PartialOf(p, c).bytes);
-    step.bind_workspace = BindPartial;
-  }
 }
 
 /// The tensor cores of sm_80 (mma.sync) and of all since, fed by asynchronous copies.
@@ -319,7 +200,7 @@ class Sm80 final : public KernelFamily {
 
   std::string WhyNot(const GemmProblem& p, const CodeTarget& target) const override {
     if (!Targets(target)) return fmt::format("needs sm_80 or newer, not {}", ToString(target));
-    if (std::string reason = WhyNotTypes(p, target); !reason.empty()) return reason;
+    if (std::string reason = WhyNotTensorTypes(p, target); !reason.empty()) return reason;
     if (std::string reason = WhyNotForm(p); !reason.empty()) return reason;
     if (std::string reason = WhyNotEpilogue(p); !reason.empty()) return reason;
     if (p.k > kMaxK) return fmt::format("k={} is more than {}", p.k, kMaxK);
@@ -352,7 +233,7 @@ class Sm80 final : public KernelFamily {
     sort(configs), sort(generic);
     for (std::size_t i = 0, count = configs.size(); i < count; ++i) {
       TileConfig split = configs[i];
-      split[kSplits] = ChooseSplits(p, TileOf(p, split), split[kBlockK], spec);
+      split[kSplits] = ChooseSplits(p, Blocks(p, TileOf(p, split)), split[kBlockK], spec);
       if (split[kSplits] > 1) configs.push_back(split);
     }
     configs.insert(configs.end(), generic.begin(), generic.end());
@@ -378,7 +259,7 @@ class Sm80 final : public KernelFamily {
     shape.copies = TileShape::Copies::kAsync;
     shape.step_k = c[kBlockK];
     shape.splits = c[kSplits];
-    shape.partial_bytes = c[kSplits] > 1 ? static_cast<double>(PartialOf(p, c).bytes) : 0;
+    shape.partial_bytes = static_cast<double>(PartialBytes(p, SplitOf(c)));
     return shape;
   }
 
@@ -398,48 +279,21 @@ class Sm80 final : public KernelFamily {
     step.grid.y = static_cast<std::uint32_t>(config[kSplits]);
     step.block.x = static_cast<std::uint32_t>(tile.threads());
     step.shared_bytes = static_cast<std::uint32_t>(tile.shared_bytes(split));
-    SetParams(step, split ? WithoutFinish(p) : p, config);
+    SetTensorParams(step, split ? WithoutFinish(p) : p, SplitOf(config));
     return step;
   }
 
   std::optional<FollowUp> After(const GemmProblem& p, const TileConfig& config, const CodeTarget& target,
                                 const CompileOptions& options) const override {
     if (config[kSplits] <= 1) return std::nullopt;
-    TileConfig reduction{name(), kFields, {}};  // of what the kernel is made for, and no more
-    reduction[kVectorD] = config[kVectorD];
-    const std::string types = p.d_type == p.acc_type ? "" : fmt::format("_{}", ToString(p.d_type));
-    const std::string kernel =
-        fmt::format("sm80_add_{}{}_v{}{}", ToString(p.acc_type), types, config[kVectorD], FinishName(p));
-    FollowUp after{Source(p, kernel, reduction, target, options, RenderReductionText(p, config, "gemmsmith_" + kernel)),
-                   {}};
-    const std::int64_t columns = kReductionThreads * config[kVectorD] * p.columns_per_d;
-    after.launch.grid.x = static_cast<std::uint32_t>((p.n + columns - 1) / columns);
-    after.launch.grid.y =
-        static_cast<std::uint32_t>(std::clamp<std::int64_t>((p.m + kReductionRows - 1) / kReductionRows, 1, kMaxGridY));
-    after.launch.grid.z = static_cast<std::uint32_t>(std::clamp<std::int64_t>(p.batch, 1, kMaxGridZ));
-    after.launch.block.x = kReductionThreads;
-    SetParams(after.launch, p, config);
-    return after;
+    return AddParts(p, SplitOf(config), config[kVectorD], target, options);
   }
 
  private:
   static KernelSource SourceOf(const GemmProblem& p, const TileConfig& config, const CodeTarget& target,
                                const CompileOptions& options) {
     const std::string kernel = KernelName(p, config);
-    return Source(p, kernel, config, target, options, RenderText(p, config, target, "gemmsmith_" + kernel));
-  }
-  static KernelSource Source(const GemmProblem& p, const std::string& kernel, const TileConfig& config,
-                             const CodeTarget& target, const CompileOptions& options, std::string text) {
-    KernelSource source;
-    source.name = kernel;
-    source.target = target;
-    source.entry = "gemmsmith_" + kernel;
-    source.headers = IncludeClosure(text);
-    source.text = std::move(text);
-    source.options = options;
-    source.config = config;
-    source.problem = ProblemClass(p);
-    return source;
+    return MakeSource(p, kernel, config, target, options, RenderText(p, config, target, "gemmsmith_" + kernel));
   }
 };
 

@@ -1,6 +1,7 @@
 #include "gemmsmith/device.h"
 #include "runtime/cpu/cpu_device.h"
 #include "runtime/device_registry.h"
+#include "util/log.h"
 
 namespace gemmsmith {
 
@@ -13,6 +14,18 @@ struct Devices::State {
   }
   DeviceRegistry& registry = OfProcess();
 };
+
+namespace {
+
+[[noreturn]] void NoTensorMaps(const Device& device) {
+  throw Fail(Code::kUnsupported, "use a device of sm_90 or newer", "tensor map: {} ({}) copies no tiles in bulk",
+             ToString(device.id()), device.spec().name);
+}
+
+}  // namespace
+
+EncodedTensorMap Device::EncodeTensorMap(const TensorMapShape&, void*) const { NoTensorMaps(*this); }
+void Device::MoveTensorMap(EncodedTensorMap&, void*) const { NoTensorMaps(*this); }
 
 Devices::Devices() : state_(std::make_unique<State>()) {}
 Devices::~Devices() = default;

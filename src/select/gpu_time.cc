@@ -66,7 +66,7 @@ void AddTensorTerms(const GemmProblem& p, const TileShape& shape, const DeviceSp
   const double l2_rate = kL2BytesPerClock * clocks_per_us;
   time.compute = per_sm * 2 * block_m * block_n * k / rate;
   time.latency = rounds * steps * StepClocks(shape.copies) * step * size_a / 128 / clocks_per_us;
-  time.l2 = per_sm * k * (block_m * size_a + block_n * size_b) / l2_rate;
+  time.l2 = per_sm * k * (block_m * size_a / shape.cluster_n + block_n * size_b / shape.cluster_m) / l2_rate;
   time.fill = rounds * kRoundClocks / clocks_per_us;
   if (shape.splits > 1)
     time.add = kSplitClocks / clocks_per_us + 2 * shape.partial_bytes / (l2_rate * spec.multiprocessors);

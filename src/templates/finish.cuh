@@ -89,4 +89,49 @@ class Finisher {
   const Accumulator alpha_, beta_;
 };
 
+/// Finishes sums that lie in shared memory in lines: kLines of them, of kColumns, kPitch apart. kThreads threads share
+/// them so that each keeps its columns.
+template <class Config, class Epilogue, int kThreads, int kColumns, int kLines, int kPitch>
+struct StagedLines {
+  using Finish = Finisher<Config, Epilogue>;
+  using Accumulator = typename Config::Accumulator;
+  enum : int {
+    kTaken = Finish::kTaken,
+    kAccesses = kColumns / kTaken,
+    kAcross = kAccesses < kThreads ? kAccesses : kThreads,
+    kWidth = 16 / sizeof(Accumulator) < kTaken ? 16 / sizeof(Accumulator) : kTaken
+  };
+  static_assert(kAccesses % kAcross == 0 && kThreads % kAcross == 0, "a thread keeps its columns");
+
+  /// The first column of the lines is column `first` of the product; what lies beyond `columns` of them is left out,
+  /// and so are lines whose row, row_of(line) from `row` on, is not below `rows`.
+  template <class RowOf>
+  __device__ __forceinline__ static void Store(const Finish& finisher, Epilogue epilogue, const Accumulator* staged,
+                                               int thread, long long batch, long long row, long long first, int rows,
+                                               int columns, RowOf row_of) {
+#pragma unroll 1
+    for (int access = thread % kAcross; access < kAccesses; access += kAcross) {
+      if (access * kTaken >= columns) break;
+      const long long column = (first + access * kTaken) / Finish::kColumnsPerD;
+      typename Finish::Part part(epilogue, batch, row, column);
+#pragma unroll 1
+      for (int line = thread / kAcross; line < kLines; line += kThreads / kAcross) {
+        const int i = row_of(line);
+        if (i >= rows) continue;
+        Accumulator sums[kTaken];
+        using Access = Vector<Accumulator, kWidth>;
+        const Accumulator* from = staged + line * kPitch + access * kTaken;
+#pragma unroll
+        for (int v = 0; v < kTaken; v += kWidth) {
+          const Access some = *reinterpret_cast<const Access*>(from + v);
+#pragma unroll
+          for (int w = 0; w < kWidth; ++w) sums[v + w] = some.at[w];
+        }
+        finisher.Store(part, batch, row, column, i, sums);
+      }
+      part.End();
+    }
+  }
+};
+
 }  // namespace gemmsmith

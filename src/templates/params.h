@@ -62,4 +62,23 @@ struct Sm80FusedParams {
 };
 static_assert(sizeof(Sm80FusedParams) == sizeof(Sm80Params) + sizeof(EpilogueParams), "no padding");
 
+/// What bulk copies know of a tensor: a CUtensorMap, which hardware reads.
+struct alignas(64) TensorMapBytes {
+  unsigned long long words[16];
+};
+/// A kernel fed by bulk copies. The blocks of a grid go from tile to tile.
+struct Sm90Params {
+  TensorMapBytes map_a, map_b, map_d;
+  Sm80Params base;
+  int tiles_m, tiles_n;  // of a whole cluster
+  int group;             // rows of tiles that are made together, column by column, so that L2 has their operands
+  int batch_a, batch_b;  // 0: the whole batch shares the operand; else 1
+};
+static_assert(sizeof(Sm90Params) == 640, "the same on host and device");
+struct Sm90FusedParams {
+  Sm90Params tensor;
+  EpilogueParams epilogue;
+};
+static_assert(sizeof(Sm90FusedParams) == 832, "the same on host and device");
+
 }  // namespace gemmsmith

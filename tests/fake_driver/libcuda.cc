@@ -464,6 +464,29 @@ FAKE_API CUresult cuFuncGetParamInfo(CUfunction handle, std::size_t index, std::
   return CUDA_SUCCESS;
 }
 
+/// The first words: the address, the rank, the extents.
+FAKE_API CUresult cuTensorMapEncodeTiled(CUtensorMap* map, CUtensorMapDataType, std::uint32_t rank, void* address,
+                                         const std::uint64_t* extents, const std::uint64_t*, const std::uint32_t* box,
+                                         const std::uint32_t*, CUtensorMapInterleave, CUtensorMapSwizzle,
+                                         CUtensorMapL2promotion, CUtensorMapFloatOOBfill) {
+  BEGIN(kInit);
+  if (rank < 1 || rank > 5 || reinterpret_cast<std::uintptr_t>(address) % 16 != 0) return CUDA_ERROR_INVALID_VALUE;
+  *map = {};
+  map->opaque[0] = reinterpret_cast<std::uint64_t>(address);
+  map->opaque[1] = rank;
+  for (std::uint32_t i = 0; i < rank; ++i) {
+    if (extents[i] == 0 || box[i] == 0 || box[i] > 256) return CUDA_ERROR_INVALID_VALUE;
+    map->opaque[2 + i] = extents[i];
+  }
+  return CUDA_SUCCESS;
+}
+FAKE_API CUresult cuTensorMapReplaceAddress(CUtensorMap* map, void* address) {
+  BEGIN(kInit);
+  if (reinterpret_cast<std::uintptr_t>(address) % 16 != 0) return CUDA_ERROR_INVALID_VALUE;
+  map->opaque[0] = reinterpret_cast<std::uint64_t>(address);
+  return CUDA_SUCCESS;
+}
+
 FAKE_API CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, void** parameters, void**) {
   BEGIN(kContext);
   gemmsmith::Dim3 cluster;

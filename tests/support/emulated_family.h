@@ -149,11 +149,11 @@ class EmulatedFamily : public testing::Test {
     Buffer workspace = device_->Allocate(steps.front().launch.workspace_bytes + 1);
     for (const FollowUp& step : steps)
       if (step.launch.prepare != nullptr) step.launch.prepare(args, *device_, {});
-    for (const FollowUp& step : steps) {
-      const LaunchStep& launch = step.launch;
+    for (FollowUp& step : steps) {
+      LaunchStep& launch = step.launch;
+      EncodeMaps(launch, *device_);
       alignas(64) auto params = launch.params;
-      launch.bind(args, params.data());
-      if (launch.bind_workspace != nullptr) launch.bind_workspace(workspace.data(), params.data());
+      BindCall(launch, args, workspace.data(), *device_, params.data());
       void* const pointers[] = {params.data()};
       Load(step.source)->Launch(launch.grid, launch.block, launch.cluster, launch.shared_bytes, pointers, {});
     }

@@ -30,6 +30,8 @@ class CudaDevice final : public Device {
   void DestroyStream(Stream stream) override;
   void Synchronize(Stream stream) override;
   std::unique_ptr<Event> CreateEvent() override;
+  EncodedTensorMap EncodeTensorMap(const TensorMapShape& shape, void* address) const override;
+  void MoveTensorMap(EncodedTensorMap& map, void* address) const override;
 
  private:
   DeviceId id_;

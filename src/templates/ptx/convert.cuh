@@ -25,6 +25,18 @@ __device__ __forceinline__ unsigned short FloatToBfloat16(float value) {
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
   return bits;
 }
+
+/// Two at once; `low` becomes the lower half.
+__device__ __forceinline__ unsigned FloatsToHalves(float low, float high) {
+  unsigned bits;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+}
+__device__ __forceinline__ unsigned FloatsToBfloat16s(float low, float high) {
+  unsigned bits;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+}
 #endif
 
 }  // namespace gemmsmith::ptx

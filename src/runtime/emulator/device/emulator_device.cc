@@ -9,6 +9,7 @@
 #include "gemmsmith/options.h"
 #include "runtime/cuda/device_query.h"
 #include "runtime/emulator/device/emulator_kernel.h"
+#include "runtime/emulator/tensor_memory/tensor_map.h"
 #include "util/log.h"
 
 namespace gemmsmith::emulator {
@@ -102,6 +103,17 @@ class EmulatorDevice final : public Device, public Emulation {
   }
   void Synchronize(Stream) override {}
   std::unique_ptr<Event> CreateEvent() override { return std::make_unique<EmulatorEvent>(); }
+  EncodedTensorMap EncodeTensorMap(const TensorMapShape& shape, void* address) const override {
+    if (spec_.target.version < 90) return Device::EncodeTensorMap(shape, address);
+    EncodedTensorMap map;
+    TensorMap::Of(shape, address).Encode(map.bytes);
+    return map;
+  }
+  void MoveTensorMap(EncodedTensorMap& map, void* address) const override {
+    TensorMap moved = TensorMap::Decode(map.bytes);
+    moved.address = reinterpret_cast<std::uint64_t>(address);
+    moved.Encode(map.bytes);
+  }
 
   Emulation* emulation() override { return this; }
   void SetSeed(std::uint64_t seed) override { state_->seed_shift = seed - state_->options.seed; }

@@ -150,4 +150,34 @@ TensorMap TensorMap::DecodeAnyway(std::span<const std::byte, kOpaqueBytes> opaqu
   return map;
 }
 
+TensorMap TensorMap::Of(const TensorMapShape& shape, const void* address) {
+  TensorMap map;
+  switch (shape.dtype) {
+    case DType::kF64:
+      map.type = MemoryType::kF64;
+      break;
+    case DType::kF32:
+      map.type = shape.tf32 ? MemoryType::kTf32 : MemoryType::kF32;
+      break;
+    case DType::kF16:
+      map.type = MemoryType::kF16;
+      break;
+    case DType::kBf16:
+      map.type = MemoryType::kBf16;
+      break;
+    case DType::kS32:
+      map.type = MemoryType::kS32;
+      break;
+    default:
+      map.type = MemoryType::kU8;
+  }
+  map.rank = shape.rank;
+  map.address = reinterpret_cast<std::uint64_t>(address);
+  map.dims = shape.extents;
+  map.strides = shape.strides;
+  map.box = shape.box;
+  map.swizzle = shape.swizzle == 128 ? 3u : shape.swizzle == 64 ? 2u : shape.swizzle == 32 ? 1u : 0u;
+  return map;
+}
+
 }  // namespace gemmsmith::emulator

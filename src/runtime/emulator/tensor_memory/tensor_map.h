@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "gemmsmith/tensor_map.h"
 #include "runtime/emulator/tensor_memory/swizzle.h"
 
 namespace gemmsmith::emulator {
@@ -53,6 +54,9 @@ struct TensorMap {
   void Encode(std::span<std::byte, kOpaqueBytes> opaque) const;
   /// Throws kDevice for bytes that Encode did not write.
   static TensorMap Decode(std::span<const std::byte, kOpaqueBytes> opaque);
+
+  /// That of a tensor without padding between its elements.
+  static TensorMap Of(const TensorMapShape& shape, const void* address);
 
   /// The same of maps that need not be valid yet: a kernel may replace their fields one after another.
   void EncodeAnyway(std::span<std::byte, kOpaqueBytes> opaque) const;

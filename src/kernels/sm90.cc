@@ -1,0 +1,393 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernels/cuda_gemm.h"
+#include "kernels/split_k.h"
+#include "util/log.h"
+
+namespace gemmsmith {
+namespace {
+
+enum Field { kBlockM, kBlockN, kStages, kConsumers, kPingPong, kClusterM, kClusterN, kBulkD, kVectorD, kSplits, kCtas };
+constexpr ConfigField kFields[] = {{"block_m", true},   {"block_n", true},   {"stages", true},    {"consumers", true},
+                                   {"ping_pong", true}, {"cluster_m", true}, {"cluster_n", true}, {"bulk_d", true},
+                                   {"vector_d", true},  {"splits", false},   {"ctas", false}};
+
+constexpr int kRowBytes = 128;  // of k, in one stage
+
+/// A shape of the template: one tile of D and the warp groups that multiply.
+struct Tile {
+  int block_m, block_n, consumers;
+  bool ping_pong;
+
+  int rows() const { return block_m / (ping_pong ? 1 : consumers); }  ///< Of one warp group.
+  int threads() const { return (consumers + 1) * 128; }
+  int stage_bytes() const { return (block_m + block_n) * kRowBytes; }
+  /// As in gemm_sm90.cuh: what D leaves through.
+  int out_bytes(bool split, bool bulk_d, int d_size) const {
+    const int piece = block_n % 64 == 0 ? 64 : block_n % 32 == 0 ? 32 : 16;
+    return split ? 0 : consumers * (bulk_d ? rows() * block_n * d_size : 4 * 16 * (piece + 8) * 4);
+  }
+};
+constexpr Tile kTiles[] = {
+    {128, 256, 2, false}, {256, 128, 2, false}, {128, 192, 2, false}, {256, 64, 2, false}, {128, 128, 2, false},
+    {128, 128, 2, true},  {64, 256, 2, true},   {64, 192, 2, true},   {64, 128, 2, true},  {128, 64, 2, true},
+    {64, 64, 2, true},    {64, 32, 2, true},    {64, 16, 2, true},
+};
+/// Blocks of a cluster, by m and by n.
+constexpr int kClusters[][2] = {{1, 1}, {2, 1}, {1, 2}};
+constexpr int kMostStages = 12;
+constexpr std::int64_t kMaxExtent = std::numeric_limits<std::int32_t>::max() - 0xffff;
+
+std::int64_t CeilDiv(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
+
+/// What tells products apart: the depth and the types of the instruction.
+std::string_view ProductTypes(const GemmProblem& p) {
+  struct Row {
+    DType a, b;
+    std::string_view text;
+  };
+  static constexpr Row kRows[] = {
+      {DType::kF16, DType::kF16, "k16.f32.f16.f16"},     {DType::kBf16, DType::kBf16, "k16.f32.bf16.bf16"},
+      {DType::kF32, DType::kF32, "k8.f32.tf32.tf32"},    {DType::kE4m3, DType::kE4m3, "k32.f32.e4m3.e4m3"},
+      {DType::kE4m3, DType::kE5m2, "k32.f32.e4m3.e5m2"}, {DType::kE5m2, DType::kE4m3, "k32.f32.e5m2.e4m3"},
+      {DType::kE5m2, DType::kE5m2, "k32.f32.e5m2.e5m2"}, {DType::kS8, DType::kS8, "k32.s32.s8.s8"},
+      {DType::kS8, DType::kU8, "k32.s32.s8.u8"},         {DType::kU8, DType::kS8, "k32.s32.u8.s8"},
+      {DType::kU8, DType::kU8, "k32.s32.u8.u8"},
+  };
+  const auto* const row = std::find_if(std::begin(kRows), std::end(kRows),
+                                       [&](const Row& r) { return r.a == p.a_type && r.b == p.b_type; });
+  return row == std::end(kRows) ? std::string_view() : row->text;
+}
+
+Tile TileOf(const TileConfig& c) { return {c[kBlockM], c[kBlockN], c[kConsumers], c[kPingPong] != 0}; }
+SplitK SplitOf(const GemmProblem& p, const TileConfig& c) {
+  return {c[kBlockM] * c[kClusterM], c[kBlockN] * c[kClusterN], kRowBytes / static_cast<int>(SizeOf(p.a_type)),
+          c[kSplits]};
+}
+int SharedBytes(const GemmProblem& p, const TileConfig& c) {
+  const Tile tile = TileOf(c);
+  return c[kStages] * (tile.stage_bytes() + 16) +
+         tile.out_bytes(c[kSplits] > 1, c[kBulkD] != 0, static_cast<int>(SizeOf(p.d_type)));
+}
+
+bool AAlongK(const GemmProblem& p) { return p.a_layout == Layout::kRowMajor; }
+bool BAlongK(const GemmProblem& p) { return p.b_layout == Layout::kColMajor; }
+
+/// A matrix and its batch as bulk copies see it.
+struct Plane {
+  std::string_view name;
+  DType dtype;
+  std::int64_t across, down;  ///< Elements of a line, which are contiguous; lines.
+  std::int64_t ld, batch_stride, batch;
+
+  std::int64_t bytes(std::int64_t elements) const { return elements * static_cast<std::int64_t>(SizeOf(dtype)); }
+  bool shared() const { return batch <= 1 || batch_stride == 0; }
+  std::string WhyNot() const {
+    constexpr std::int64_t kLimit = std::int64_t{1} << 40;
+    if (bytes(ld) % 16 != 0 || (!shared() && bytes(batch_stride) % 16 != 0))
+      return fmt::format("{}: bulk copies need strides of multiples of 16 bytes, not of {}", name,
+                         bytes(bytes(ld) % 16 != 0 ? ld : batch_stride));
+    if (bytes(ld) >= kLimit || bytes(shared() ? ld * down : batch_stride) >= kLimit)
+      return fmt::format("{}: bulk copies need strides below 2^40 bytes", name);
+    return "";
+  }
+  TensorMapShape Shape(int box_across, int box_down, bool tf32) const {
+    TensorMapShape shape;
+    shape.dtype = dtype;
+    shape.tf32 = tf32;
+    shape.rank = 3;
+    shape.swizzle = kRowBytes;
+    shape.extents = {static_cast<std::uint64_t>(across), static_cast<std::uint64_t>(down),
+                     static_cast<std::uint64_t>(shared() ? 1 : batch)};
+    shape.strides = {static_cast<std::uint64_t>(bytes(ld)),
+                     static_cast<std::uint64_t>(bytes(shared() ? ld * down : batch_stride))};
+    shape.box = {static_cast<std::uint32_t>(box_across), static_cast<std::uint32_t>(box_down), 1};
+    return shape;
+  }
+};
+Plane PlaneA(const GemmProblem& p) {
+  return {"a", p.a_type, AAlongK(p) ? p.k : p.m, AAlongK(p) ? p.m : p.k, p.lda, p.batch_stride_a, p.batch};
+}
+Plane PlaneB(const GemmProblem& p) {
+  return {"b", p.b_type, BAlongK(p) ? p.k : p.n, BAlongK(p) ? p.n : p.k, p.ldb, p.batch_stride_b, p.batch};
+}
+Plane PlaneD(const GemmProblem& p) { return {"d", p.d_type, p.n, p.m, p.ldd, p.batch_stride_d, p.batch}; }
+
+/// Whether D can leave by bulk copies: it is alpha * A * B, and its lines are aligned.
+bool CanBulk(const GemmProblem& p, const Tile& tile) {
+  const bool plain = p.beta == BetaClass::kZero && p.epilogue_id == 0;
+  const bool known = p.d_type == p.acc_type || (p.acc_type == DType::kF32 && SizeOf(p.d_type) == 2);
+  const bool overlapping = p.batch > 1 && p.batch_stride_d == 0;
+  return plain && known && !overlapping && tile.block_n * SizeOf(p.d_type) % kRowBytes == 0 &&
+         PlaneD(p).WhyNot().empty();
+}
+
+double Blocks(const GemmProblem& p, const TileConfig& c) {
+  return static_cast<double>(CeilDiv(p.m, c[kBlockM]) * CeilDiv(p.n, c[kBlockN])) * static_cast<double>(p.batch);
+}
+/// Tiles of whole clusters, times parts of k.
+double Clusters(const GemmProblem& p, const TileConfig& c) {
+  return CountTiles(p, c[kBlockM] * c[kClusterM], c[kBlockN] * c[kClusterN]) * static_cast<double>(p.batch) *
+         c[kSplits];
+}
+
+/// The rows of tiles that are made together: what the CTAs read at once is least where it is nearly a square.
+int GroupOf(const TileConfig& c) {
+  const auto read = [&](int group) {
+    const int clusters = std::max(1, c[kCtas] / (c[kClusterM] * c[kClusterN]));
+    return group * c[kBlockM] * c[kClusterM] + CeilDiv(clusters, group) * c[kBlockN] * c[kClusterN];
+  };
+  int best = 1;
+  for (const int group : {2, 4, 8, 16, 32})
+    if (read(group) < read(best)) best = group;
+  return best;
+}
+
+/// Tensor cores read both operands from shared memory: of each product, 64 rows of A and all of B.
+double Efficiency(const GemmProblem& p, const Tile& tile, const DeviceSpec& spec) {
+  // By 8-bit floats, each step is awaited and added before the same warp group goes on. An estimate.
+  constexpr double kPromotion = 0.85;
+  const double size = static_cast<double>(SizeOf(p.a_type)), slice = 32 / size;
+  const double peak = spec.tensor_flops_per_clock > 0 ? spec.tensor_flops_per_clock * 2 / size : 8192 / size;
+  const double products = 2.0 * tile.block_m * tile.block_n * slice / peak;
+  const double reads = tile.block_m / 64 * (64.0 + tile.block_n) * 32 / spec.shared_bytes_per_clock;
+  return std::min(1.0, products / reads) * (Is8BitFloat(p.a_type) ? kPromotion : 1);
+}
+
+/// Registers allow for the sums of one warp group, and once more of 8-bit floats.
+bool Fits(const GemmProblem& p, const Tile& tile, int cluster_m, int cluster_n) {
+  const int sums = tile.rows() * tile.block_n / 128 * (Is8BitFloat(p.a_type) ? 2 : 1);
+  if (sums > 160) return false;
+  if (!BAlongK(p) && tile.block_n % 64 != 0) return false;
+  // Blocks without work of their own would only help others.
+  return p.m > (cluster_m - 1) * tile.block_m && p.n > (cluster_n - 1) * tile.block_n;
+}
+
+TileConfig MakeConfig(const GemmProblem& p, const CodeTarget& target, const DeviceSpec& spec, const Tile& tile,
+                      const int (&cluster)[2], std::string_view family) {
+  TileConfig c{family, kFields, {}};
+  c[kBlockM] = tile.block_m, c[kBlockN] = tile.block_n;
+  c[kConsumers] = tile.consumers, c[kPingPong] = tile.ping_pong ? 1 : 0;
+  c[kClusterM] = cluster[0], c[kClusterN] = cluster[1];
+  c[kBulkD] = CanBulk(p, tile) ? 1 : 0;
+  c[kVectorD] = c[kBulkD] != 0 ? 1 : VectorLengthOfD(p, 8);
+  c[kSplits] = 1;
+  const int out = tile.out_bytes(false, c[kBulkD] != 0, static_cast<int>(SizeOf(p.d_type)));
+  c[kStages] = std::min(kMostStages, (SharedLimit(target, spec) - out) / (tile.stage_bytes() + 16));
+  return c;
+}
+
+/// With as many blocks as there is work for.
+TileConfig WithCtas(TileConfig c, const GemmProblem& p, const DeviceSpec& spec) {
+  const int size = c[kClusterM] * c[kClusterN];
+  c[kCtas] = static_cast<int>(std::min(Clusters(p, c),
+                                       std::floor(std::max(1.0, spec.multiprocessors / static_cast<double>(size))))) *
+             size;
+  return c;
+}
+
+std::string Macros(const GemmProblem& p, const TileConfig& c) {
+  const bool transposes = SizeOf(p.a_type) == 2, integer = p.acc_type == DType::kS32;
+  return fmt::format(
+      "#define GEMMSMITH_WGMMA_N {}\n#define GEMMSMITH_WGMMA_TYPES \"{}\"\n#define GEMMSMITH_WGMMA_MAJORS \"{}\"\n{}",
+      c[kBlockN], ProductTypes(p),
+      integer      ? ""
+      : transposes ? fmt::format(", 1, 1, {:d}, {:d}", !AAlongK(p), !BAlongK(p))
+                   : ", 1, 1",
+      integer ? "#define GEMMSMITH_WGMMA_INTEGER\n" : "");
+}
+
+std::string KernelName(const GemmProblem& p, const TileConfig& c) {
+  return fmt::format("sm90_{}_{}x{}_{}{}_c{}x{}_s{}_{}{}", OperandsName(p), c[kBlockM], c[kBlockN],
+                     c[kPingPong] != 0 ? "p" : "w", c[kConsumers], c[kClusterM], c[kClusterN], c[kStages],
+                     c[kBulkD] != 0 ? "b" : fmt::format("v{}", c[kVectorD]), c[kSplits] > 1 ? "_split" : FinishName(p));
+}
+
+std::string RenderText(const GemmProblem& p, const TileConfig& c, std::string_view entry) {
+  KernelText text(p, "gemm_sm90.cuh", Macros(p, c));
+  text.Type("A", p.a_type), text.Type("B", p.b_type), text.Type("D", p.d_type), text.Type("Accumulator", p.acc_type);
+  for (const auto& [name, field] : {std::pair{"kBlockM", kBlockM},
+                                    {"kBlockN", kBlockN},
+                                    {"kStages", kStages},
+                                    {"kConsumers", kConsumers},
+                                    {"kClusterM", kClusterM},
+                                    {"kClusterN", kClusterN},
+                                    {"kVectorD", kVectorD}})
+    text.Number(name, c[field]);
+  text.Flag("kPingPong", c[kPingPong] != 0);
+  text.Flag("kAAlongK", AAlongK(p)), text.Flag("kBAlongK", BAlongK(p));
+  text.Flag("kShortSums", Is8BitFloat(p.a_type));
+  text.Flag("kBulkD", c[kBulkD] != 0 && c[kSplits] <= 1);
+  text.Flag("kReadC", p.beta != BetaClass::kZero);
+  text.Flag("kSplit", c[kSplits] > 1);
+  return std::move(text).Finished({.name = entry,
+                                   .threads = TileOf(c).threads(),
+                                   .params = "Sm90Params",
+                                   .fused_params = "Sm90FusedParams",
+                                   .gemm = "params.tensor.base.gemm",
+                                   .plain = "params.tensor",
+                                   .call = "gemmsmith::Sm90Gemm<Config>::Run",
+                                   .shared = true,
+                                   .shared_alignment = 1024});
+}
+
+void BindPlain(const GemmArgs& args, std::byte* bytes) { Bind(args, reinterpret_cast<Sm90Params*>(bytes)->base.gemm); }
+void BindFused(const GemmArgs& args, std::byte* bytes) {
+  BindPlain(args, bytes);  // first in both structures
+  Bind(*args.epilogue, reinterpret_cast<Sm90FusedParams*>(bytes)->epilogue);
+}
+void BindPartial(void* workspace, std::byte* bytes) { reinterpret_cast<Sm90Params*>(bytes)->base.partial = workspace; }
+
+Sm90Params MakeParams(const GemmProblem& p, const TileConfig& c) {
+  Sm90Params params{};
+  params.base = MakeTensorParams(p, SplitOf(p, c));
+  params.tiles_m = static_cast<int>(CeilDiv(p.m, c[kBlockM] * c[kClusterM]));
+  params.tiles_n = static_cast<int>(CeilDiv(p.n, c[kBlockN] * c[kClusterN]));
+  params.group = GroupOf(c);
+  params.batch_a = PlaneA(p).shared() ? 0 : 1;
+  params.batch_b = PlaneB(p).shared() ? 0 : 1;
+  return params;
+}
+
+std::vector<LaunchStep::Map> MakeMaps(const GemmProblem& p, const TileConfig& c) {
+  const int k = kRowBytes / static_cast<int>(SizeOf(p.a_type));
+  const bool tf32 = p.a_type == DType::kF32;
+  const auto box = [&](const Plane& plane, bool along_k, int lines, int sharers) {
+    return along_k ? plane.Shape(k, lines / sharers, tf32) : plane.Shape(64, k / sharers, tf32);
+  };
+  std::vector<LaunchStep::Map> maps = {
+      {box(PlaneA(p), AAlongK(p), c[kBlockM], c[kClusterN]), offsetof(Sm90Params, map_a), &GemmArgs::a},
+      {box(PlaneB(p), BAlongK(p), c[kBlockN], c[kClusterM]), offsetof(Sm90Params, map_b), &GemmArgs::b}};
+  if (c[kBulkD] != 0 && c[kSplits] <= 1)
+    maps.push_back({PlaneD(p).Shape(kRowBytes / static_cast<int>(SizeOf(p.d_type)), TileOf(c).rows(), false),
+                    offsetof(Sm90Params, map_d), &GemmArgs::d});
+  return maps;
+}
+
+/// Hopper's tensor cores (wgmma), fed by bulk copies.
+class Sm90 final : public KernelFamily {
+ public:
+  std::string_view name() const override { return "sm90"; }
+  std::span<const ConfigField> fields() const override { return kFields; }
+  bool Targets(const CodeTarget& target) const override {
+    return target.isa == Isa::kCuda && target.version == 90 && target.suffix == 'a';
+  }
+
+  std::string WhyNot(const GemmProblem& p, const CodeTarget& target) const override {
+    if (!Targets(target)) return fmt::format("needs sm_90a, not {}", ToString(target));
+    if (std::string reason = WhyNotTensorTypes(p, target); !reason.empty()) return reason;
+    if (std::string reason = WhyNotForm(p); !reason.empty()) return reason;
+    if (std::string reason = WhyNotEpilogue(p); !reason.empty()) return reason;
+    if (SizeOf(p.a_type) != 2 && !(AAlongK(p) && BAlongK(p)))
+      return fmt::format("layout {}: tensor cores of sm_90a read {} along k only; store them as nt", LayoutName(p),
+                         ToString(p.a_type));
+    if (p.k == 0) return "k=0: there is nothing to copy";
+    if (std::max({p.m, p.n, p.k}) > kMaxExtent || Clusters(p, Smallest()) > kMaxExtent)
+      return fmt::format("m={} n={} k={} batch={}: more than {} elements or tiles", p.m, p.n, p.k, p.batch, kMaxExtent);
+    if (p.alignment < 4)
+      return fmt::format("bulk copies need pointers and leading dimensions of multiples of 16 bytes, not of {}",
+                         1 << p.alignment);
+    if (std::string reason = PlaneA(p).WhyNot(); !reason.empty()) return reason;
+    return PlaneB(p).WhyNot();
+  }
+
+  std::vector<TileConfig> Candidates(const GemmProblem& p, const CodeTarget& target,
+                                     const DeviceSpec& spec) const override {
+    std::vector<TileConfig> configs;
+    for (const Tile& tile : kTiles)
+      for (const auto& cluster : kClusters) {
+        if (!Fits(p, tile, cluster[0], cluster[1])) continue;
+        const TileConfig config = MakeConfig(p, target, spec, tile, cluster, name());
+        if (config[kStages] < 2) continue;
+        configs.push_back(WithCtas(config, p, spec));
+        if (cluster[0] * cluster[1] > 1) continue;
+        TileConfig split = config;
+        split[kSplits] = ChooseSplits(p, Blocks(p, config), SplitOf(p, config).block_k, spec);
+        split[kBulkD] = 0, split[kVectorD] = VectorLengthOfD(p, 16);
+        if (split[kSplits] > 1) configs.push_back(WithCtas(split, p, spec));
+      }
+    return configs;
+  }
+
+  TileShape Shape(const GemmProblem& p, const TileConfig& c, const DeviceSpec& spec) const override {
+    const Tile tile = TileOf(c);
+    TileShape shape;
+    shape.block_m = tile.block_m;
+    shape.block_n = tile.block_n;
+    shape.micro_m = 64;
+    shape.micro_n = tile.block_n;
+    shape.threads = tile.threads();
+    shape.issue_efficiency = Efficiency(p, tile, spec);
+    shape.flops_per_clock = std::max(spec.tensor_flops_per_clock, 1.0) * 2 / static_cast<double>(SizeOf(p.a_type));
+    shape.busy_warps = 4;
+    shape.copies = TileShape::Copies::kBulk;
+    shape.step_k = kRowBytes / static_cast<int>(SizeOf(p.a_type));
+    shape.cluster_m = c[kClusterM];
+    shape.cluster_n = c[kClusterN];
+    shape.splits = c[kSplits];
+    shape.partial_bytes = static_cast<double>(PartialBytes(p, SplitOf(p, c)));
+    return shape;
+  }
+
+  KernelSource Render(const GemmProblem& p, const TileConfig& config, const CodeTarget& target,
+                      const CompileOptions& options) const override {
+    if (config[kSplits] <= 1) return SourceOf(p, config, target, options);
+    TileConfig raw = config;
+    raw[kVectorD] = 1;  // D is the other kernel's business
+    return SourceOf(WithoutFinish(p), raw, target, options);
+  }
+
+  LaunchStep MakeLaunch(const GemmProblem& problem, const TileConfig& config) const override {
+    const bool split = config[kSplits] > 1;
+    const GemmProblem p = split ? WithoutFinish(problem) : problem;
+    LaunchStep step;
+    step.grid.x = static_cast<std::uint32_t>(config[kCtas]);
+    step.block.x = static_cast<std::uint32_t>(TileOf(config).threads());
+    step.cluster.x = static_cast<std::uint32_t>(config[kClusterM] * config[kClusterN]);
+    step.shared_bytes = static_cast<std::uint32_t>(SharedBytes(p, config));
+    if (p.epilogue_id == 0) {
+      step.SetParams(MakeParams(p, config));
+      step.bind = BindPlain;
+    } else {
+      step.SetParams(Sm90FusedParams{MakeParams(p, config), MakeEpilogueParams(p)});
+      step.bind = BindFused;
+    }
+    step.maps = MakeMaps(p, config);
+    step.prepare = PrepareOf(p);
+    if (split) {
+      step.workspace_bytes = static_cast<std::size_t>(PartialBytes(p, SplitOf(p, config)));
+      step.bind_workspace = BindPartial;
+    }
+    return step;
+  }
+
+  std::optional<FollowUp> After(const GemmProblem& p, const TileConfig& config, const CodeTarget& target,
+                                const CompileOptions& options) const override {
+    if (config[kSplits] <= 1) return std::nullopt;
+    return AddParts(p, SplitOf(p, config), config[kVectorD], target, options);
+  }
+
+ private:
+  TileConfig Smallest() const {
+    TileConfig c{name(), kFields, {}};
+    c[kBlockM] = 64, c[kBlockN] = 16, c[kClusterM] = c[kClusterN] = 1, c[kSplits] = 32;
+    return c;
+  }
+  static KernelSource SourceOf(const GemmProblem& p, const TileConfig& config, const CodeTarget& target,
+                               const CompileOptions& options) {
+    const std::string kernel = KernelName(p, config);
+    return MakeSource(p, kernel, config, target, options, RenderText(p, config, "gemmsmith_" + kernel));
+  }
+};
+
+}  // namespace
+
+const KernelFamily& Sm90Family() {
+  static const Sm90 family;
+  return family;
+}
+
+}  // namespace gemmsmith

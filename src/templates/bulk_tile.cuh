@@ -1,0 +1,61 @@
+#pragma once
+
+#include "numeric.cuh"
+#include "ptx/barrier.cuh"
+#include "ptx/bulk.cuh"
+#include "ptx/wgmma.cuh"
+
+// Tiles of operands as bulk copies bring them into shared memory, and as tensor cores read them there.
+
+namespace gemmsmith {
+
+/// 128 bytes of k (elements along k are contiguous), or 64 lines of 16 bits (along the lines), make one row of 128
+/// bytes. Rows are swizzled in groups of 8: the 16 bytes that would be the i-th of row r are the (i ^ r % 8)-th.
+/// Operand has Type, kLines, kAlongK, and kSharers: blocks of the cluster that read the same tile, each of which loads
+/// a part of it for all.
+template <class Operand>
+struct BulkTile {
+  enum : int {
+    kSize = sizeof(typename Operand::Type),
+    kRowBytes = 128,
+    kDepth = kRowBytes / kSize,  // elements along k
+    kBytes = Operand::kLines * kRowBytes,
+    kBoxes = Operand::kAlongK ? 1 : Operand::kLines / 64,
+    kBoxBytes = kBytes / kBoxes,
+    kShareBytes = kBoxBytes / Operand::kSharers,
+    kAtomBytes = 8 * kRowBytes
+  };
+  static_assert(Operand::kAlongK || kSize == 2, "tensor cores transpose 16-bit types only");
+  static_assert(kShareBytes % kAtomBytes == 0, "whole atoms");
+
+  /// This block's share, from (line, k) of `batch` on. kBytes will have arrived at `barrier` when all have loaded
+  /// theirs.
+  __device__ __forceinline__ static void Load(unsigned to, const void* map, unsigned barrier, int line, int k,
+                                              int batch, unsigned rank) {
+    const int share = Operand::kSharers > 1 ? static_cast<int>(rank) : 0;
+#pragma unroll 1
+    for (int box = 0; box < kBoxes; ++box) {
+      const unsigned at = to + box * kBoxBytes + share * kShareBytes;
+      const int x = Operand::kAlongK ? k : line + box * 64;
+      const int y = (Operand::kAlongK ? line : k) + share * (kShareBytes / kRowBytes);
+      if constexpr (Operand::kSharers > 1) {
+        ptx::LoadTileForAll(at, map, barrier, x, y, batch, (1 << Operand::kSharers) - 1);
+      } else {
+        ptx::LoadTile(at, map, barrier, x, y, batch);
+      }
+    }
+  }
+
+  /// What tensor cores are told of the part of the tile at `tile` that has `line` (a multiple of 64, or of 8 where
+  /// elements along k are contiguous) as its first and the i-th 32 bytes of k (PTX ISA, matrix descriptor).
+  __device__ __forceinline__ static unsigned long long Descriptor(unsigned tile, int line, int i) {
+    constexpr unsigned long long kSwizzle128 = 1;
+    const unsigned at =
+        tile + (Operand::kAlongK ? line * kRowBytes + i * 32 : line / 64 * kBoxBytes + i * 2 * kAtomBytes);
+    // Between atoms of 8 rows; and, along the lines, between boxes of 64.
+    return static_cast<unsigned long long>(at >> 4) | static_cast<unsigned long long>(kBoxBytes >> 4) << 16 |
+           static_cast<unsigned long long>(kAtomBytes >> 4) << 32 | kSwizzle128 << 62;
+  }
+};
+
+}  // namespace gemmsmith

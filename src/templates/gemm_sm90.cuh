@@ -1,0 +1,431 @@
+#pragma once
+
+#include "bulk_tile.cuh"
+#include "finish.cuh"
+#include "ptx/shared.cuh"
+
+// D = alpha * A * B + beta * C on Hopper's tensor cores. One warp of a block loads tiles of A and B by bulk copies into
+// a ring of stages in shared memory; one or two warp groups multiply what has arrived. Blocks stay, and go from tile to
+// tile of D, so that loading never ends; two blocks of a cluster may load the operand that they share together. Two
+// warp groups either share a tile or, in ping-pong, take turns: one multiplies while the other stores.
+//
+// Config (rendered by the host) has: types A, B, D, Accumulator; kBlockM, kBlockN, kStages; kConsumers (warp groups
+// that multiply), kPingPong; kClusterM, kClusterN (blocks; at most two in all); kAAlongK, kBAlongK (elements along k
+// are contiguous); kShortSums (the tensor cores sum to less than f32: not more than a step's products); kBulkD (D
+// leaves by bulk copies; it is alpha * A * B, no more), else kVectorD, kReadC; kSplit (sums of a part of k are stored
+// as they are).
+
+namespace gemmsmith {
+
+template <class Config>
+struct BulkA {
+  using Type = typename Config::A;
+  enum : int { kLines = Config::kBlockM, kSharers = Config::kClusterN };
+  enum : bool { kAlongK = Config::kAAlongK };
+};
+template <class Config>
+struct BulkB {
+  using Type = typename Config::B;
+  enum : int { kLines = Config::kBlockN, kSharers = Config::kClusterM };
+  enum : bool { kAlongK = Config::kBAlongK };
+};
+
+/// The tiles of D that this block makes, in their order: those of a few rows of tiles together, column by column.
+template <class Config>
+class TileWalk {
+ public:
+  struct Place {
+    int batch, split;
+    int row, column;  // of D
+  };
+
+  __device__ __forceinline__ TileWalk(const Sm90Params& params, unsigned rank)
+      : params_(params), rank_(rank), index_(blockIdx.x / kBlocks), step_(gridDim.x / kBlocks) {}
+
+  __device__ __forceinline__ bool Next(Place& place) {
+    const int per_batch = params_.tiles_m * params_.tiles_n;
+    const int splits = Config::kSplit ? params_.base.splits : 1;
+    if (index_ >= static_cast<unsigned>(per_batch * splits) * static_cast<unsigned>(params_.base.gemm.batch))
+      return false;
+    const int outer = static_cast<int>(index_ / static_cast<unsigned>(per_batch));
+    const int tile = static_cast<int>(index_ % static_cast<unsigned>(per_batch));
+    place.split = Config::kSplit ? outer % splits : 0;
+    place.batch = Config::kSplit ? outer / splits : outer;
+    const int first = tile / (params_.group * params_.tiles_n) * params_.group;
+    const int rows = params_.tiles_m - first < params_.group ? params_.tiles_m - first : params_.group;
+    const int inside = tile - first * params_.tiles_n;
+    const int rank_m = Config::kClusterM > 1 ? static_cast<int>(rank_) : 0;
+    const int rank_n = Config::kClusterN > 1 ? static_cast<int>(rank_) : 0;
+    place.row = ((first + inside % rows) * Config::kClusterM + rank_m) * Config::kBlockM;
+    place.column = (inside / rows * Config::kClusterN + rank_n) * Config::kBlockN;
+    index_ += step_;
+    return true;
+  }
+
+ private:
+  enum : unsigned { kBlocks = Config::kClusterM * Config::kClusterN };
+  const Sm90Params& params_;
+  const unsigned rank_;
+  unsigned index_;
+  const unsigned step_;
+};
+
+template <class Config>
+class Sm90Gemm {
+  using Accumulator = typename Config::Accumulator;
+  using D = typename Config::D;
+  using TileA = BulkTile<BulkA<Config>>;
+  using TileB = BulkTile<BulkB<Config>>;
+  using Place = typename TileWalk<Config>::Place;
+  static_assert(int{TileA::kDepth} == int{TileB::kDepth}, "operands of one width");
+
+  enum : int {
+    kBlocks = Config::kClusterM * Config::kClusterN,
+    kGroups = Config::kConsumers,
+    kGroupsPerTile = Config::kPingPong ? 1 : kGroups,
+    kRows = Config::kBlockM / kGroupsPerTile,  // of a tile, that one warp group makes
+    kProducts = kRows / 64,
+    kDepth = TileA::kDepth,
+    kStageBytes = TileA::kBytes + TileB::kBytes,
+    // What leaves by bulk copies: panels of 128 bytes of each row, swizzled as operands are.
+    kPanelColumns = 128 / static_cast<int>(sizeof(D)),
+    kPanels = Config::kBlockN / kPanelColumns,
+    kPanelBytes = kRows * 128,
+    // What leaves by rows: 16 of each warp at a time. The padding keeps lanes that write eight rows at once in banks of
+    // their own.
+    kPieceColumns = Config::kBlockN % 64 == 0   ? 64
+                    : Config::kBlockN % 32 == 0 ? 32
+                                                : 16,
+    kPieces = Config::kBlockN / kPieceColumns,
+    kPitch = kPieceColumns + 8,
+    kGroupOutBytes = Config::kSplit   ? 0
+                     : Config::kBulkD ? kPanels * kPanelBytes
+                                      : 4 * 16 * kPitch * static_cast<int>(sizeof(Accumulator)),
+    kOutBytes = kGroups * kGroupOutBytes
+  };
+  static_assert(!Config::kBulkD || Config::kBlockN % kPanelColumns == 0, "whole panels");
+
+ public:
+  enum : int { kThreads = (kGroups + 1) * 128, kSharedBytes = Config::kStages * (kStageBytes + 16) + kOutBytes };
+
+  /// The whole kernel. grid.x: a multiple of the cluster. `shared`: kSharedBytes, a multiple of 1024.
+  template <class Epilogue = StoreSums>
+  __device__ static void Run(const Sm90Params& params, unsigned char* shared, Epilogue epilogue = {}) {
+    const Ring ring(shared);
+    const unsigned rank = kBlocks > 1 ? ptx::ClusterRank() : 0;
+    if (threadIdx.x == 0) ring.Init();
+    Sync();
+    const int group = static_cast<int>(threadIdx.x) / 128;
+    if (group == kGroups) {
+      if constexpr (kGroups > 1) ptx::LowerRegisters<40>();
+      if (threadIdx.x == kGroups * 128) Load(params, ring, rank);
+      __syncwarp();
+    } else {
+      if constexpr (kGroups > 1) ptx::RaiseRegisters<232>();
+      Multiply(params, shared, ring, rank, group, epilogue);
+    }
+    // The other block may still arrive at this one's barriers, and copy into its memory.
+    if constexpr (kBlocks > 1) ptx::SyncCluster();
+  }
+
+ private:
+  __device__ __forceinline__ static void Sync() {
+    if constexpr (kBlocks > 1) {
+      ptx::SyncCluster();
+    } else {
+      __syncthreads();
+    }
+  }
+
+  /// Stages in shared memory. full: the loads of all blocks of the cluster tell the consumers of this one. empty: the
+  /// consumers of all blocks tell the loading thread of this one, as what it loads goes to all.
+  class Ring {
+   public:
+    __device__ __forceinline__ explicit Ring(unsigned char* shared)
+        : tiles_(ptx::SharedAddress(shared)), full_(tiles_ + Config::kStages * kStageBytes + kOutBytes) {}
+
+    __device__ __forceinline__ void Init() const {
+#pragma unroll 1
+      for (int stage = 0; stage < Config::kStages; ++stage) {
+        ptx::InitBarrier(full(stage), 1);
+        ptx::InitBarrier(empty(stage), kBlocks * kGroupsPerTile * 4);
+      }
+      ptx::FenceBarrierInit();
+    }
+    __device__ __forceinline__ unsigned a(int stage) const { return tiles_ + stage * kStageBytes; }
+    __device__ __forceinline__ unsigned b(int stage) const { return a(stage) + TileA::kBytes; }
+    __device__ __forceinline__ unsigned full(int stage) const { return full_ + stage * 16; }
+    __device__ __forceinline__ unsigned empty(int stage) const { return full(stage) + 8; }
+
+    /// One arrival of each warp, at every block that may load into what it has read.
+    __device__ __forceinline__ void Release(int stage) const {
+      const unsigned lane = threadIdx.x % 32;
+      if constexpr (kBlocks > 1) {
+        if (lane < kBlocks) ptx::ArriveAt(empty(stage), lane);
+      } else {
+        if (lane == 0) ptx::Arrive(empty(stage));
+      }
+    }
+
+   private:
+    unsigned tiles_, full_;
+  };
+
+  /// A stage, and the parity of the lap around the ring.
+  struct Position {
+    int stage = 0;
+    unsigned parity = 0;
+
+    __device__ __forceinline__ void Advance() {
+      if (++stage < Config::kStages) return;
+      stage = 0;
+      parity ^= 1;
+    }
+    __device__ __forceinline__ void Skip(int steps) {
+      const unsigned to = static_cast<unsigned>(stage + steps);
+      stage = static_cast<int>(to % Config::kStages);
+      parity ^= to / Config::kStages & 1;
+    }
+  };
+
+  /// The steps of k that make a tile.
+  struct Steps {
+    int first_k, count;
+    __device__ __forceinline__ Steps(const Sm90Params& params, int split) {
+      const int k = static_cast<int>(params.base.gemm.k);
+      first_k = Config::kSplit ? split * params.base.k_per_split : 0;
+      const int left = k - first_k;
+      const int own = Config::kSplit && params.base.k_per_split < left ? params.base.k_per_split : left;
+      count = (own + kDepth - 1) / kDepth;
+    }
+  };
+
+  __device__ __forceinline__ static void Load(const Sm90Params& params, const Ring& ring, unsigned rank) {
+    ptx::PrefetchMap(&params.map_a), ptx::PrefetchMap(&params.map_b);
+    TileWalk<Config> walk(params, rank);
+    Position at;
+    Place place;
+#pragma unroll 1
+    while (walk.Next(place)) {
+      const Steps steps(params, place.split);
+      const int batch_a = params.batch_a != 0 ? place.batch : 0, batch_b = params.batch_b != 0 ? place.batch : 0;
+#pragma unroll 1
+      for (int step = 0, k = steps.first_k; step < steps.count; ++step, k += kDepth, at.Advance()) {
+        ptx::WaitFor(ring.empty(at.stage), at.parity ^ 1);  // the first lap passes at once
+        ptx::ArriveExpecting(ring.full(at.stage), kStageBytes);
+        TileA::Load(ring.a(at.stage), &params.map_a, ring.full(at.stage), place.row, k, batch_a, rank);
+        TileB::Load(ring.b(at.stage), &params.map_b, ring.full(at.stage), place.column, k, batch_b, rank);
+      }
+    }
+  }
+
+  template <class Epilogue>
+  __device__ __forceinline__ static void Multiply(const Sm90Params& params, unsigned char* shared, const Ring& ring,
+                                                  unsigned rank, int group, Epilogue epilogue) {
+    unsigned char* const out = shared + Config::kStages * kStageBytes + group * kGroupOutBytes;
+    const int first_row = Config::kPingPong ? 0 : group * kRows;
+    TileWalk<Config> walk(params, rank);
+    Position at;
+    Place place;
+#pragma unroll 1
+    for (int tile = 0; walk.Next(place); ++tile) {
+      const Steps steps(params, place.split);
+      if (Config::kPingPong && tile % kGroups != group) {
+        at.Skip(steps.count);
+        continue;
+      }
+      ptx::ProductSums sums[kProducts];
+      if constexpr (Config::kShortSums) {
+        SumPromoted(ring, at, steps.count, first_row, sums);
+      } else {
+        Sum(ring, at, steps.count, first_row, sums);
+      }
+      place.row += first_row;
+      if constexpr (Config::kSplit) {
+        StorePartial(params.base, place, sums);
+      } else if constexpr (Config::kBulkD) {
+        StorePanels(params, out, group, place, sums);
+      } else {
+        StoreRows(params.base.gemm, out, place, sums, epilogue);
+      }
+    }
+    if constexpr (Config::kBulkD && !Config::kSplit) {
+      if (threadIdx.x % 128 == 0) ptx::WaitForStoresToRead();
+    }
+  }
+
+  /// The products of one stage, as a group. `adds`: to what the sums are.
+  __device__ __forceinline__ static void Step(const Ring& ring, int stage, int first_row, int adds,
+                                              ptx::ProductSums (&sums)[kProducts]) {
+    ptx::FenceProducts();
+#pragma unroll
+    for (int slice = 0; slice < 4; ++slice)
+#pragma unroll
+      for (int i = 0; i < kProducts; ++i)
+        ptx::AddProduct(sums[i], TileA::Descriptor(ring.a(stage), first_row + 64 * i, slice),
+                        TileB::Descriptor(ring.b(stage), 0, slice), slice > 0 ? 1 : adds);
+    ptx::CommitProducts();
+  }
+
+  /// The products of a step are awaited when those of the next are under way.
+  __device__ __forceinline__ static void Sum(const Ring& ring, Position& at, int steps, int first_row,
+                                             ptx::ProductSums (&sums)[kProducts]) {
+    int before = 0;
+#pragma unroll 1
+    for (int step = 0; step < steps; ++step) {
+      ptx::WaitFor(ring.full(at.stage), at.parity);
+      Step(ring, at.stage, first_row, step, sums);
+      ptx::WaitForProducts<1>();
+      if (step > 0) ring.Release(before);
+      before = at.stage;
+      at.Advance();
+    }
+    ptx::WaitForProducts<0>();
+#pragma unroll
+    for (int i = 0; i < kProducts; ++i) ptx::Settle(sums[i]);
+    ring.Release(before);
+  }
+
+  /// Each step's sums are added in f32.
+  __device__ __forceinline__ static void SumPromoted(const Ring& ring, Position& at, int steps, int first_row,
+                                                     ptx::ProductSums (&sums)[kProducts]) {
+#pragma unroll
+    for (int i = 0; i < kProducts; ++i)
+#pragma unroll
+      for (int j = 0; j < Config::kBlockN / 2; ++j) sums[i][j] = 0;
+#pragma unroll 1
+    for (int step = 0; step < steps; ++step, at.Advance()) {
+      ptx::ProductSums some[kProducts];
+      ptx::WaitFor(ring.full(at.stage), at.parity);
+      Step(ring, at.stage, first_row, 0, some);
+      ptx::WaitForProducts<0>();
+#pragma unroll
+      for (int i = 0; i < kProducts; ++i) ptx::Settle(some[i]);
+      ring.Release(at.stage);
+#pragma unroll
+      for (int i = 0; i < kProducts; ++i)
+#pragma unroll
+        for (int j = 0; j < Config::kBlockN / 2; ++j) sums[i][j] += some[i][j];
+    }
+  }
+
+  /// Where this thread's sums of a product are: (row, column), (row, column + 1), and the same eight rows further.
+  struct Lane {
+    int row, column;
+    __device__ __forceinline__ Lane()
+        : row(static_cast<int>(threadIdx.x) % 128 / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4),
+          column(static_cast<int>(threadIdx.x) % 4 * 2) {}
+  };
+  using Pair = Vector<Accumulator, 2>;
+
+  /// Whole tiles: the memory has room for them.
+  __device__ __forceinline__ static void StorePartial(const Sm80Params& params, const Place& at,
+                                                      const ptx::ProductSums (&sums)[kProducts]) {
+    const Lane lane;
+    Accumulator* to = static_cast<Accumulator*>(params.partial) + at.split * params.partial_split_stride +
+                      at.batch * params.partial_batch_stride + (at.row + lane.row) * params.partial_ld + at.column +
+                      lane.column;
+#pragma unroll
+    for (int i = 0; i < kProducts; ++i, to += 64 * params.partial_ld)
+#pragma unroll
+      for (int j = 0; j < Config::kBlockN / 8; ++j) {
+        *reinterpret_cast<Pair*>(to + j * 8) = Pair{{sums[i][4 * j], sums[i][4 * j + 1]}};
+        *reinterpret_cast<Pair*>(to + 8 * params.partial_ld + j * 8) = Pair{{sums[i][4 * j + 2], sums[i][4 * j + 3]}};
+      }
+  }
+
+  /// D = alpha * sums: panels in shared memory, which bulk copies store while the next tile is made.
+  __device__ __forceinline__ static void StorePanels(const Sm90Params& params, unsigned char* shared, int group,
+                                                     const Place& at, const ptx::ProductSums (&sums)[kProducts]) {
+    const SimtParams& gemm = params.base.gemm;
+    const bool first = threadIdx.x % 128 == 0;
+    const unsigned out = ptx::SharedAddress(shared);
+    const Accumulator alpha = ScalarValue<Accumulator>(gemm.alpha, gemm.alpha_pointer);
+    if (first) ptx::WaitForStoresToRead();  // of the tile before
+    ptx::SyncThreads<128>(group + 1);
+#pragma unroll
+    for (int i = 0; i < kProducts; ++i) WritePanels(out + i * 64 * 128, alpha, sums[i], static_cast<D*>(nullptr));
+    ptx::FenceForBulk();
+    ptx::SyncThreads<128>(group + 1);
+    if (first) {
+#pragma unroll 1
+      for (int panel = 0; panel < kPanels; ++panel)
+        ptx::StoreTile(&params.map_d, out + panel * kPanelBytes, at.column + panel * kPanelColumns, at.row, at.batch);
+      ptx::CommitStores();
+    }
+  }
+
+  /// 16-bit D: a warp stores 16 rows of 16 columns at once.
+  template <class Narrow16>
+  __device__ __forceinline__ static void WritePanels(unsigned out, float alpha, const ptx::ProductSums& sums,
+                                                     Narrow16*) {
+    static_assert(sizeof(Narrow16) == 2, "or written as words");
+    const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) % 128 / 32;
+    const int row = warp * 16 + lane % 16;
+#pragma unroll
+    for (int j = 0; j < Config::kBlockN / 16; ++j) {
+      unsigned words[4];
+#pragma unroll
+      for (int q = 0; q < 4; ++q)
+        words[q] = Both(alpha * sums[8 * j + 2 * q], alpha * sums[8 * j + 2 * q + 1], static_cast<Narrow16*>(nullptr));
+      const int unit = (j % 4 * 2 + lane / 16) ^ row % 8;
+      ptx::StoreMatrices(out + j / 4 * kPanelBytes + row * 128 + unit * 16, words);
+    }
+  }
+  __device__ __forceinline__ static void WritePanels(unsigned out, Accumulator alpha, const ptx::ProductSums& sums,
+                                                     Accumulator*) {
+    const Lane lane;
+#pragma unroll
+    for (int j = 0; j < Config::kBlockN / 8; ++j) {
+      const int unit = (j % 4 * 2 + lane.column / 4) ^ lane.row % 8;
+      const unsigned to = out + j / 4 * kPanelBytes + lane.row * 128 + unit * 16 + lane.column % 4 * 4;
+      ptx::StoreSharedPair(to, Word(Scaled(alpha, sums[4 * j])), Word(Scaled(alpha, sums[4 * j + 1])));
+      ptx::StoreSharedPair(to + 8 * 128, Word(Scaled(alpha, sums[4 * j + 2])), Word(Scaled(alpha, sums[4 * j + 3])));
+    }
+  }
+  __device__ __forceinline__ static unsigned Word(float value) { return __float_as_uint(value); }
+  __device__ __forceinline__ static unsigned Word(int value) { return static_cast<unsigned>(value); }
+  __device__ __forceinline__ static unsigned Both(float low, float high, Half*) {
+    return ptx::FloatsToHalves(low, high);
+  }
+  __device__ __forceinline__ static unsigned Both(float low, float high, Bfloat16*) {
+    return ptx::FloatsToBfloat16s(low, high);
+  }
+
+  /// D = epilogue(alpha * sums + beta * C): each warp brings 16 rows of a piece of its columns into order, then stores
+  /// them. One piece of code does it for all of them, as there is much of it.
+  template <class Epilogue>
+  __device__ __forceinline__ static void StoreRows(const SimtParams& gemm, unsigned char* shared, const Place& at,
+                                                   const ptx::ProductSums (&sums)[kProducts], Epilogue epilogue) {
+    const Finisher<Config, Epilogue> finisher(gemm);
+    const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) % 128 / 32;
+    Accumulator* const staged = reinterpret_cast<Accumulator*>(shared) + warp * 16 * kPitch;
+    Accumulator* const to = staged + lane / 4 * kPitch + lane % 4 * 2;
+#pragma unroll 1
+    for (int turn = 0; turn < kProducts * kPieces; ++turn) {
+      __syncwarp();  // All have read what is there.
+#pragma unroll
+      for (int i = 0; i < kProducts * kPieces; ++i) {
+        if (i != turn) continue;
+#pragma unroll
+        for (int j = 0; j < kPieceColumns / 8; ++j) {
+          const auto& s = sums[i / kPieces];
+          const int first = (i % kPieces * (kPieceColumns / 8) + j) * 4;
+          *reinterpret_cast<Pair*>(to + j * 8) = Pair{{s[first], s[first + 1]}};
+          *reinterpret_cast<Pair*>(to + 8 * kPitch + j * 8) = Pair{{s[first + 2], s[first + 3]}};
+        }
+      }
+      __syncwarp();  // All have written theirs.
+      const long long row = at.row + turn / kPieces * 64 + warp * 16,
+                      column = at.column + turn % kPieces * kPieceColumns;
+      StagedLines<Config, Epilogue, 32, kPieceColumns, 16, kPitch>::Store(
+          finisher, epilogue, staged, lane, at.batch, row, column, Left(gemm.m - row, 16),
+          Left(gemm.n - column, kPieceColumns), [](int line) { return line; });
+    }
+  }
+  __device__ __forceinline__ static int Left(long long left, int limit) {
+    return left < limit ? static_cast<int>(left) : limit;
+  }
+};
+
+}  // namespace gemmsmith
