@@ -28,7 +28,10 @@ namespace sass {
 inline constexpr std::uint16_t kFfma = 0x223, kDfma = 0x22b, kLdl = 0x983, kStl = 0x387, kLdg = 0x981, kStg = 0x986,
                                kLds = 0x984, kSts = 0x388, kBar = 0xb1d, kHmma = 0x23c, kImma = 0x237, kQmma = 0x27a,
                                kLdsm = 0x83b, kLdgsts = 0xfae;
-}
+/// Of sm_90a: products of warp groups with both operands in shared memory, bulk copies, registers that change hands.
+inline constexpr std::uint16_t kHgmma = 0x9f0, kIgmma = 0x9f1, kQgmma = 0x9f3, kUtmaldg = 0x5b4,
+                               kUtmaldgMulticast = 0x3b4, kUtmastg = 0x3b5, kStsm = 0x844, kUsetmaxreg = 0x9c8;
+}  // namespace sass
 
 /// The kernels of a cubin, in order of name. Never reads outside `bytes`. Throws kInvalidArgument for what is no cubin,
 /// or a broken one.

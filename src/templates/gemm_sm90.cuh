@@ -115,7 +115,8 @@ class Sm90Gemm {
     const unsigned rank = kBlocks > 1 ? ptx::ClusterRank() : 0;
     if (threadIdx.x == 0) ring.Init();
     Sync();
-    const int group = static_cast<int>(threadIdx.x) / 128;
+    // The same in all lanes, and known to be.
+    const int group = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 128, 0);
     if (group == kGroups) {
       if constexpr (kGroups > 1) ptx::LowerRegisters<40>();
       if (threadIdx.x == kGroups * 128) Load(params, ring, rank);

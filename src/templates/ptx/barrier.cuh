@@ -22,21 +22,22 @@ __device__ __forceinline__ void ArriveExpecting(unsigned barrier, unsigned bytes
 __device__ __forceinline__ void Arrive(unsigned barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
-/// At the barrier that lies at the same place in block `rank` of the cluster.
+/// At the barrier that lies at the same place in block `rank` of the cluster. It orders nothing that other blocks read
+/// or write in memory: that would take a fence of the whole GPU.
 __device__ __forceinline__ void ArriveAt(unsigned barrier, unsigned rank) {
   unsigned there;
   asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(barrier), "r"(rank));
-  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(there) : "memory");
+  asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(there) : "memory");
 }
 
 /// Until the phase of this parity has ended: the first has parity 0. Of a barrier in its first phase, that of parity 1
-/// has.
+/// has. What bulk copies announced there is visible then.
 __device__ __forceinline__ void WaitFor(unsigned barrier, unsigned parity) {
   asm volatile(
       "{\n"
       ".reg .pred ended;\n"
       "AGAIN:\n"
-      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 ended, [%0], %1;\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 ended, [%0], %1;\n"
       "@!ended bra AGAIN;\n"
       "}" ::"r"(barrier),
       "r"(parity)
