@@ -40,6 +40,12 @@ struct EpilogueArgs {
   Tensor amax_block;   ///< (rows of D / block rows, columns of D / block columns), rounded up; or one for each entry.
 };
 
+/// Factors of 8-bit operands (Scaling), f32, with any strides. That of a partial block counts as one of a whole.
+struct ScaleArgs {
+  Tensor a;  ///< (m, k / 128), rounded up.
+  Tensor b;  ///< (n, k / 128), or (n / 128, k / 128), rounded up.
+};
+
 /// The tensors of one call, by name. What the problem does not use must not be given.
 struct GemmArgs {
   Tensor a;  ///< (m, k), or (batch, m, k).
@@ -49,6 +55,7 @@ struct GemmArgs {
   Scalar alpha = 1.0;
   Scalar beta = 0.0;
   const EpilogueArgs* epilogue = nullptr;  ///< Read during the call only; null: none.
+  const ScaleArgs* scales = nullptr;       ///< The same.
 };
 
 /// The accumulator that fits operands of these types: f64 for f64, s32 for integers, else f32.

@@ -22,9 +22,10 @@ class GEMMSMITH_API PreparedGemm {
  public:
   /// The call as it was prepared.
   void Run(Stream stream = {}) const;
-  /// With other matrices of the same shapes, strides, types and device; all else (alpha, beta, what the epilogue reads
-  /// and makes) as it was prepared. `c`: null for D itself. Throws kInvalidArgument, with nothing launched, for a null
-  /// pointer, one that is less aligned than the ones prepared with, and a D that overlaps A, B or part of C.
+  /// With other matrices of the same shapes, strides, types and device; all else (alpha, beta, scales, what the
+  /// epilogue reads and makes) as it was prepared. `c`: null for D itself. Throws kInvalidArgument, with nothing
+  /// launched, for a null pointer, one that is less aligned than the ones prepared with, and a D that overlaps A, B or
+  /// part of C.
   void Run(const void* a, const void* b, const void* c, void* d, Stream stream = {}) const;
 
   const GemmProblem& problem() const { return problem_; }
@@ -38,6 +39,7 @@ class GEMMSMITH_API PreparedGemm {
   const Plan* plan_;
   GemmProblem problem_;
   std::shared_ptr<const EpilogueArgs> epilogue_;
+  std::shared_ptr<const ScaleArgs> scales_;
   GemmArgs args_;
   std::uintptr_t misaligned_ = 0;       ///< Bits that no pointer may have.
   std::array<std::size_t, 4> bytes_{};  ///< From the first to past the last element of a, b, c, d.

@@ -20,8 +20,12 @@ enum class BetaClass : std::uint8_t { kZero, kGeneral };
 enum class ComputeMode : std::uint8_t { kIeee, kTf32 };
 /// "ieee", "tf32".
 GEMMSMITH_API std::string_view ToString(ComputeMode mode);
-/// How operands are scaled. Only kNone has kernels so far.
-enum class Scaling : std::uint8_t { kNone, kPerTensor, kRowColumn, kBlock1x128, kBlock128x128 };
+/// By which factors operands are multiplied, all f32. A by one for each row and 128 elements along k; B by the same of
+/// its columns (kBlock1x128), or by one for each 128 by 128 elements (kBlock128x128). One factor for all of an operand
+/// is alpha's business; one for each row or column of D that of an epilogue ("scale_row+scale_column").
+enum class Scaling : std::uint8_t { kNone, kBlock1x128, kBlock128x128 };
+/// "none", "1x128", "128x128".
+GEMMSMITH_API std::string_view ToString(Scaling scaling);
 /// How one call is split into several GEMMs. Only kNone (with batch) has kernels so far.
 enum class Grouping : std::uint8_t { kNone, kContiguous, kMasked, kAlongK };
 
@@ -65,6 +69,8 @@ GEMMSMITH_API GemmProblem MakeProblem(std::int64_t m, std::int64_t n, std::int64
 GEMMSMITH_API void SetDTypes(GemmProblem& problem, std::string_view dtypes);
 /// "ieee" or "tf32", the latter for problems of f32 by f32 alone. Throws kInvalidArgument.
 GEMMSMITH_API void SetCompute(GemmProblem& problem, std::string_view mode);
+/// "none", "1x128" or "128x128". Throws kInvalidArgument, or kUnsupported as Validate.
+GEMMSMITH_API void SetScaling(GemmProblem& problem, std::string_view scaling);
 /// Makes it `batch` problems of this size, whose dense operands follow each other in memory.
 GEMMSMITH_API void SetBatch(GemmProblem& problem, std::int64_t batch);
 /// With this epilogue, whose residual is of D's type (f32, if that is none of f32, f16 and bf16) and dense, and whose

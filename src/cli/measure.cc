@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "cli/epilogue_operands.h"
+#include "cli/scale_operands.h"
 
 namespace gemmsmith::cli {
 namespace {
@@ -172,6 +173,12 @@ Measurement Workbench::Measure(const NamedProblem& shape, const Work& work) {
     operands.device.epilogue = &epilogue->device();
     operands.host.epilogue = &epilogue->host();
     epilogue->PoisonMaxima();
+  }
+  std::optional<ScaleOperands> scales;
+  if (shape.problem.scaling != Scaling::kNone) {
+    scales.emplace(engine_, device_.id(), shape.problem, seed_ + 7);
+    operands.device.scales = &scales->device();
+    operands.host.scales = &scales->host();
   }
   Measurement measurement;
   measurement.shape = shape;

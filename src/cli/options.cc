@@ -91,6 +91,10 @@ void AddForm(CLI::App& app, Options& options) {
                  "ieee; or tf32, by which f32 operands may be rounded to tf32 [ieee, or as --shapes says]")
       ->type_name("ieee|tf32")
       ->check(OneOf({"ieee", "tf32"}));
+  app.add_option("--scaling", options.scaling,
+                 "Factors of 8-bit floats, for 128 of k: of A's rows, and of B's columns or of 128 of them [none]")
+      ->type_name("none|1x128|128x128")
+      ->check(OneOf({"none", "1x128", "128x128"}));
   app.add_option("--layout", options.layout, "How A and B are stored; t: transposed [nn]")
       ->type_name("nn|nt|tn|tt")
       ->check(OneOf({"nn", "nt", "tn", "tt"}));
@@ -329,6 +333,8 @@ std::vector<NamedProblem> Problems(const Options& options) {
   std::vector<NamedProblem> problems = PlainProblems(options);
   if (!options.compute.empty())
     for (NamedProblem& shape : problems) SetCompute(shape.problem, options.compute);
+  if (!options.scaling.empty())
+    for (NamedProblem& shape : problems) SetScaling(shape.problem, options.scaling);
   if (!options.epilogue.empty())
     for (NamedProblem& shape : problems) SetEpilogue(shape.problem, Epilogue::Parse(options.epilogue));
   return problems;

@@ -17,7 +17,7 @@ namespace gemmsmith::cli {
 /// change what it does.
 struct Options {
   std::int64_t m = 0, n = 0, k = 0, batch = 1;
-  std::string dtype, compute, layout = "nn", epilogue, shapes;
+  std::string dtype, compute, layout = "nn", scaling, epilogue, shapes;
   double alpha = 1, beta = 0;
   std::uint64_t seed = 0, seeds = 0;
 
@@ -56,22 +56,23 @@ struct Options {
 // One place registers each word.
 void AddSizes(CLI::App& app, Options& options, const char* dtype = "f32");  ///< --m --n --k --batch --dtype --shapes
 void AddDType(CLI::App& app, Options& options, const char* otherwise);      ///< --dtype
-void AddForm(CLI::App& app, Options& options);                              ///< --compute --layout
-void AddProblem(CLI::App& app, Options& options);    ///< --m --n --k --batch --dtype --compute --layout --beta --shapes
-void AddChip(CLI::App& app, Options& options);       ///< --chip --tile-search --partition-search --effort --roofline
-void AddModel(CLI::App& app, Options& options);      ///< --model --seq --context
-void AddSeed(CLI::App& app, Options& options);       ///< --seed
-void AddOperands(CLI::App& app, Options& options);   ///< --alpha --seed
-void AddEpilogue(CLI::App& app, Options& options);   ///< --epilogue
-void AddDevice(CLI::App& app, Options& options);     ///< --device --threads
-void AddEmulation(CLI::App& app, Options& options);  ///< --stats --seeds
-void AddTarget(CLI::App& app, Options& options);     ///< --arch --gpu
-void AddCompiler(CLI::App& app, Options& options);   ///< --compiler
-void AddCode(CLI::App& app, Options& options);       ///< --compiler --opt-level --fast-math
-void AddCompiling(CLI::App& app, Options& options);  ///< --compiler --opt-level --fast-math --no-cache
-void AddCacheDir(CLI::App& app, Options& options);   ///< --cache-dir
-void AddResultsDir(CLI::App& app, Options& options);                                     ///< --cache-dir
-void AddNoJit(CLI::App& app, Options& options);                                          ///< --no-jit
+void AddForm(CLI::App& app, Options& options);                              ///< --compute --scaling --layout
+void AddProblem(CLI::App& app,
+                Options& options);  ///< --m --n --k --batch --dtype --compute --scaling --layout --beta --shapes
+void AddChip(CLI::App& app, Options& options);        ///< --chip --tile-search --partition-search --effort --roofline
+void AddModel(CLI::App& app, Options& options);       ///< --model --seq --context
+void AddSeed(CLI::App& app, Options& options);        ///< --seed
+void AddOperands(CLI::App& app, Options& options);    ///< --alpha --seed
+void AddEpilogue(CLI::App& app, Options& options);    ///< --epilogue
+void AddDevice(CLI::App& app, Options& options);      ///< --device --threads
+void AddEmulation(CLI::App& app, Options& options);   ///< --stats --seeds
+void AddTarget(CLI::App& app, Options& options);      ///< --arch --gpu
+void AddCompiler(CLI::App& app, Options& options);    ///< --compiler
+void AddCode(CLI::App& app, Options& options);        ///< --compiler --opt-level --fast-math
+void AddCompiling(CLI::App& app, Options& options);   ///< --compiler --opt-level --fast-math --no-cache
+void AddCacheDir(CLI::App& app, Options& options);    ///< --cache-dir
+void AddResultsDir(CLI::App& app, Options& options);  ///< --cache-dir
+void AddNoJit(CLI::App& app, Options& options);       ///< --no-jit
 void AddJobs(CLI::App& app, Options& options, const char* what = "Kernels to compile");  ///< --jobs
 void AddEmit(CLI::App& app, Options& options);                                           ///< --emit --out
 void AddInsight(CLI::App& app, Options& options);                                        ///< --profile --debug-dump
@@ -83,7 +84,7 @@ void AddOutput(CLI::App& app, Options& options);                   ///< --json -
 
 /// Refuses a command line without a problem.
 void RequireProblem(CLI::App& app, const Options& options);
-/// The problem of --m --n --k, or those of --shapes, with --dtype and --compute in place of the file's.
+/// The problem of --m --n --k, or those of --shapes, with --dtype, --compute and --scaling in place of the file's.
 std::vector<NamedProblem> Problems(const Options& options);
 /// The settings that belong to the process. It reads them from its environment, once: call this before anything else
 /// of the library.

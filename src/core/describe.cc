@@ -7,6 +7,7 @@
 #include <numeric>
 #include <span>
 
+#include "core/describe_scales.h"
 #include "gemmsmith/args.h"
 #include "util/log.h"
 
@@ -311,6 +312,8 @@ GemmProblem Describe(const GemmArgs& args, DType acc_type, ComputeMode compute) 
   p.a_type = args.a.dtype, p.b_type = args.b.dtype, p.c_type = p.d_type = args.d.dtype, p.acc_type = acc_type;
   p.a_layout = a.layout, p.b_layout = b.layout, p.d_layout = d.layout;
   p.compute = compute;
+  if (args.scales != nullptr) [[unlikely]]
+    p.scaling = DescribeScales(args, p);
   Matrix c{};
   std::uint64_t bits = AlignmentBits(args.a, a) | AlignmentBits(args.b, b) | AlignmentBits(args.d, d) | 16;
   if (args.beta.value != 0 || args.beta.device_pointer != nullptr) {
@@ -328,6 +331,8 @@ GemmProblem Describe(const GemmArgs& args, DType acc_type, ComputeMode compute) 
     const bool reads_c = p.beta != BetaClass::kZero && args.c.given();
     EpilogueTensors(args, d, std::span(operands).first(reads_c ? 3 : 2)).Describe(p);
   }
+  if (p.scaling != Scaling::kNone) [[unlikely]]
+    Validate(p);
   return p;
 }
 

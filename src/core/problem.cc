@@ -92,6 +92,15 @@ void CheckEpilogue(const GemmProblem& p) {
         p.batch);
 }
 
+void CheckScaling(const GemmProblem& p) {
+  if (p.scaling == Scaling::kNone) return;
+  if (p.acc_type != DType::kF32)
+    throw Fail(Code::kUnsupported, "", "gemm: block scales are f32, and the accumulator is {}", ToString(p.acc_type));
+  if (p.batch > 1 || p.d_layout != Layout::kRowMajor || p.a_layout == Layout::kPacked || p.b_layout == Layout::kPacked)
+    throw Fail(Code::kUnsupported, "call once for each entry, with a row-major d",
+               "gemm: block scales take no batch ({}), no packed operands and no column-major d", p.batch);
+}
+
 std::uint8_t TightAlignment(const GemmProblem& p) {
   const std::uint64_t bits =
       p.lda * SizeOf(p.a_type) | p.ldb * SizeOf(p.b_type) | p.ldc * SizeOf(p.c_type) | p.ldd * SizeOf(p.d_type) | 16;
@@ -199,6 +208,24 @@ void SetCompute(GemmProblem& p, std::string_view mode) {
   p.compute = wanted;
 }
 
+namespace {
+
+constexpr std::pair<Scaling, std::string_view> kScalings[] = {
+    {Scaling::kNone, "none"}, {Scaling::kBlock1x128, "1x128"}, {Scaling::kBlock128x128, "128x128"}};
+
+}  // namespace
+
+std::string_view ToString(Scaling scaling) { return kScalings[static_cast<std::size_t>(scaling)].second; }
+
+void SetScaling(GemmProblem& p, std::string_view scaling) {
+  const auto* const row =
+      std::find_if(std::begin(kScalings), std::end(kScalings), [&](const auto& r) { return r.second == scaling; });
+  if (row == std::end(kScalings))
+    throw Fail(Code::kInvalidArgument, "", "unknown scaling \"{}\": there are none, 1x128 and 128x128", scaling);
+  p.scaling = row->first;
+  Validate(p);
+}
+
 void SetBatch(GemmProblem& p, std::int64_t batch) {
   p.batch = batch;
   const auto stride = [](Layout layout, std::int64_t ld, std::int64_t rows, std::int64_t columns) {
@@ -241,6 +268,7 @@ void Validate(const GemmProblem& p) {
   CheckBatchOfD(p);
   CheckTypes(p);
   CheckEpilogue(p);
+  CheckScaling(p);
 }
 
 std::size_t Hash(const GemmProblem& problem) { return Hash64(&problem, sizeof(problem)); }
@@ -261,6 +289,7 @@ std::string ToString(const GemmProblem& p) {
   if (p.beta != BetaClass::kZero) text += " beta";
   if (p.groups != 1) text += fmt::format(" groups={}", p.groups);
   if (p.compute == ComputeMode::kTf32) text += " tf32";
+  if (p.scaling != Scaling::kNone) text += fmt::format(" scaling={}", ToString(p.scaling));
   if (p.epilogue_id != 0) text += fmt::format(" epilogue={:016x}", p.epilogue_id);
   if (p.columns_per_d != 1) text += fmt::format(" columns_per_d={}", p.columns_per_d);
   return text;

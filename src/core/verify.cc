@@ -25,16 +25,30 @@ constexpr double kFullWork = 1 << 27, kFullElements = 1 << 22;
 /// The reference is made of tiles: kRows rows of A times kColumns columns of B, kDepth of k at a time.
 constexpr std::int64_t kRows = 32, kColumns = 64, kDepth = 256;
 
+/// Factors of blocks of a matrix.
+struct Scales {
+  const float* data = nullptr;  ///< Null: none.
+  std::int64_t block_rows = 1, block_columns = 1, row_stride = 0, column_stride = 0;
+
+  double operator()(std::int64_t row, std::int64_t column) const {
+    return data[row / block_rows * row_stride + column / block_columns * column_stride];
+  }
+  Scales Transposed() const { return {data, block_columns, block_rows, column_stride, row_stride}; }
+};
+
 struct Matrix {
   const void* data;
   DType dtype;
   std::int64_t rows, columns, row_stride, column_stride, offset;
+  Scales scales{};
 
   std::int64_t At(std::int64_t row, std::int64_t column) const {
     return offset + row * row_stride + column * column_stride;
   }
   double operator()(std::int64_t row, std::int64_t column) const { return Decode(dtype, data, At(row, column)); }
-  Matrix Transposed() const { return {data, dtype, columns, rows, column_stride, row_stride, offset}; }
+  Matrix Transposed() const {
+    return {data, dtype, columns, rows, column_stride, row_stride, offset, scales.Transposed()};
+  }
 };
 
 struct Operands {
@@ -69,14 +83,30 @@ Matrix View(const char* name, const Tensor& tensor, std::int64_t rows, std::int6
           r == 1 && tensor.shape[0] != 1 ? batch * tensor.strides[0] : 0};
 }
 
+/// Those of A and of B, by rows and columns of A and B.
+std::array<Scales, 2> ViewScales(const GemmProblem& p, const GemmArgs& args) {
+  if (p.scaling == Scaling::kNone) return {};
+  const Tensor &a = args.scales->a, &b = args.scales->b;
+  for (const Tensor* tensor : {&a, &b})
+    if (tensor->device.kind != DeviceKind::kCpu)
+      throw Fail(Code::kInvalidArgument, "give them in host memory", "verify: scales are on {}",
+                 ToString(tensor->device));
+  const std::int64_t columns = p.scaling == Scaling::kBlock1x128 ? 1 : 128;
+  return {{{static_cast<const float*>(a.data), 1, 128, a.strides[0], a.strides[1]},
+           {static_cast<const float*>(b.data), 128, columns, b.strides[1], b.strides[0]}}};
+}
+
 Operands View(const GemmProblem& p, const GemmArgs& args, const Tensor& c_before, std::int64_t batch) {
   if (args.alpha.device_pointer != nullptr || args.beta.device_pointer != nullptr)
     throw Fail(Code::kInvalidArgument, "give their values", "verify: alpha and beta are pointers to device memory");
   const Tensor& c = p.beta == BetaClass::kZero ? args.d : c_before;
   std::optional<EpilogueReference> epilogue;
   if (args.epilogue != nullptr) epilogue.emplace(p, *args.epilogue, batch);
-  return {View("a", args.a, p.m, p.k, batch),
-          View("b", args.b, p.k, p.n, batch),
+  Matrix a = View("a", args.a, p.m, p.k, batch), b = View("b", args.b, p.k, p.n, batch);
+  const auto scales = ViewScales(p, args);
+  a.scales = scales[0], b.scales = scales[1];
+  return {a,
+          b,
           View("c", c, p.m, p.d_columns(), batch),
           View("d", args.d, p.m, p.d_columns(), batch),
           args.alpha.value,
@@ -110,8 +140,8 @@ void LoadAs(const Matrix& x, std::span<const std::int64_t> rows, std::int64_t co
   }
 }
 
-void Load(const Matrix& x, std::span<const std::int64_t> rows, std::int64_t column, std::int64_t columns,
-          std::int64_t out_row, std::int64_t out_column, double* out) {
+void LoadStored(const Matrix& x, std::span<const std::int64_t> rows, std::int64_t column, std::int64_t columns,
+                std::int64_t out_row, std::int64_t out_column, double* out) {
   const auto as_is = [](auto v) { return static_cast<double>(v); };
   const auto load = [&]<class T>(T, auto value) {
     LoadAs<T>(x, rows, column, columns, out_row, out_column, out, value);
@@ -122,6 +152,14 @@ void Load(const Matrix& x, std::span<const std::int64_t> rows, std::int64_t colu
   if (SizeOf(x.dtype) == 2)
     return load(std::uint16_t(), [&table = DecodeTable<std::uint16_t>(x.dtype)](auto v) { return table[v]; });
   return load(std::uint8_t(), [&table = DecodeTable<std::uint8_t>(x.dtype)](auto v) { return table[v]; });
+}
+
+void Load(const Matrix& x, std::span<const std::int64_t> rows, std::int64_t column, std::int64_t columns,
+          std::int64_t out_row, std::int64_t out_column, double* out) {
+  LoadStored(x, rows, column, columns, out_row, out_column, out);
+  if (x.scales.data == nullptr) return;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    for (std::int64_t j = 0; j < columns; ++j) out[i * out_row + j * out_column] *= x.scales(rows[i], column + j);
 }
 
 /// How far one element is from the reference.

@@ -41,7 +41,6 @@ void CheckSame(const GemmProblem& promised, const GemmProblem& given) {
                1 << given.alignment, 1 << promised.alignment);
   GemmProblem comparable = given;
   comparable.alignment = promised.alignment;
-  comparable.scaling = promised.scaling;
   comparable.grouping = promised.grouping;
   comparable.groups = promised.groups;
   comparable.deterministic = promised.deterministic;

@@ -83,10 +83,10 @@ std::string WhyNotEpilogue(const GemmProblem& p) {
   return "";
 }
 
-std::string WhyNotForm(const GemmProblem& p) {
+std::string WhyNotForm(const GemmProblem& p, bool takes_scales) {
   if (p.a_layout == Layout::kPacked || p.b_layout == Layout::kPacked) return "reads no packed operands";
   if (p.d_layout != Layout::kRowMajor) return "writes row-major D only";
-  if (p.scaling != Scaling::kNone) return "scales no operands";
+  if (p.scaling != Scaling::kNone && !takes_scales) return "scales no operands";
   if (p.grouping != Grouping::kNone || p.groups != 1) return "runs no grouped problems";
   return "";
 }

@@ -33,6 +33,7 @@ std::string ProblemClass(const GemmProblem& p) {
     text += fmt::format(",{},{}", ToString(p.b_type), ToString(p.d_type));
   text += fmt::format(" {}", LayoutName(p));
   if (p.compute == ComputeMode::kTf32) text += " tf32";
+  if (p.scaling != Scaling::kNone) text += fmt::format(" scaling={}", ToString(p.scaling));
   if (p.beta != BetaClass::kZero) text += " beta";
   if (p.epilogue_id != 0) text += fmt::format(" epilogue={:016x}", p.epilogue_id);
   return text;

@@ -46,7 +46,7 @@ struct TileShape {
 
 /// One launch of a plan: geometry and parameters, prepared once; `bind` puts a call's pointers into a copy of them.
 struct LaunchStep {
-  static constexpr std::size_t kMaxParamBytes = 832;
+  static constexpr std::size_t kMaxParamBytes = 896;
 
   /// A tensor map in the parameters, of one of the call's tensors: encoded when the device is known, moved to the
   /// tensor's address at each call.

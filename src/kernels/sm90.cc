@@ -162,6 +162,7 @@ bool Fits(const GemmProblem& p, const Tile& tile, int cluster_m, int cluster_n) 
   const int sums = tile.rows() * tile.block_n / 128 * (Is8BitFloat(p.a_type) ? 2 : 1);
   if (sums > 160) return false;
   if (!BAlongK(p) && tile.block_n % 64 != 0) return false;
+  if (p.scaling == Scaling::kBlock128x128 && 128 % tile.block_n != 0) return false;  // one factor for a tile's step
   // Blocks without work of their own would only help others.
   return p.m > (cluster_m - 1) * tile.block_m && p.n > (cluster_n - 1) * tile.block_n;
 }
@@ -201,9 +202,11 @@ std::string Macros(const GemmProblem& p, const TileConfig& c) {
 }
 
 std::string KernelName(const GemmProblem& p, const TileConfig& c) {
-  return fmt::format("sm90_{}_{}x{}_{}{}_c{}x{}_s{}_{}{}", OperandsName(p), c[kBlockM], c[kBlockN],
+  return fmt::format("sm90_{}_{}x{}_{}{}_c{}x{}_s{}_{}{}{}", OperandsName(p), c[kBlockM], c[kBlockN],
                      c[kPingPong] != 0 ? "p" : "w", c[kConsumers], c[kClusterM], c[kClusterN], c[kStages],
-                     c[kBulkD] != 0 ? "b" : fmt::format("v{}", c[kVectorD]), c[kSplits] > 1 ? "_split" : FinishName(p));
+                     c[kBulkD] != 0 ? "b" : fmt::format("v{}", c[kVectorD]),
+                     p.scaling == Scaling::kNone ? "" : fmt::format("_x{}", ToString(p.scaling)),
+                     c[kSplits] > 1 ? "_split" : FinishName(p));
 }
 
 std::string RenderText(const GemmProblem& p, const TileConfig& c, std::string_view entry) {
@@ -220,6 +223,8 @@ std::string RenderText(const GemmProblem& p, const TileConfig& c, std::string_vi
   text.Flag("kPingPong", c[kPingPong] != 0);
   text.Flag("kAAlongK", AAlongK(p)), text.Flag("kBAlongK", BAlongK(p));
   text.Flag("kShortSums", Is8BitFloat(p.a_type));
+  text.Flag("kScaled", p.scaling != Scaling::kNone);
+  text.Flag("kScaledColumns", p.scaling == Scaling::kBlock1x128);
   text.Flag("kBulkD", c[kBulkD] != 0 && c[kSplits] <= 1);
   text.Flag("kReadC", p.beta != BetaClass::kZero);
   text.Flag("kSplit", c[kSplits] > 1);
@@ -234,7 +239,15 @@ std::string RenderText(const GemmProblem& p, const TileConfig& c, std::string_vi
                                    .shared_alignment = 1024});
 }
 
-void BindPlain(const GemmArgs& args, std::byte* bytes) { Bind(args, reinterpret_cast<Sm90Params*>(bytes)->base.gemm); }
+void BindPlain(const GemmArgs& args, std::byte* bytes) {
+  auto& params = *reinterpret_cast<Sm90Params*>(bytes);
+  Bind(args, params.base.gemm);
+  if (args.scales == nullptr) return;
+  const Tensor &a = args.scales->a, &b = args.scales->b;
+  params.scale_a = static_cast<const float*>(a.data), params.scale_b = static_cast<const float*>(b.data);
+  params.scale_a_row = a.strides[0], params.scale_a_k = a.strides[1];
+  params.scale_b_column = b.strides[0], params.scale_b_k = b.strides[1];
+}
 void BindFused(const GemmArgs& args, std::byte* bytes) {
   BindPlain(args, bytes);  // first in both structures
   Bind(*args.epilogue, reinterpret_cast<Sm90FusedParams*>(bytes)->epilogue);
@@ -279,7 +292,10 @@ class Sm90 final : public KernelFamily {
   std::string WhyNot(const GemmProblem& p, const CodeTarget& target) const override {
     if (!Targets(target)) return fmt::format("needs sm_90a, not {}", ToString(target));
     if (std::string reason = WhyNotTensorTypes(p, target); !reason.empty()) return reason;
-    if (std::string reason = WhyNotForm(p); !reason.empty()) return reason;
+    if (std::string reason = WhyNotForm(p, true); !reason.empty()) return reason;
+    if (p.scaling != Scaling::kNone && !Is8BitFloat(p.a_type))
+      return fmt::format("scaling {}: block scales are of 8-bit floats, not of {}", ToString(p.scaling),
+                         ToString(p.a_type));
     if (std::string reason = WhyNotEpilogue(p); !reason.empty()) return reason;
     if (SizeOf(p.a_type) != 2 && !(AAlongK(p) && BAlongK(p)))
       return fmt::format("layout {}: tensor cores of sm_90a read {} along k only; store them as nt", LayoutName(p),

@@ -11,9 +11,10 @@
 //
 // Config (rendered by the host) has: types A, B, D, Accumulator; kBlockM, kBlockN, kStages; kConsumers (warp groups
 // that multiply), kPingPong; kClusterM, kClusterN (blocks; at most two in all); kAAlongK, kBAlongK (elements along k
-// are contiguous); kShortSums (the tensor cores sum to less than f32: not more than a step's products); kBulkD (D
-// leaves by bulk copies; it is alpha * A * B, no more), else kVectorD, kReadC; kSplit (sums of a part of k are stored
-// as they are).
+// are contiguous); kShortSums (the tensor cores sum to less than f32: not more than a step's products); kScaled (a
+// step's sums are multiplied by factors of A's rows and of B), kScaledColumns (each of B's columns has its own); kBulkD
+// (D leaves by bulk copies; it is alpha * A * B, no more), else kVectorD, kReadC; kSplit (sums of a part of k are
+// stored as they are).
 
 namespace gemmsmith {
 
@@ -237,7 +238,7 @@ class Sm90Gemm {
       }
       ptx::ProductSums sums[kProducts];
       if constexpr (Config::kShortSums) {
-        SumPromoted(ring, at, steps.count, first_row, sums);
+        SumPromoted(params, ring, at, steps, first_row, place, sums);
       } else {
         Sum(ring, at, steps.count, first_row, sums);
       }
@@ -287,16 +288,58 @@ class Sm90Gemm {
     ring.Release(before);
   }
 
-  /// Each step's sums are added in f32.
-  __device__ __forceinline__ static void SumPromoted(const Ring& ring, Position& at, int steps, int first_row,
+  /// Where this thread's sums of a product are: (row, column), (row, column + 1), and the same eight rows further.
+  struct Lane {
+    int row, column;
+    __device__ __forceinline__ Lane()
+        : row(static_cast<int>(threadIdx.x) % 128 / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4),
+          column(static_cast<int>(threadIdx.x) % 4 * 2) {}
+  };
+
+  /// The factors of one step's sums of a thread: two rows of each product, and its columns.
+  class Factors {
+   public:
+    __device__ __forceinline__ Factors(const Sm90Params& params, const Place& tile, int first_row, int step) {
+      if constexpr (Config::kScaled) {
+        const Lane lane;
+        const int last_row = static_cast<int>(params.base.gemm.m) - 1, last = static_cast<int>(params.base.gemm.n) - 1;
+#pragma unroll
+        for (int i = 0; i < 2 * kProducts; ++i) {
+          const int row = tile.row + first_row + i / 2 * 64 + i % 2 * 8 + lane.row;
+          row_[i] = params.scale_a[(row < last_row ? row : last_row) * params.scale_a_row + step * params.scale_a_k];
+        }
+        const float* b = params.scale_b + step * params.scale_b_k;
+#pragma unroll
+        for (int i = 0; i < kColumns; ++i) {
+          const int column = tile.column + (kColumns > 1 ? i / 2 * 8 + i % 2 + lane.column : 0);
+          column_[i] = b[(column < last ? column : last) / (kColumns > 1 ? 1 : 128) * params.scale_b_column];
+        }
+      }
+    }
+    /// Of sum j of product i.
+    __device__ __forceinline__ float Scaled(int i, int j, float sum) const {
+      if constexpr (!Config::kScaled) return sum;
+      return row_[2 * i + j % 4 / 2] * column_[kColumns > 1 ? j / 4 * 2 + j % 2 : 0] * sum;
+    }
+
+   private:
+    enum : int { kColumns = Config::kScaledColumns ? Config::kBlockN / 4 : 1 };
+    float row_[2 * kProducts], column_[kColumns];
+  };
+
+  /// Each step's sums are multiplied by its factors, and added in f32.
+  __device__ __forceinline__ static void SumPromoted(const Sm90Params& params, const Ring& ring, Position& at,
+                                                     const Steps& steps, int first_row, const Place& tile,
                                                      ptx::ProductSums (&sums)[kProducts]) {
 #pragma unroll
     for (int i = 0; i < kProducts; ++i)
 #pragma unroll
       for (int j = 0; j < Config::kBlockN / 2; ++j) sums[i][j] = 0;
 #pragma unroll 1
-    for (int step = 0; step < steps; ++step, at.Advance()) {
+    for (int step = 0; step < steps.count; ++step, at.Advance()) {
       ptx::ProductSums some[kProducts];
+      const Factors factors(params, tile, first_row,
+                            steps.first_k / kDepth + step);  // on their way during the products
       ptx::WaitFor(ring.full(at.stage), at.parity);
       Step(ring, at.stage, first_row, 0, some);
       ptx::WaitForProducts<0>();
@@ -306,17 +349,10 @@ class Sm90Gemm {
 #pragma unroll
       for (int i = 0; i < kProducts; ++i)
 #pragma unroll
-        for (int j = 0; j < Config::kBlockN / 2; ++j) sums[i][j] += some[i][j];
+        for (int j = 0; j < Config::kBlockN / 2; ++j) sums[i][j] += factors.Scaled(i, j, some[i][j]);
     }
   }
 
-  /// Where this thread's sums of a product are: (row, column), (row, column + 1), and the same eight rows further.
-  struct Lane {
-    int row, column;
-    __device__ __forceinline__ Lane()
-        : row(static_cast<int>(threadIdx.x) % 128 / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4),
-          column(static_cast<int>(threadIdx.x) % 4 * 2) {}
-  };
   using Pair = Vector<Accumulator, 2>;
 
   /// Whole tiles: the memory has room for them.

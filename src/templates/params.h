@@ -73,12 +73,15 @@ struct Sm90Params {
   int tiles_m, tiles_n;  // of a whole cluster
   int group;             // rows of tiles that are made together, column by column, so that L2 has their operands
   int batch_a, batch_b;  // 0: the whole batch shares the operand; else 1
+  const float* scale_a;  // Factors of 128 of k: of rows of A; of B's columns, or of 128 of them. Null: none.
+  const float* scale_b;
+  long long scale_a_row, scale_a_k, scale_b_column, scale_b_k;  // elements
 };
-static_assert(sizeof(Sm90Params) == 640, "the same on host and device");
+static_assert(sizeof(Sm90Params) == 704, "the same on host and device");
 struct Sm90FusedParams {
   Sm90Params tensor;
   EpilogueParams epilogue;
 };
-static_assert(sizeof(Sm90FusedParams) == 832, "the same on host and device");
+static_assert(sizeof(Sm90FusedParams) == 896, "the same on host and device");
 
 }  // namespace gemmsmith

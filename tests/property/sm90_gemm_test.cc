@@ -135,6 +135,29 @@ TEST_F(Sm90Gemm, FusesEpilogues) {
     }
 }
 
+/// Factors lie by rows or by columns, as m and n are odd or even.
+TEST_F(Sm90Gemm, ScalesBlocksOfOperands) {
+  for (const Scaling scaling : {Scaling::kBlock1x128, Scaling::kBlock128x128})
+    for (const auto& [m, n, k] :
+         {std::array<std::int64_t, 3>{200, 264, 392}, {31, 63, 127}, {1, 256, 512}, {139, 75, 555}})
+      for (const Types& types : {kOtherTypes[1], kOtherTypes[2]}) {
+        Case c = Aligned(m, n, k, types);
+        c.scaling = scaling;
+        c.alpha = 0.5, c.beta = m == 31 ? 1.5 : 0;
+        ExpectConfigsRight(c, FirstAndLast);
+      }
+}
+TEST_F(Sm90Gemm, ScalesBlocksInEveryConfiguration) {
+  for (const Scaling scaling : {Scaling::kBlock1x128, Scaling::kBlock128x128}) {
+    Case c = Aligned(328, 520, 392, kOtherTypes[1]);
+    c.scaling = scaling;
+    ExpectConfigsRight(c, All);
+    c = Aligned(40, 72, 4096, kOtherTypes[2]);
+    c.scaling = scaling, c.epilogue = "bias+gelu";
+    ExpectConfigsRight(c, FirstSplitting);
+  }
+}
+
 TEST_F(Sm90Gemm, IsWhatAnEngineChooses) {
   for (const Types& types : k16BitTypes) ExpectEngineRight({256, 192, 128, types, "nn"}, "sm90");
   for (const Types& types : kOtherTypes) ExpectEngineRight({256, 192, 128, types}, "sm90");

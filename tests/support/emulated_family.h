@@ -31,12 +31,14 @@ struct Case {
   std::int64_t batch = 1, padding = 0;
   bool column_major_d = false;
   const char* epilogue = nullptr;
+  Scaling scaling = Scaling::kNone;
 
   std::string Text() const {
     return fmt::format("m={} n={} k={} {},{},{}{} {} alpha={} beta={} batch={} padding={}{} {}", m, n, k,
                        ToString(types.a), ToString(types.b), ToString(types.d),
                        types.compute == ComputeMode::kTf32 ? " as tf32" : "", layout, alpha, beta, batch, padding,
-                       column_major_d ? " column-major D" : "", epilogue == nullptr ? "" : epilogue);
+                       column_major_d ? " column-major D" : "", epilogue == nullptr ? "" : epilogue) +
+           (scaling == Scaling::kNone ? "" : fmt::format(" scaling={}", ToString(scaling)));
   }
 };
 
@@ -52,8 +54,12 @@ class Operands {
         row_(device, DType::kF32, {1, 1, c.m, false, 0}),
         column_(device, DType::kF32, {1, 1, c.n, false, 0}),
         amax_row_(device, DType::kF32, {1, c.batch, c.m, false, 0}),
-        amax_column_(device, DType::kF32, {1, c.batch, DColumns(c), false, 0}) {
-    for (auto [matrix, offset] : {std::pair{&a_, 0}, {&b_, 1}, {&before_, 2}, {&row_, 3}, {&column_, 4}})
+        amax_column_(device, DType::kF32, {1, c.batch, DColumns(c), false, 0}),
+        scale_a_(device, DType::kF32, {1, c.m, Blocks(c.k), c.m % 2 == 0, 0}),
+        scale_b_(device, DType::kF32,
+                 {1, c.scaling == Scaling::kBlock1x128 ? c.n : Blocks(c.n), Blocks(c.k), c.n % 2 == 0, 0}) {
+    for (auto [matrix, offset] :
+         {std::pair{&a_, 0}, {&b_, 1}, {&before_, 2}, {&row_, 3}, {&column_, 4}, {&scale_a_, 5}, {&scale_b_, 6}})
       matrix->Randomize(seed + static_cast<std::uint64_t>(offset));
     for (Matrix* matrix : {&d_, &amax_row_, &amax_column_}) matrix->PoisonAll();
     if (c.beta != 0) d_.Randomize(seed + 2);
@@ -73,6 +79,11 @@ class Operands {
       e.amax_row = amax_row_.*side, e.amax_column = amax_column_.*side;
       args.epilogue = &e;
     }
+    if (case_.scaling != Scaling::kNone) {
+      ScaleArgs& scales = side == &Matrix::host ? host_scales_ : scales_;
+      scales.a = scale_a_.*side, scales.b = scale_b_.*side;
+      args.scales = &scales;
+    }
     return args;
   }
   VerifyReport Check(const GemmProblem& problem, std::uint64_t seed) {
@@ -85,11 +96,13 @@ class Operands {
   static std::int64_t DColumns(const Case& c) {
     return c.epilogue != nullptr && Epilogue::Parse(c.epilogue).pairs_columns() ? c.n / 2 : c.n;
   }
+  static std::int64_t Blocks(std::int64_t extent) { return (extent + 127) / 128; }
   static Tensor Line(Tensor t, std::int64_t length) { return Tensor(t.data, t.dtype, {length}, t.device); }
 
   const Case case_;
-  Matrix a_, b_, d_, before_, row_, column_, amax_row_, amax_column_;
+  Matrix a_, b_, d_, before_, row_, column_, amax_row_, amax_column_, scale_a_, scale_b_;
   EpilogueArgs epilogue_, host_epilogue_;
+  ScaleArgs scales_, host_scales_;
 };
 
 /// A family's kernels on an emulated device, as they ship, against float64 references.

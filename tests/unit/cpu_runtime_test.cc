@@ -277,7 +277,7 @@ TEST(CpuFamily, SaysWhyItCannot) {
            Row{[](GemmProblem& p) { p.d_type = DType::kF64; }, "stores no f32 sums as f64"},
            Row{[](GemmProblem& p) { p.c_type = DType::kBf16; }, "with bf16 for c"},
            Row{[](GemmProblem& p) { p.acc_type = DType::kF64; }, "sums f32 in f32 only"},
-           Row{[](GemmProblem& p) { p.scaling = Scaling::kPerTensor; }, "no scaled operands"},
+           Row{[](GemmProblem& p) { p.scaling = Scaling::kBlock1x128; }, "no scaled operands"},
            Row{[](GemmProblem& p) { p.grouping = Grouping::kMasked; }, "no grouped GEMM"},
            Row{[](GemmProblem& p) { p.epilogue_id = 1; }, "made no epilogue"},
            Row{[](GemmProblem& p) { p.a_layout = Layout::kPacked; }, "only b may be packed"},

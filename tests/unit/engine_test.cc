@@ -186,8 +186,9 @@ TEST(Engine, BadArgumentsLeaveTheOutputUntouched) {
   other.m = 7;
   EXPECT_EQ(CodeOf([&] { engine.Gemm(other, o.args); }), Code::kInvalidArgument);
   other = o.problem();
-  other.scaling = Scaling::kPerTensor;
-  EXPECT_EQ(CodeOf([&] { engine.Gemm(other, o.args); }), Code::kUnsupported);
+  other.scaling = Scaling::kBlock1x128;
+  EXPECT_EQ(CodeOf([&] { engine.Gemm(other, o.args); }), Code::kInvalidArgument);
+  EXPECT_EQ(CodeOf([&] { engine.Prepare(other, {}); }), Code::kUnsupported);
   other = o.problem();
   other.epilogue_id = 17;
   EXPECT_EQ(CodeOf([&] { engine.Gemm(other, o.args); }), Code::kInvalidArgument);

@@ -60,7 +60,7 @@ TEST(Problem, EveryFieldChangesEqualityAndHash) {
   others[i++].b_layout = Layout::kColMajor;
   others[i++].beta = BetaClass::kGeneral;
   others[i++].compute = ComputeMode::kTf32;
-  others[i++].scaling = Scaling::kPerTensor;
+  others[i++].scaling = Scaling::kBlock1x128;
   others[i++].alignment = 0;
   others[i++].deterministic = 0;
   ASSERT_EQ(i, others.size());

@@ -23,12 +23,14 @@ struct Row {
   const char* layout;
   BetaClass beta = BetaClass::kZero;
   const char* epilogue = nullptr;
+  const char* scaling = "none";
 };
 
 GemmProblem Problem(const Row& row, std::int64_t size = 4096) {
   GemmProblem p = MakeProblem(size, size, size, DType::kF32, row.layout, row.beta);
   SetDTypes(p, row.dtypes);
   if (p.a_type == DType::kF32) p.compute = ComputeMode::kTf32;
+  SetScaling(p, row.scaling);
   if (row.epilogue != nullptr) SetEpilogue(p, Epilogue::Parse(row.epilogue), DType::kF16);
   return p;
 }
@@ -103,6 +105,8 @@ TEST_F(Sm90Code, NeedsNoLocalMemoryForAnyTypeAndLayout) {
            {"f32", "nt", BetaClass::kGeneral},
            {"e4m3,e4m3,bf16", "nt"},
            {"e5m2,e4m3,f32", "nt", BetaClass::kGeneral},
+           {"e4m3,e4m3,bf16", "nt", BetaClass::kZero, nullptr, "1x128"},
+           {"e4m3,e5m2,f32", "nt", BetaClass::kGeneral, nullptr, "128x128"},
            {"s8,s8,s32", "nt"},
            {"u8,s8,f16", "nt", BetaClass::kZero, "scale_column+bias"},
        }) {
