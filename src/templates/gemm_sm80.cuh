@@ -195,7 +195,7 @@ class Sm80Gemm {
 
   /// sums += the tiles at `tiles`.
   __device__ __forceinline__ static void Step(unsigned tiles, Sums& sums) {
-    const unsigned warp = threadIdx.x / 32;
+    const int warp = static_cast<int>(threadIdx.x) / 32;
     const FragmentReader<StagedA<Config>> reader_a(warp / Config::kWarpsN * Warp::kRows);
     const FragmentReader<StagedB<Config>> reader_b(warp % Config::kWarpsN * Warp::kColumns);
 #pragma unroll

@@ -9,8 +9,7 @@
 //
 // A "line" is a row of A or a column of B. An Operand has: Type; kLines, kDepth (elements along k); kAlongK (elements
 // along k are contiguous in global memory); kVector (elements per global access; strides and pointers are multiples of
-// it); kThreads; kRight (tensor cores take it as their right operand). Offsets in shared memory are in bytes. What is
-// known not to be negative is unsigned: divisions by constants are one instruction then.
+// it); kThreads; kRight (tensor cores take it on their right). Offsets in shared memory are in bytes.
 
 namespace gemmsmith {
 
@@ -35,7 +34,7 @@ struct StagedTile {
   static_assert(kRowBytes % 16 == 0 && (kRowBytes & (kRowBytes - 1)) == 0 && kRows % kPeriod == 0, "whole chunks");
 
   /// What the bytes of row `row` are exclusive-or-ed with.
-  __device__ __forceinline__ static unsigned Turn(unsigned row) {
+  __device__ __forceinline__ static int Turn(int row) {
     return (row / kRowsPerTurn * kTurnsPerRow & (kTurns - 1)) * 16;
   }
   __device__ __forceinline__ static unsigned Offset(unsigned row, unsigned byte) {
@@ -188,15 +187,16 @@ class FragmentReader {
 
  public:
   /// For fragments whose lines start `first_line` (a multiple of 16) after the tile's, and multiples of 16 further.
-  __device__ __forceinline__ explicit FragmentReader(unsigned first_line) : first_line_(first_line) {
-    const unsigned lane = threadIdx.x % 32, fast = lane / 8 % 2, slow = lane / 16;
-    const unsigned across = Operand::kRight ? slow : fast, along = Operand::kRight ? fast : slow;
+  __device__ __forceinline__ explicit FragmentReader(int first_line) : first_line_(first_line) {
+    // Signed: what takes more to compute is kept through the loop, and not computed in each of its rounds.
+    const int lane = static_cast<int>(threadIdx.x) % 32, fast = lane / 8 % 2, slow = lane / 16;
+    const int across = Operand::kRight ? slow : fast, along = Operand::kRight ? fast : slow;
     if constexpr (Tile::kAlongK) {
-      const unsigned line = lane % 8 + across * 8;
+      const int line = lane % 8 + across * 8;
       base_ = (first_line + line) * Tile::kRowBytes;
       turn_ = Tile::Turn(line) ^ along * 16;
     } else if constexpr (Tile::kSize == 2) {
-      const unsigned k = lane % 8 + along * 8;
+      const int k = lane % 8 + along * 8;
       base_ = k * Tile::kRowBytes;
       turn_ = Tile::Turn(k) ^ across * 16;
     } else {
@@ -211,21 +211,21 @@ class FragmentReader {
     if constexpr (Tile::kAlongK) {
       ptx::LoadMatrices(tile + base_ + i * 16 * Tile::kRowBytes + (turn_ ^ slice * 32), to);
     } else if constexpr (Tile::kSize == 2) {
-      const unsigned byte = (first_line_ + i * 16) * 2 ^ turn_;
+      const int byte = (first_line_ + i * 16) * 2 ^ turn_;
       ptx::LoadMatricesTransposed(tile + base_ + slice * 16 * Tile::kRowBytes + byte, to);
     } else {
 #pragma unroll
       for (int q = 0; q < 4; ++q) {
-        const unsigned across = Operand::kRight ? q / 2 : q % 2, along = Operand::kRight ? q % 2 : q / 2;
-        const unsigned byte = (first_line_ + i * 16 + across * 8) * 4 ^ turn_;
+        const int across = Operand::kRight ? q / 2 : q % 2, along = Operand::kRight ? q % 2 : q / 2;
+        const int byte = (first_line_ + i * 16 + across * 8) * 4 ^ turn_;
         to[q] = ptx::LoadShared(tile + base_ + (slice * 8 + along * 4) * Tile::kRowBytes + byte);
       }
     }
   }
 
  private:
-  const unsigned first_line_;
-  unsigned base_, turn_;
+  const int first_line_;
+  int base_, turn_;
 };
 
 }  // namespace gemmsmith
