@@ -38,7 +38,7 @@ struct StagedA {
     kVector = Config::kVectorA,
     kThreads = WarpTile<Config>::kThreads
   };
-  enum : bool { kAlongK = Config::kAAlongK };
+  enum : bool { kAlongK = Config::kAAlongK, kRight = false };
 };
 template <class Config>
 struct StagedB {
@@ -49,7 +49,7 @@ struct StagedB {
     kVector = Config::kVectorB,
     kThreads = WarpTile<Config>::kThreads
   };
-  enum : bool { kAlongK = Config::kBAlongK };
+  enum : bool { kAlongK = Config::kBAlongK, kRight = true };
 };
 
 /// The product of fragments of these types. f32 is rounded to tf32.
@@ -114,8 +114,7 @@ class Sm80Gemm {
   template <class Epilogue = StoreSums>
   __device__ static void Run(const Sm80Params& params, unsigned char* shared, Epilogue epilogue = {}) {
     const SimtParams& gemm = params.gemm;
-    const unsigned tiles_m = static_cast<unsigned>((gemm.m - 1) / Config::kBlockM + 1);
-    const unsigned tiles = tiles_m * static_cast<unsigned>((gemm.n - 1) / Config::kBlockN + 1);
+    const unsigned tiles_m = Count(gemm.m, Config::kBlockM), tiles = tiles_m * Count(gemm.n, Config::kBlockN);
     const unsigned tile = blockIdx.x % tiles;
     const Place at{blockIdx.x / tiles, static_cast<long long>(tile % tiles_m) * Config::kBlockM,
                    static_cast<long long>(tile / tiles_m) * Config::kBlockN};
@@ -129,6 +128,11 @@ class Sm80Gemm {
   }
 
  private:
+  /// Parts of `size` that cover `extent`, which is not 0.
+  __device__ __forceinline__ static unsigned Count(long long extent, unsigned size) {
+    return static_cast<unsigned>(static_cast<unsigned long long>(extent - 1) / size + 1);
+  }
+
   /// The first element of a tile of D.
   struct Place {
     long long batch, row, column;
@@ -149,7 +153,7 @@ class Sm80Gemm {
     Loader<StagedB<Config>> loader_b(b, gemm.ldb, Left(gemm.n - at.column, Config::kBlockN), k);
     const unsigned tiles = ptx::SharedAddress(shared), end = tiles + Config::kStages * kStageBytes;
     unsigned loaded = tiles, used = tiles;  // where the next tiles come, and where those are that are next
-    const int steps = (k + Config::kBlockK - 1) / Config::kBlockK;
+    const int steps = static_cast<int>((static_cast<unsigned>(k) + (Config::kBlockK - 1)) / Config::kBlockK);
     // The first rounds only load: the code that does is large, and so it is there once.
 #pragma unroll 1
     for (int step = 1 - Config::kStages; step < steps; ++step) {
@@ -211,20 +215,19 @@ class Sm80Gemm {
       for (int i = 0; i < Warp::kFragmentsM; ++i)
 #pragma unroll
         for (int j = 0; j < 2 * Warp::kFragmentsN; ++j)
-          TensorProduct<A, B>::Add(sums[i][j], a[i], b[j / 2][j % 2], b[j / 2][2 + j % 2]);
+          TensorProduct<A, B>::Add(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
     }
   }
 
   /// Where this lane's sums of a 16 by 8 part are: (row, column), (row, column + 1), and the same eight rows further.
   struct Lane {
-    int row, column;
+    unsigned row, column;
     __device__ __forceinline__ Lane() {
-      const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+      const unsigned warp = threadIdx.x / 32, lane = threadIdx.x % 32;
       row = warp / Config::kWarpsN * Warp::kRows + lane / 4;
       column = warp % Config::kWarpsN * Warp::kColumns + lane % 4 * 2;
     }
   };
-  using Pair = Vector<Accumulator, 2>;
 
   /// Whole tiles: the memory has room for them.
   __device__ __forceinline__ static void StorePartial(const Sm80Params& params, const Place& at, const Sums& sums) {
@@ -238,7 +241,7 @@ class Sm80Gemm {
       for (int half = 0; half < 2; ++half) {
 #pragma unroll
         for (int j = 0; j < 2 * Warp::kFragmentsN; ++j)
-          *reinterpret_cast<Pair*>(to + j * 8) = Pair{{sums[i][j][2 * half], sums[i][j][2 * half + 1]}};
+          ptx::StoreGlobalPair(to + j * 8, sums[i][j][2 * half], sums[i][j][2 * half + 1]);
         to += 8 * params.partial_ld;
       }
   }
@@ -251,17 +254,18 @@ class Sm80Gemm {
     const Finisher<Config, Epilogue> finisher(gemm);
     auto* const staged = reinterpret_cast<Accumulator*>(shared);  // (kWarpsM * 16, kSumsPitch)
     const Lane lane;
-    Accumulator* to = staged + (lane.row / Warp::kRows * 16 + lane.row % 16) * kSumsPitch + lane.column;
+    const unsigned to =
+        ptx::SharedAddress(staged + (lane.row / Warp::kRows * 16 + lane.row % 16) * kSumsPitch + lane.column);
 #pragma unroll 1
-    for (int fragment = 0; fragment < Warp::kFragmentsM; ++fragment) {
+    for (unsigned fragment = 0; fragment < Warp::kFragmentsM; ++fragment) {
       __syncthreads();  // All have read what is there.
 #pragma unroll
-      for (int i = 0; i < Warp::kFragmentsM; ++i) {
+      for (unsigned i = 0; i < Warp::kFragmentsM; ++i) {
         if (i != fragment) continue;
 #pragma unroll
         for (int j = 0; j < 2 * Warp::kFragmentsN; ++j) {
-          *reinterpret_cast<Pair*>(to + j * 8) = Pair{{sums[i][j][0], sums[i][j][1]}};
-          *reinterpret_cast<Pair*>(to + 8 * kSumsPitch + j * 8) = Pair{{sums[i][j][2], sums[i][j][3]}};
+          ptx::StoreSharedPair(to + j * 32, sums[i][j][0], sums[i][j][1]);
+          ptx::StoreSharedPair(to + (8 * kSumsPitch + j * 8) * 4, sums[i][j][2], sums[i][j][3]);
         }
       }
       __syncthreads();  // All have written theirs.
@@ -272,7 +276,7 @@ class Sm80Gemm {
   /// The rows that are staged: those from `first` on of each warp's tile.
   template <class Epilogue>
   __device__ __forceinline__ static void FinishRows(const SimtParams& gemm, const Finisher<Config, Epilogue>& finisher,
-                                                    const Accumulator* staged, int first, const Place& tile,
+                                                    const Accumulator* staged, unsigned first, const Place& tile,
                                                     Epilogue epilogue) {
     using Finish = Finisher<Config, Epilogue>;
     enum : int {
@@ -281,16 +285,17 @@ class Sm80Gemm {
       kWidth = 16 / sizeof(Accumulator) < Finish::kTaken ? 16 / sizeof(Accumulator) : Finish::kTaken
     };
     static_assert(kAccesses % kAcross == 0 && kThreads % kAcross == 0, "a thread keeps its columns");
-    const int thread = static_cast<int>(threadIdx.x);
-    const int rows = Left(gemm.m - tile.row, Config::kBlockM), columns = Left(gemm.n - tile.column, Config::kBlockN);
+    const unsigned thread = threadIdx.x;
+    const unsigned rows = Left(gemm.m - tile.row, Config::kBlockM),
+                   columns = Left(gemm.n - tile.column, Config::kBlockN);
 #pragma unroll 1
-    for (int access = thread % kAcross; access < kAccesses; access += kAcross) {
+    for (unsigned access = thread % kAcross; access < kAccesses; access += kAcross) {
       if (access * Finish::kTaken >= columns) break;
       const long long column = (tile.column + access * Finish::kTaken) / Finish::kColumnsPerD;
       typename Finish::Part part(epilogue, tile.batch, tile.row, column);
 #pragma unroll 1
-      for (int line = thread / kAcross; line < Config::kWarpsM * 16; line += kThreads / kAcross) {
-        const int i = line / 16 * Warp::kRows + first + line % 16;
+      for (unsigned line = thread / kAcross; line < Config::kWarpsM * 16; line += kThreads / kAcross) {
+        const unsigned i = line / 16 * Warp::kRows + first + line % 16;
         if (i >= rows) continue;
         Accumulator sums[Finish::kTaken];
         using Access = Vector<Accumulator, kWidth>;

@@ -9,7 +9,7 @@
 //
 // A "line" is a row of A or a column of B. An Operand has: Type; kLines, kDepth (elements along k); kAlongK (elements
 // along k are contiguous in global memory); kVector (elements per global access; strides and pointers are multiples of
-// it); kThreads. Offsets in shared memory are in bytes.
+// it); kThreads; kRight (tensor cores take it on their right). Offsets in shared memory are in bytes.
 
 namespace gemmsmith {
 
@@ -37,7 +37,9 @@ struct StagedTile {
   __device__ __forceinline__ static int Turn(int row) {
     return (row / kRowsPerTurn * kTurnsPerRow & (kTurns - 1)) * 16;
   }
-  __device__ __forceinline__ static int Offset(int row, int byte) { return row * kRowBytes + (byte ^ Turn(row)); }
+  __device__ __forceinline__ static unsigned Offset(unsigned row, unsigned byte) {
+    return row * kRowBytes + (byte ^ Turn(row));
+  }
 };
 
 __device__ __forceinline__ int Clamp(int value, int limit) { return value < 0 ? 0 : value < limit ? value : limit; }
@@ -53,8 +55,8 @@ class AsyncLoader {
   /// `data` is the operand's element (first line, first k); `lines` (at most kLines) and `k` are what is left from
   /// there.
   __device__ __forceinline__ AsyncLoader(const Type* data, long long stride, int lines, int k)
-      : row_(static_cast<int>(threadIdx.x) / kPerRow),
-        byte_(static_cast<int>(threadIdx.x) % kPerRow * kAccess),
+      : row_(static_cast<int>(threadIdx.x / kPerRow)),
+        byte_(static_cast<int>(threadIdx.x % kPerRow * kAccess)),
         pitch_(stride * Tile::kSize),
         from_(reinterpret_cast<const char*>(data) + row_ * pitch_ + byte_),
         lines_(lines),
@@ -176,8 +178,9 @@ using Loader = typename ChooseLoader<(Operand::kVector * sizeof(typename Operand
                                          StagedTile<Operand>::kAlongK == static_cast<bool>(Operand::kAlongK),
                                      Operand>::Type;
 
-/// How one lane reads fragments of 16 lines by 32 bytes of k. Words as the tensor cores take those of A: lines 0 to 7
-/// and 8 to 15 of the first 16 bytes, then of the others.
+/// How one lane reads fragments of 16 lines by 32 bytes of k: four words, of lines 0 to 7 and 8 to 15 of the first and
+/// the other 16 bytes. Tensor cores want what they take in neighbouring registers: of A all four, of B the two of eight
+/// lines. So those of A are in the order of lines, then bytes, and those of B the other way round.
 template <class Operand>
 class FragmentReader {
   using Tile = StagedTile<Operand>;
@@ -185,14 +188,17 @@ class FragmentReader {
  public:
   /// For fragments whose lines start `first_line` (a multiple of 16) after the tile's, and multiples of 16 further.
   __device__ __forceinline__ explicit FragmentReader(int first_line) : first_line_(first_line) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
+    // Signed: what takes more to compute is kept through the loop, and not computed in each of its rounds.
+    const int lane = static_cast<int>(threadIdx.x) % 32, fast = lane / 8 % 2, slow = lane / 16;
+    const int across = Operand::kRight ? slow : fast, along = Operand::kRight ? fast : slow;
     if constexpr (Tile::kAlongK) {
-      base_ = (first_line + lane % 16) * Tile::kRowBytes;
-      turn_ = Tile::Turn(lane % 16) ^ lane / 16 * 16;
+      const int line = lane % 8 + across * 8;
+      base_ = (first_line + line) * Tile::kRowBytes;
+      turn_ = Tile::Turn(line) ^ along * 16;
     } else if constexpr (Tile::kSize == 2) {
-      const int k = lane % 8 + lane / 16 * 8;
+      const int k = lane % 8 + along * 8;
       base_ = k * Tile::kRowBytes;
-      turn_ = Tile::Turn(k) ^ lane / 8 % 2 * 16;
+      turn_ = Tile::Turn(k) ^ across * 16;
     } else {
       static_assert(Tile::kTurnsPerRow == 2, "the same turn four steps of k further");
       base_ = lane % 4 * Tile::kRowBytes;
@@ -210,8 +216,9 @@ class FragmentReader {
     } else {
 #pragma unroll
       for (int q = 0; q < 4; ++q) {
-        const int byte = (first_line_ + i * 16 + q % 2 * 8) * 4 ^ turn_;
-        to[q] = ptx::LoadShared(tile + base_ + (slice * 8 + q / 2 * 4) * Tile::kRowBytes + byte);
+        const int across = Operand::kRight ? q / 2 : q % 2, along = Operand::kRight ? q % 2 : q / 2;
+        const int byte = (first_line_ + i * 16 + across * 8) * 4 ^ turn_;
+        to[q] = ptx::LoadShared(tile + base_ + (slice * 8 + along * 4) * Tile::kRowBytes + byte);
       }
     }
   }

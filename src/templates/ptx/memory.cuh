@@ -31,6 +31,16 @@ __device__ __forceinline__ void StoreGlobal(void* to, const T& value) {
   }
 }
 
+/// Two values with one instruction; `to` is a multiple of 8. (A pair in a structure takes the compiler longer.)
+__device__ __forceinline__ void StoreGlobalPair(void* to, float first, float second) {
+  const unsigned long long address = __cvta_generic_to_global(to);
+  asm volatile("st.global.v2.f32 [%0], {%1, %2};" ::"l"(address), "f"(first), "f"(second) : "memory");
+}
+__device__ __forceinline__ void StoreGlobalPair(void* to, int first, int second) {
+  const unsigned long long address = __cvta_generic_to_global(to);
+  asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(address), "r"(first), "r"(second) : "memory");
+}
+
 }  // namespace gemmsmith::ptx
 
 #endif
