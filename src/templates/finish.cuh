@@ -107,16 +107,16 @@ struct StagedLines {
   /// and so are lines whose row, row_of(line) from `row` on, is not below `rows`.
   template <class RowOf>
   __device__ __forceinline__ static void Store(const Finish& finisher, Epilogue epilogue, const Accumulator* staged,
-                                               int thread, long long batch, long long row, long long first, int rows,
-                                               int columns, RowOf row_of) {
+                                               unsigned thread, long long batch, long long row, long long first,
+                                               unsigned rows, unsigned columns, RowOf row_of) {
 #pragma unroll 1
-    for (int access = thread % kAcross; access < kAccesses; access += kAcross) {
+    for (unsigned access = thread % kAcross; access < kAccesses; access += kAcross) {
       if (access * kTaken >= columns) break;
       const long long column = (first + access * kTaken) / Finish::kColumnsPerD;
       typename Finish::Part part(epilogue, batch, row, column);
 #pragma unroll 1
-      for (int line = thread / kAcross; line < kLines; line += kThreads / kAcross) {
-        const int i = row_of(line);
+      for (unsigned line = thread / kAcross; line < kLines; line += kThreads / kAcross) {
+        const unsigned i = row_of(line);
         if (i >= rows) continue;
         Accumulator sums[kTaken];
         using Access = Vector<Accumulator, kWidth>;

@@ -278,38 +278,11 @@ class Sm80Gemm {
   __device__ __forceinline__ static void FinishRows(const SimtParams& gemm, const Finisher<Config, Epilogue>& finisher,
                                                     const Accumulator* staged, unsigned first, const Place& tile,
                                                     Epilogue epilogue) {
-    using Finish = Finisher<Config, Epilogue>;
-    enum : int {
-      kAccesses = Config::kBlockN / Finish::kTaken,
-      kAcross = kAccesses < kThreads ? kAccesses : kThreads,
-      kWidth = 16 / sizeof(Accumulator) < Finish::kTaken ? 16 / sizeof(Accumulator) : Finish::kTaken
-    };
-    static_assert(kAccesses % kAcross == 0 && kThreads % kAcross == 0, "a thread keeps its columns");
-    const unsigned thread = threadIdx.x;
-    const unsigned rows = Left(gemm.m - tile.row, Config::kBlockM),
-                   columns = Left(gemm.n - tile.column, Config::kBlockN);
-#pragma unroll 1
-    for (unsigned access = thread % kAcross; access < kAccesses; access += kAcross) {
-      if (access * Finish::kTaken >= columns) break;
-      const long long column = (tile.column + access * Finish::kTaken) / Finish::kColumnsPerD;
-      typename Finish::Part part(epilogue, tile.batch, tile.row, column);
-#pragma unroll 1
-      for (unsigned line = thread / kAcross; line < Config::kWarpsM * 16; line += kThreads / kAcross) {
-        const unsigned i = line / 16 * Warp::kRows + first + line % 16;
-        if (i >= rows) continue;
-        Accumulator sums[Finish::kTaken];
-        using Access = Vector<Accumulator, kWidth>;
-        const Accumulator* from = staged + line * kSumsPitch + access * Finish::kTaken;
-#pragma unroll
-        for (int v = 0; v < Finish::kTaken; v += kWidth) {
-          const Access some = *reinterpret_cast<const Access*>(from + v);
-#pragma unroll
-          for (int w = 0; w < kWidth; ++w) sums[v + w] = some.at[w];
-        }
-        finisher.Store(part, tile.batch, tile.row, column, i, sums);
-      }
-      part.End();
-    }
+    const unsigned rows = Left(gemm.m - tile.row, Config::kBlockM);
+    StagedLines<Config, Epilogue, kThreads, Config::kBlockN, Config::kWarpsM * 16, kSumsPitch>::Store(
+        finisher, epilogue, staged, threadIdx.x, tile.batch, tile.row, tile.column, rows,
+        Left(gemm.n - tile.column, Config::kBlockN),
+        [first](unsigned line) { return line / 16 * Warp::kRows + first + line % 16; });
   }
 };
 

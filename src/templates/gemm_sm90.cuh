@@ -353,8 +353,6 @@ class Sm90Gemm {
     }
   }
 
-  using Pair = Vector<Accumulator, 2>;
-
   /// Whole tiles: the memory has room for them.
   __device__ __forceinline__ static void StorePartial(const Sm80Params& params, const Place& at,
                                                       const ptx::ProductSums (&sums)[kProducts]) {
@@ -366,8 +364,8 @@ class Sm90Gemm {
     for (int i = 0; i < kProducts; ++i, to += 64 * params.partial_ld)
 #pragma unroll
       for (int j = 0; j < Config::kBlockN / 8; ++j) {
-        *reinterpret_cast<Pair*>(to + j * 8) = Pair{{sums[i][4 * j], sums[i][4 * j + 1]}};
-        *reinterpret_cast<Pair*>(to + 8 * params.partial_ld + j * 8) = Pair{{sums[i][4 * j + 2], sums[i][4 * j + 3]}};
+        ptx::StoreGlobalPair(to + j * 8, sums[i][4 * j], sums[i][4 * j + 1]);
+        ptx::StoreGlobalPair(to + 8 * params.partial_ld + j * 8, sums[i][4 * j + 2], sums[i][4 * j + 3]);
       }
   }
 
@@ -416,12 +414,10 @@ class Sm90Gemm {
     for (int j = 0; j < Config::kBlockN / 8; ++j) {
       const int unit = (j % 4 * 2 + lane.column / 4) ^ lane.row % 8;
       const unsigned to = out + j / 4 * kPanelBytes + lane.row * 128 + unit * 16 + lane.column % 4 * 4;
-      ptx::StoreSharedPair(to, Word(Scaled(alpha, sums[4 * j])), Word(Scaled(alpha, sums[4 * j + 1])));
-      ptx::StoreSharedPair(to + 8 * 128, Word(Scaled(alpha, sums[4 * j + 2])), Word(Scaled(alpha, sums[4 * j + 3])));
+      ptx::StoreSharedPair(to, Scaled(alpha, sums[4 * j]), Scaled(alpha, sums[4 * j + 1]));
+      ptx::StoreSharedPair(to + 8 * 128, Scaled(alpha, sums[4 * j + 2]), Scaled(alpha, sums[4 * j + 3]));
     }
   }
-  __device__ __forceinline__ static unsigned Word(float value) { return __float_as_uint(value); }
-  __device__ __forceinline__ static unsigned Word(int value) { return static_cast<unsigned>(value); }
   __device__ __forceinline__ static unsigned Both(float low, float high, Half*) {
     return ptx::FloatsToHalves(low, high);
   }
@@ -437,7 +433,7 @@ class Sm90Gemm {
     const Finisher<Config, Epilogue> finisher(gemm);
     const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) % 128 / 32;
     Accumulator* const staged = reinterpret_cast<Accumulator*>(shared) + warp * 16 * kPitch;
-    Accumulator* const to = staged + lane / 4 * kPitch + lane % 4 * 2;
+    const unsigned to = ptx::SharedAddress(staged + lane / 4 * kPitch + lane % 4 * 2);
 #pragma unroll 1
     for (int turn = 0; turn < kProducts * kPieces; ++turn) {
       __syncwarp();  // All have read what is there.
@@ -448,8 +444,8 @@ class Sm90Gemm {
         for (int j = 0; j < kPieceColumns / 8; ++j) {
           const auto& s = sums[i / kPieces];
           const int first = (i % kPieces * (kPieceColumns / 8) + j) * 4;
-          *reinterpret_cast<Pair*>(to + j * 8) = Pair{{s[first], s[first + 1]}};
-          *reinterpret_cast<Pair*>(to + 8 * kPitch + j * 8) = Pair{{s[first + 2], s[first + 3]}};
+          ptx::StoreSharedPair(to + j * 32, s[first], s[first + 1]);
+          ptx::StoreSharedPair(to + (8 * kPitch + j * 8) * 4, s[first + 2], s[first + 3]);
         }
       }
       __syncwarp();  // All have written theirs.
@@ -457,7 +453,7 @@ class Sm90Gemm {
                       column = at.column + turn % kPieces * kPieceColumns;
       StagedLines<Config, Epilogue, 32, kPieceColumns, 16, kPitch>::Store(
           finisher, epilogue, staged, lane, at.batch, row, column, Left(gemm.m - row, 16),
-          Left(gemm.n - column, kPieceColumns), [](int line) { return line; });
+          Left(gemm.n - column, kPieceColumns), [](unsigned line) { return line; });
     }
   }
   __device__ __forceinline__ static int Left(long long left, int limit) {

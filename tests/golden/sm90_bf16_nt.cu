@@ -19,6 +19,8 @@ struct Config {
   enum : bool { kAAlongK = true };
   enum : bool { kBAlongK = true };
   enum : bool { kShortSums = false };
+  enum : bool { kScaled = false };
+  enum : bool { kScaledColumns = false };
   enum : bool { kBulkD = true };
   enum : bool { kReadC = false };
   enum : bool { kSplit = false };

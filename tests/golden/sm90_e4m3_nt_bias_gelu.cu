@@ -20,6 +20,8 @@ struct Config {
   enum : bool { kAAlongK = true };
   enum : bool { kBAlongK = true };
   enum : bool { kShortSums = true };
+  enum : bool { kScaled = false };
+  enum : bool { kScaledColumns = false };
   enum : bool { kBulkD = false };
   enum : bool { kReadC = false };
   enum : bool { kSplit = false };

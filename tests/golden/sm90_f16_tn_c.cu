@@ -19,6 +19,8 @@ struct Config {
   enum : bool { kAAlongK = false };
   enum : bool { kBAlongK = false };
   enum : bool { kShortSums = false };
+  enum : bool { kScaled = false };
+  enum : bool { kScaledColumns = false };
   enum : bool { kBulkD = false };
   enum : bool { kReadC = true };
   enum : bool { kSplit = false };

@@ -42,11 +42,6 @@ __device__ __forceinline__ unsigned LoadShared(unsigned address) {
 __device__ __forceinline__ void StoreShared(unsigned address, unsigned word) {
   asm volatile("st.shared.b32 [%0], %1;" ::"r"(address), "r"(word) : "memory");
 }
-/// Two words; the address is a multiple of 8.
-__device__ __forceinline__ void StoreSharedPair(unsigned address, unsigned first, unsigned second) {
-  asm volatile("st.shared.v2.b32 [%0], {%1, %2};" ::"r"(address), "r"(first), "r"(second) : "memory");
-}
-
 /// Two values with one instruction; `address` is a multiple of 8. (A pair in a structure takes the compiler longer.)
 __device__ __forceinline__ void StoreSharedPair(unsigned address, float first, float second) {
   asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(address), "f"(first), "f"(second) : "memory");
