@@ -12,14 +12,19 @@ namespace gemmsmith {
 
 const KernelFamily& SimtFamily();
 const KernelFamily& Sm80Family();
+const KernelFamily& Sm90Family();
 
 namespace {
 
-/// The tensor-core kernel of a large product.
-KernelSource Sm80Source(DType dtype, const CodeTarget& target) {
-  const GemmProblem p = MakeProblem(4096, 4096, 4096, dtype, "nt");
-  return Sm80Family().Render(p, Sm80Family().Candidates(p, target, DefaultDeviceSpec(target)).at(0), target, {});
+/// The first tensor-core kernel of a large product.
+KernelSource TensorSource(const KernelFamily& family, DType dtype, const CodeTarget& target) {
+  GemmProblem p = MakeProblem(4096, 4096, 4096, DType::kF32, "nt");
+  SetDTypes(p, SizeOf(dtype) == 1 ? "e4m3,e4m3,bf16" : ToString(dtype));
+  if (SizeOf(dtype) == 1) SetScaling(p, "128x128");
+  return family.Render(p, family.Candidates(p, target, DefaultDeviceSpec(target)).at(0), target, {});
 }
+KernelSource Sm80Source(DType dtype, const CodeTarget& target) { return TensorSource(Sm80Family(), dtype, target); }
+KernelSource Sm90Source(DType dtype, const CodeTarget& target) { return TensorSource(Sm90Family(), dtype, target); }
 
 KernelSource SimtSource(DType dtype, const CodeTarget& target) {
   GemmProblem p;
@@ -65,6 +70,14 @@ GEMMSMITH_COMPILE_BENCH(Nvcc, f32, sm_90a, CodeTarget{Isa::kCuda, 90, 'a'});
 #undef GEMMSMITH_COMPILE_BENCH
 BENCHMARK_CAPTURE(BM_Compile, nvrtc_sm80_bf16, OpenNvrtc, Sm80Source, DType::kBf16, CodeTarget{Isa::kCuda, 80, 0})
     ->Name("compile/Nvrtc/tensor cores, bf16/sm_80")
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(BM_Compile, nvrtc_sm90_bf16, OpenNvrtc, Sm90Source, DType::kBf16, CodeTarget{Isa::kCuda, 90, 'a'})
+    ->Name("compile/Nvrtc/tensor cores, bf16/sm_90a")
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(BM_Compile, nvrtc_sm90_e4m3, OpenNvrtc, Sm90Source, DType::kE4m3, CodeTarget{Isa::kCuda, 90, 'a'})
+    ->Name("compile/Nvrtc/tensor cores, e4m3 by block scales/sm_90a")
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 

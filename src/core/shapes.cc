@@ -90,7 +90,7 @@ std::string CheckedName(std::string_view name) {
 }
 
 struct Settings {
-  std::string_view dtype = "f32", layout = "nn", batch = "1", beta = "0", compute = "ieee";
+  std::string_view dtype = "f32", layout = "nn", batch = "1", beta = "0", compute = "ieee", scaling = "none";
 };
 
 Settings ParseSettings(std::span<const std::string_view> fields) {
@@ -100,17 +100,19 @@ Settings ParseSettings(std::span<const std::string_view> fields) {
     std::string_view& value;
     bool given = false;
   };
-  std::array<Slot, 5> slots{{{"dtype", settings.dtype},
+  std::array<Slot, 6> slots{{{"dtype", settings.dtype},
                              {"layout", settings.layout},
                              {"batch", settings.batch},
                              {"beta", settings.beta},
-                             {"compute", settings.compute}}};
+                             {"compute", settings.compute},
+                             {"scaling", settings.scaling}}};
   for (const std::string_view field : fields) {
     const std::size_t equals = std::min(field.find('='), field.size());
     const auto slot =
         std::find_if(slots.begin(), slots.end(), [&](const Slot& s) { return s.name == field.substr(0, equals); });
     if (slot == slots.end() || equals == field.size())
-      throw Fail(Code::kInvalidArgument, "there are dtype=, layout=, batch=, beta= and compute=", "unknown setting {}",
+      throw Fail(Code::kInvalidArgument,
+                 "there are dtype=, layout=, batch=, beta=, compute= and scaling=", "unknown setting {}",
                  Quoted(field));
     if (slot->given) throw Fail(Code::kInvalidArgument, "", "{}= is given twice", slot->name);
     slot->given = true;
@@ -139,6 +141,7 @@ void ParseLine(std::string_view line, std::vector<NamedProblem>& problems) {
   CheckWord("dtype", settings.dtype);
   CheckWord("layout", settings.layout);
   CheckWord("compute", settings.compute);
+  CheckWord("scaling", settings.scaling);
   const double beta = ParseBeta(settings.beta);
   const std::int64_t batch = ParseSize("batch", settings.batch, 1);
   if (static_cast<double>(ms.size()) * ns.size() * ks.size() + problems.size() > kMaxProblems)
@@ -151,6 +154,7 @@ void ParseLine(std::string_view line, std::vector<NamedProblem>& problems) {
         SetDTypes(problem, settings.dtype);
         SetCompute(problem, settings.compute);
         SetBatch(problem, batch);
+        SetScaling(problem, settings.scaling);
         problems.push_back({name, problem, beta});
       }
 }
