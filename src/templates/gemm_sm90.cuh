@@ -436,7 +436,10 @@ class Sm90Gemm {
     const unsigned to = ptx::SharedAddress(staged + lane / 4 * kPitch + lane % 4 * 2);
 #pragma unroll 1
     for (int turn = 0; turn < kProducts * kPieces; ++turn) {
-      __syncwarp();  // All have read what is there.
+      const long long row = at.row + turn / kPieces * 64 + warp * 16,
+                      column = at.column + turn % kPieces * kPieceColumns;
+      if (row >= gemm.m || column >= gemm.n) continue;  // for the whole warp
+      __syncwarp();                                     // All have read what is there.
 #pragma unroll
       for (int i = 0; i < kProducts * kPieces; ++i) {
         if (i != turn) continue;
@@ -449,8 +452,6 @@ class Sm90Gemm {
         }
       }
       __syncwarp();  // All have written theirs.
-      const long long row = at.row + turn / kPieces * 64 + warp * 16,
-                      column = at.column + turn % kPieces * kPieceColumns;
       StagedLines<Config, Epilogue, 32, kPieceColumns, 16, kPitch>::Store(
           finisher, epilogue, staged, lane, at.batch, row, column, Left(gemm.m - row, 16),
           Left(gemm.n - column, kPieceColumns), [](unsigned line) { return line; });
