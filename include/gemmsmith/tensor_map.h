@@ -23,7 +23,7 @@ struct TensorMapShape {
 };
 
 /// What a kernel takes as a parameter, `const __grid_constant__ CUtensorMap`.
-struct alignas(64) EncodedTensorMap {
+struct alignas(128) EncodedTensorMap {
   std::array<std::byte, 128> bytes;
 };
 

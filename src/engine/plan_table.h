@@ -34,7 +34,7 @@ inline void LaunchSteps(const Plan& plan, const GemmArgs& args, Stream stream, v
   for (const Plan::Step& step : plan.steps) {
     const LaunchStep& launch = step.launch;
     // On this stack: several threads launch one plan at once.
-    alignas(64) std::byte params[LaunchStep::kMaxParamBytes];
+    alignas(128) std::byte params[LaunchStep::kMaxParamBytes];
     BindCall(launch, args, workspace, *plan.there, params);
     void* const pointers[] = {params};
     step.kernel->Launch(launch.grid, launch.block, launch.cluster, launch.shared_bytes, pointers, stream);

@@ -46,20 +46,20 @@ struct TileShape {
 
 /// One launch of a plan: geometry and parameters, prepared once; `bind` puts a call's pointers into a copy of them.
 struct LaunchStep {
-  static constexpr std::size_t kMaxParamBytes = 896;
+  static constexpr std::size_t kMaxParamBytes = 1024;
 
   /// A tensor map in the parameters, of one of the call's tensors: encoded when the device is known, moved to the
   /// tensor's address at each call.
   struct Map {
     TensorMapShape shape;
-    std::size_t offset;  ///< In `params`; a multiple of 64.
+    std::size_t offset;  ///< In `params`; a multiple of 128.
     Tensor GemmArgs::*tensor;
   };
 
   Dim3 grid, block, cluster;
   std::uint32_t shared_bytes = 0;
   std::size_t param_bytes = 0;
-  alignas(64) std::array<std::byte, kMaxParamBytes> params{};
+  alignas(128) std::array<std::byte, kMaxParamBytes> params{};
   void (*bind)(const GemmArgs& args, std::byte* params) = nullptr;
   std::vector<Map> maps;
   /// If set, called before each launch, for what must be in the call's tensors then.
@@ -79,7 +79,7 @@ struct LaunchStep {
 
 /// Puts the maps of `step` into its parameters. Throws as Device::EncodeTensorMap.
 void EncodeMaps(LaunchStep& step, const Device& device);
-/// The parameters of one call, in `params`: kMaxParamBytes, aligned to 64. Those of `step` are encoded.
+/// The parameters of one call, in `params`: kMaxParamBytes, aligned to 128. Those of `step` are encoded.
 inline void BindCall(const LaunchStep& step, const GemmArgs& args, void* workspace, const Device& device,
                      std::byte* params) {
   std::memcpy(params, step.params.data(), step.param_bytes);

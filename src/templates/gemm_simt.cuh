@@ -28,10 +28,10 @@ struct ThreadTile {
 
   int row, column;
 
-  __device__ __forceinline__ explicit ThreadTile(unsigned thread) {
-    const unsigned warp = thread / 32, lane = thread % 32;
-    row = static_cast<int>(warp / kWarpsN * kWarpM + lane / 8 * Config::kMicroM);
-    column = static_cast<int>(warp % kWarpsN * kWarpN + lane % 8 * Config::kMicroN);
+  __device__ __forceinline__ explicit ThreadTile(int thread) {
+    const int warp = thread / 32, lane = thread % 32;
+    row = warp / kWarpsN * kWarpM + lane / 8 * Config::kMicroM;
+    column = warp % kWarpsN * kWarpN + lane % 8 * Config::kMicroN;
   }
 };
 
@@ -113,11 +113,11 @@ class TileLoader {
   struct Place {
     int line, k;
     __device__ __forceinline__ explicit Place(int i) {
-      const unsigned access = threadIdx.x + i * kThreads;
-      const unsigned along = access % (kContiguous / Operand::kVector) * Operand::kVector;
-      const unsigned across = access / (kContiguous / Operand::kVector);
-      line = static_cast<int>(Operand::kAlongK ? across : along);
-      k = static_cast<int>(Operand::kAlongK ? along : across);
+      const int access = static_cast<int>(threadIdx.x) + i * kThreads;
+      const int along = access % (kContiguous / Operand::kVector) * Operand::kVector;
+      const int across = access / (kContiguous / Operand::kVector);
+      line = Operand::kAlongK ? across : along;
+      k = Operand::kAlongK ? along : across;
     }
   };
 
@@ -220,7 +220,7 @@ class SimtGemm {
   }
 
   __device__ __forceinline__ static void Step(const TileA& tile_a, const TileB& tile_b, Sums& sums) {
-    const ThreadTile<Config> thread(threadIdx.x);
+    const ThreadTile<Config> thread(static_cast<int>(threadIdx.x));
 #pragma unroll 4
     for (int k = 0; k < Config::kBlockK; ++k) {
       Accumulator a[Config::kMicroM], b[Config::kMicroN];
@@ -244,7 +244,7 @@ class SimtGemm {
                                                 long long column, const Sums& sums, Epilogue epilogue) {
     using Access = Vector<D, Config::kVectorD>;
     enum : int { kPerD = Epilogue::kColumnsPerD, kColumns = Config::kMicroN / kPerD };
-    const ThreadTile<Config> thread(threadIdx.x);
+    const ThreadTile<Config> thread(static_cast<int>(threadIdx.x));
     const Accumulator alpha = params.k > 0 ? Value(params.alpha, params.alpha_pointer) : Accumulator(0);
     const Accumulator beta = Config::kReadC ? Value(params.beta, params.beta_pointer) : Accumulator(0);
     row += thread.row;

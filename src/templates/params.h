@@ -63,7 +63,7 @@ struct Sm80FusedParams {
 static_assert(sizeof(Sm80FusedParams) == sizeof(Sm80Params) + sizeof(EpilogueParams), "no padding");
 
 /// What bulk copies know of a tensor: a CUtensorMap, which hardware reads.
-struct alignas(64) TensorMapBytes {
+struct alignas(128) TensorMapBytes {
   unsigned long long words[16];
 };
 /// A kernel fed by bulk copies. The blocks of a grid go from tile to tile.
@@ -77,11 +77,11 @@ struct Sm90Params {
   const float* scale_b;
   long long scale_a_row, scale_a_k, scale_b_column, scale_b_k;  // elements
 };
-static_assert(sizeof(Sm90Params) == 704, "the same on host and device");
+static_assert(sizeof(Sm90Params) == 768, "the same on host and device");
 struct Sm90FusedParams {
   Sm90Params tensor;
   EpilogueParams epilogue;
 };
-static_assert(sizeof(Sm90FusedParams) == 896, "the same on host and device");
+static_assert(sizeof(Sm90FusedParams) == 1024, "the same on host and device");
 
 }  // namespace gemmsmith

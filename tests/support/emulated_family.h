@@ -165,7 +165,7 @@ class EmulatedFamily : public testing::Test {
     for (FollowUp& step : steps) {
       LaunchStep& launch = step.launch;
       EncodeMaps(launch, *device_);
-      alignas(64) auto params = launch.params;
+      alignas(128) auto params = launch.params;
       BindCall(launch, args, workspace.data(), *device_, params.data());
       void* const pointers[] = {params.data()};
       Load(step.source)->Launch(launch.grid, launch.block, launch.cluster, launch.shared_bytes, pointers, {});

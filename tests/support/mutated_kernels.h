@@ -126,7 +126,7 @@ class AmpereKernel final : public MutatedKernel {
     return fmt::format("error {} at ({}, {})", report.max_error, report.worst_row, report.worst_column);
   }
   void Launch(const Kernel& kernel, const Mutant&) override {
-    alignas(64) auto params = launch_.params;
+    alignas(128) auto params = launch_.params;
     launch_.bind(args_, params.data());
     void* const pointers[] = {params.data()};
     kernel.Launch(launch_.grid, launch_.block, launch_.cluster, launch_.shared_bytes, pointers, {});

@@ -113,7 +113,7 @@ struct CUlaunchConfig {
   unsigned numAttrs;
 };
 
-struct alignas(64) CUtensorMap {
+struct alignas(128) CUtensorMap {
   std::uint64_t opaque[16];
 };
 enum CUtensorMapDataType : int {
