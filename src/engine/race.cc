@@ -39,17 +39,25 @@ class Runners {
     left_ = std::move(stay);
   }
 
-  std::size_t Winner() {
-    std::ranges::sort(left_, {}, [&](std::size_t i) { return std::pair(i != incumbent_, i); });
+  std::size_t Winner() const {
+    std::vector<std::size_t> able{incumbent_};
+    for (const std::size_t i : left_)
+      if (i != incumbent_ && BeatsIncumbent(i)) able.push_back(i);
+    std::sort(able.begin() + 1, able.end());
     std::vector<double> scores;
-    for (const std::size_t i : left_) scores.push_back(Score(i));
-    return left_[FirstOfFastest(scores)];
+    for (const std::size_t i : able) scores.push_back(Score(i));
+    return able[FirstOfFastest(scores)];
   }
 
   std::vector<std::vector<double>>& times() { return times_; }
   std::size_t left() const { return left_.size(); }
 
  private:
+  /// In so many rounds that it is no accident.
+  bool BeatsIncumbent(std::size_t i) const {
+    const auto won = std::ranges::count_if(ratios_[i], [](double ratio) { return ratio < 1; });
+    return 4 * won >= 3 * std::ssize(ratios_[i]);
+  }
   double Score(std::size_t i) const { return Median(ratios_[i]); }
 
   const std::size_t incumbent_;

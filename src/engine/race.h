@@ -24,8 +24,9 @@ struct Race {
 /// Finds the fastest of `runners`, which come in order of preference but for `incumbent`, who comes first. Rounds time
 /// all that are left, one after the other, so that a disturbance meets all alike; what counts is the median of a
 /// runner's time in a round over the incumbent's. After each stage the slower half drops out, but for those that are
-/// within noise of the best. The incumbent stays to the end. `time` measures once; `may_go_on` is asked before each
-/// round. Stopped before the first stage is over, the incumbent wins.
+/// within noise of the best. The incumbent stays to the end, and is replaced only by a runner that was faster in three
+/// quarters of its rounds. `time` measures once; `may_go_on` is asked before each round. Stopped before the first stage
+/// is over, the incumbent wins.
 Race RunRace(std::size_t runners, std::size_t incumbent, const std::function<double(std::size_t)>& time,
              const std::function<bool()>& may_go_on);
 

@@ -50,6 +50,7 @@ TEST(Race, ManyProcessesFindTheSameWinner) {
       {"the incumbent, that is the slowest but one", {12, 13}, 0, 0},
       {"the only one", {5}, 0, 0},
   };
+
   for (const Row& row : rows)
     for (std::uint64_t seed = 0; seed < 300; ++seed) {
       Timings timings(row.times, 0.01, seed);
@@ -57,6 +58,15 @@ TEST(Race, ManyProcessesFindTheSameWinner) {
       ASSERT_EQ(race.winner, row.winner) << row.what << ", seed " << seed;
       ASSERT_TRUE(race.complete && race.decided);
     }
+}
+
+TEST(Race, NoiseDoesNotReplaceTheIncumbent) {
+  int replaced = 0;
+  for (std::uint64_t seed = 0; seed < 1000; ++seed) {
+    Timings timings({10, 9.9, 9.95}, 0.2, seed);
+    replaced += RunRace(3, 0, std::ref(timings), kForEver).winner != 0;
+  }
+  EXPECT_LE(replaced, 10) << "of 1000 processes";
 }
 
 TEST(Race, TheIncumbentIsTimedToTheEndAndNeverLosesToASlowerOne) {
