@@ -58,7 +58,7 @@ std::optional<TileConfig> Counterpart(const TileConfig& config, const std::vecto
 
 std::vector<MRange> SplitAtEdges(MRange range, const std::function<MSignature(std::int64_t m)>& signature) {
   std::vector<MRange> ranges;
-  std::int64_t from = range.from;
+  std::int64_t from = range.from, edge = from;
   MSignature last = signature(from);
   for (std::int64_t m = from; m < range.to;) {
     // Steps of 3 %, and bisection for the first m that is another one.
@@ -74,13 +74,13 @@ std::vector<MRange> SplitAtEdges(MRange range, const std::function<MSignature(st
       (IsSame(last, signature(middle)) ? same : other) = middle;
     }
     if (other - from >= std::max<std::int64_t>(1, from / 8)) {
-      ranges.push_back({from, same});
+      ranges.push_back({from, same, edge});
       from = other;
     }
-    m = other;
+    m = edge = other;
     last = signature(other);
   }
-  ranges.push_back({from, range.to});
+  ranges.push_back({from, range.to, edge});
   return ranges;
 }
 

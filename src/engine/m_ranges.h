@@ -26,6 +26,7 @@ std::optional<TileConfig> Counterpart(const TileConfig& config, const std::vecto
 /// m from the one to the other, both included.
 struct MRange {
   std::int64_t from, to;
+  std::int64_t last_edge = from;  ///< From there on the model says what it says of `to`.
   friend bool operator==(const MRange&, const MRange&) = default;
 };
 /// What the model says of an m: all m of a range have the same.

@@ -1,7 +1,7 @@
 #include "engine/tuner.h"
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
 #include <mutex>
 
 #include "engine/race.h"
@@ -92,7 +92,9 @@ std::vector<MRange> Tuner::Ranges(const GemmProblem& problem) {
     for (const CodeTarget& target : planner_.Targets(device_))
       if (const Ranking ranking = RankConfigs(p, target, device_.spec()); !ranking.configs.empty()) {
         const TileConfig& first = ranking.configs.front().config;
-        return {first, Waves(p, first, device_.spec())};
+        // A CPU has no waves: doublings of m stand for them.
+        const auto doublings = static_cast<std::int64_t>(std::bit_width(static_cast<std::uint64_t>(m - 1)));
+        return {first, target.isa == Isa::kCuda ? Waves(p, first, device_.spec()) : doublings};
       }
     return {};
   });
@@ -113,12 +115,18 @@ TuneResult Tuner::TuneRange(const GemmProblem& problem, MRange range, const Tile
   TuneResult result = TunePoint(WithM(problem, range.to), larger);
   result.m_from = range.from;
   if (options_.dry_run || (!result.complete && result.chosen == result.incumbent)) return result;
-  const GemmProblem lowest = WithM(problem, range.from);
-  if (range.from < range.to && !HoldsAt(lowest, result.chosen)) {
-    result.chosen = result.incumbent;
-    result.chosen_us = result.incumbent_us;
-    if (!HoldsAt(lowest, result.chosen)) return result;  // Each m keeps what it had.
-  }
+  struct Claim {
+    std::int64_t from;
+    TileConfig config;
+    double microseconds;
+  };
+  std::vector<Claim> claims{{range.from, result.chosen, result.chosen_us}};
+  if (range.last_edge != range.from) claims.push_back({range.last_edge, result.chosen, result.chosen_us});
+  claims.push_back({range.last_edge, result.incumbent, result.incumbent_us});
+  claims.push_back({range.to, result.chosen, result.chosen_us});
+  const Claim& claim = *std::ranges::find_if(
+      claims, [&](const Claim& c) { return c.from == range.to || HoldsAt(WithM(problem, c.from), c.config); });
+  result.m_from = claim.from, result.chosen = claim.config, result.chosen_us = claim.microseconds;
   const GemmProblem& measured = result.problem;
   const auto found = std::ranges::find(result.candidates, result.chosen, &TunedCandidate::config);
   const Planner::Choice choice = planner_.Choose(measured, device_);
@@ -129,17 +137,17 @@ TuneResult Tuner::TuneRange(const GemmProblem& problem, MRange range, const Tile
   record.device = device_.spec().name;
   record.target = ToString(choice.target);
   record.times_us = found->times_us;
-  record.m_from = range.from, record.m_to = range.to;
+  record.m_from = result.m_from, record.m_to = range.to;
   results_.Open(device_).AddTuning(std::move(record));
   return result;
 }
 
-bool Tuner::HoldsAt(const GemmProblem& lowest, const TileConfig& chosen) {
-  Contest contest = Enter(lowest, 0, nullptr);
+bool Tuner::HoldsAt(const GemmProblem& problem, const TileConfig& chosen) {
+  Contest contest = Enter(problem, 0, nullptr);
   const std::optional<TileConfig> same = Counterpart(chosen, contest.choice.ranking.configs);
   if (!same) return false;
   if (*same == contest.candidates[contest.incumbent].out.config) return true;
-  contest = Enter(lowest, 0, &*same);
+  contest = Enter(problem, 0, &*same);
   Build(contest);
   Check(contest);
   TimeAll(contest);

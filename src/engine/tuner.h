@@ -25,10 +25,11 @@ class Tuner {
   struct Contest;
 
   TuneResult TunePoint(const GemmProblem& problem, const TileConfig* also);
+  /// At its largest m; the choice is for the most of the range where it holds.
   TuneResult TuneRange(const GemmProblem& problem, MRange range, const TileConfig* larger);
   std::vector<MRange> Ranges(const GemmProblem& problem);
-  /// False if another config is clearly faster than this choice where the range begins.
-  bool HoldsAt(const GemmProblem& lowest, const TileConfig& chosen);
+  /// False if the incumbent of another m is clearly faster there than what was chosen for this one.
+  bool HoldsAt(const GemmProblem& problem, const TileConfig& chosen);
 
   Contest Enter(const GemmProblem& problem, std::size_t most, const TileConfig* also);
   void Build(Contest& contest);

@@ -86,7 +86,6 @@ Ranking RankConfigs(const GemmProblem& problem, const CodeTarget& target, const 
 }
 
 std::int64_t Waves(const GemmProblem& problem, const TileConfig& config, const DeviceSpec& spec) {
-  if (spec.target.isa != Isa::kCuda) return 1;
   const GemmProblem p = Canonical(problem);
   const TileShape shape = FindFamily(config.family).Shape(p, config, spec);
   const double tiles =

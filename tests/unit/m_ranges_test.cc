@@ -20,6 +20,11 @@ TEST(MRanges, CutWhereTheModelChangesAndNotTooOften) {
     std::function<MSignature(std::int64_t)> signature;
     std::vector<MRange> ranges;
   };
+  const auto pieces = [](const std::vector<MRange>& ranges) {
+    std::vector<std::pair<std::int64_t, std::int64_t>> bounds;
+    for (const MRange& range : ranges) bounds.emplace_back(range.from, range.to);
+    return bounds;
+  };
   const auto waves_of = [](std::int64_t rows) {
     return [rows](std::int64_t m) -> MSignature { return {Config(1), (m + rows - 1) / rows}; };
   };
@@ -52,7 +57,8 @@ TEST(MRanges, CutWhereTheModelChangesAndNotTooOften) {
        },
        {{64, 99}, {100, 200}}},
   };
-  for (const Row& row : rows) EXPECT_EQ(SplitAtEdges(row.range, row.signature), row.ranges) << row.what;
+  for (const Row& row : rows) EXPECT_EQ(pieces(SplitAtEdges(row.range, row.signature)), pieces(row.ranges)) << row.what;
+  EXPECT_EQ(SplitAtEdges(rows[6].range, rows[6].signature).back().last_edge, 107) << rows[6].what;
 }
 
 TEST(MRanges, CoverARangeOnceWithEdgesAtWaves) {
