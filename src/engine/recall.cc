@@ -28,19 +28,17 @@ class Recall {
   }
 
   /// The config that the newest tuning chose.
-  void TakeChosen(const std::vector<TuningRecord>& records) {
-    const TuningRecord* newest = nullptr;
-    std::optional<TileConfig> chosen;
-    for (const TuningRecord& record : records) {
-      if (problem_.m < record.m_from || problem_.m > record.m_to) continue;
-      if (newest != nullptr && newest->created_unix > record.created_unix) continue;
-      if (std::optional<TileConfig> config = Chosen(record)) newest = &record, chosen = std::move(config);
+  void TakeChosen(std::vector<TuningRecord> records) {
+    std::ranges::stable_sort(records, {}, &TuningRecord::created_unix);
+    for (auto record = records.rbegin(); record != records.rend(); ++record) {
+      if (problem_.m < record->m_from || problem_.m > record->m_to) continue;
+      const std::optional<TileConfig> chosen = Chosen(*record);
+      if (!chosen) continue;
+      const bool one_m = record->m_from == record->m_to;
+      MoveToFront(*chosen, one_m ? "tuned" : fmt::format("tuned for m from {} to {}", record->m_from, record->m_to));
+      choice_.tuned = true;
+      return;
     }
-    if (!chosen) return;
-    const std::string range =
-        newest->m_from == newest->m_to ? "" : fmt::format(" for m from {} to {}", newest->m_from, newest->m_to);
-    MoveToFront(*chosen, "tuned" + range);
-    choice_.tuned = true;
   }
 
   void TakeMeasured(const std::vector<TunedConfig>& fastest) {
@@ -82,7 +80,7 @@ class Recall {
   }
   /// What a record's choice is for this m.
   std::optional<TileConfig> Chosen(const TuningRecord& record) {
-    if (!record.wrong.empty() || record.m_to == 0) return std::nullopt;
+    if (!record.wrong.empty()) return std::nullopt;
     if (record.problem == ToString(problem_))
       return record.code_digest == Digest(record.config) ? Find(record.config) : std::nullopt;
     const std::optional<TileConfig> config = Parse(record.config);

@@ -214,9 +214,16 @@ void Tuner::Build(Contest& contest) {
 void Tuner::Check(Contest& contest) {
   const PackedForm packed = planner_.Packed(contest.problem.b_type, device_);
   contest.operands = std::make_unique<TrialOperands>(contest.problem, device_, packed, kSeed);
-  for (const std::size_t i : contest.runners()) {
+  std::vector<std::size_t> order = contest.runners();
+  std::ranges::stable_partition(order, [&](std::size_t i) { return i == contest.incumbent; });
+  for (const std::size_t i : order) {
     Candidate& candidate = contest.candidates[i];
     StopIfCancelled();
+    if (i != order.front() && Clock::now() > deadline_) {
+      contest.complete = false;
+      candidate.plan.reset();
+      continue;
+    }
     Say(fmt::format("m={}: checking {}", contest.problem.m, ToString(candidate.out.config)));
     candidate.out.failed = contest.operands->WhyWrong(*candidate.plan);
     if (candidate.out.failed.empty()) continue;

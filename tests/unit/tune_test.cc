@@ -225,6 +225,9 @@ TEST_F(Tune, RecordsEveryTimingAndPlansUseTheChoice) {
   Engine later(Options());
   EXPECT_EQ(later.Prepare(problem_, kCpu).config, result.chosen);
   EXPECT_THAT(later.Explain(problem_, kCpu).measured, StartsWith("tuned"));
+  // Times of single calls do not overturn what was compared in turns.
+  for (const TileConfig& config : ByModel(problem_)) later.RecordPerformance(problem_, kCpu, config, 1e-3);
+  EXPECT_EQ(later.PredictOptimalConfig(problem_, kCpu), result.chosen);
 }
 
 TEST_F(Tune, TuningAgainBeginsWithWhatIsKnown) {
