@@ -26,11 +26,9 @@ std::pair<Tensor, std::int64_t> Matrix(DType dtype, std::int64_t rows, std::int6
   return {tensor, (batch - 1) * stride + std::max<std::int64_t>(0, lines - 1) * ld + run};
 }
 
-/// One for each batch entry.
-std::pair<Tensor, std::int64_t> Dense(DType dtype, std::int64_t batch, std::int64_t rows, std::int64_t columns) {
-  return Matrix(dtype, rows, columns, Layout::kRowMajor, columns, batch, rows * columns);
+Tensor Dense(DType dtype, std::int64_t rows, std::int64_t columns) {
+  return {static_cast<void*>(nullptr), dtype, {rows, columns}};
 }
-
 Tensor Line(DType dtype, std::int64_t length) { return {static_cast<void*>(nullptr), dtype, {length}}; }
 
 }  // namespace
@@ -117,21 +115,20 @@ void TrialOperands::AddEpilogue(std::uint64_t seed) {
   const auto values = [&](bool wanted, Tensor EpilogueArgs::*member, const Tensor& form, std::int64_t elements) {
     if (wanted) FillRandom(Add(member, form, elements).all(), seed++);
   };
-  const auto scales = [&](bool wanted, Tensor EpilogueArgs::*member, std::int64_t rows, std::int64_t columns) {
+  const auto scales = [&](bool wanted, Tensor EpilogueArgs::*member, const Tensor& form) {
     if (!wanted) return;
-    const bool line = rows == 1 || columns == 1;
-    Operand& operand = Add(
-        member, line ? Line(DType::kF32, rows * columns) : Dense(DType::kF32, 1, rows, columns).first, rows * columns);
+    Operand& operand = Add(member, form, form.size());
     FillRandom(operand.all(), seed++);
     auto* const x = reinterpret_cast<float*>(operand.bytes.data());
     for (float& scale : std::span(x, operand.bytes.size() / sizeof(float))) scale = 1 + scale / 2;
   };
   const auto blocks = [&](EpilogueInput input, Tensor EpilogueArgs::*member) {
     const EpilogueBlock block = epilogue.block(input);
-    if (epilogue.Reads(input)) scales(true, member, CeilDiv(p.m, block.rows), CeilDiv(p.d_columns(), block.columns));
+    if (epilogue.Reads(input))
+      scales(true, member, Dense(DType::kF32, CeilDiv(p.m, block.rows), CeilDiv(p.d_columns(), block.columns)));
   };
   const auto maxima = [&](EpilogueOutput output, Tensor EpilogueArgs::*member, std::int64_t count) {
-    if (epilogue.Makes(output)) Add(member, Dense(DType::kF32, 1, p.batch, count).first, p.batch * count);
+    if (epilogue.Makes(output)) Add(member, Dense(DType::kF32, p.batch, count), p.batch * count);
   };
   using enum EpilogueInput;
   values(epilogue.Reads(kBias) || epilogue.Reads(kPairedBias), &EpilogueArgs::bias, Line(p.bias_type, p.n), p.n);
@@ -140,10 +137,11 @@ void TrialOperands::AddEpilogue(std::uint64_t seed) {
       Matrix(p.residual_type, p.m, p.d_columns(), Layout::kRowMajor, p.ld_residual, p.batch, p.batch_stride_residual);
   values(epilogue.Reads(kResidual), &EpilogueArgs::residual, residual, elements);
   host_->epilogue.scalar = host_->epilogue.d_scale = 0.75;
-  scales(epilogue.Reads(kScaleRow), &EpilogueArgs::scale_row, 1, p.m);
-  scales(epilogue.Reads(kScaleColumn) || epilogue.Reads(kPairedScaleColumn), &EpilogueArgs::scale_column, 1, p.n);
-  scales(epilogue.Reads(kDScaleRow), &EpilogueArgs::d_scale_row, 1, p.m);
-  scales(epilogue.Reads(kDScaleColumn), &EpilogueArgs::d_scale_column, 1, p.d_columns());
+  scales(epilogue.Reads(kScaleRow), &EpilogueArgs::scale_row, Line(DType::kF32, p.m));
+  scales(epilogue.Reads(kScaleColumn) || epilogue.Reads(kPairedScaleColumn), &EpilogueArgs::scale_column,
+         Line(DType::kF32, p.n));
+  scales(epilogue.Reads(kDScaleRow), &EpilogueArgs::d_scale_row, Line(DType::kF32, p.m));
+  scales(epilogue.Reads(kDScaleColumn), &EpilogueArgs::d_scale_column, Line(DType::kF32, p.d_columns()));
   blocks(kScaleBlock, &EpilogueArgs::scale_block);
   blocks(kDScaleBlock, &EpilogueArgs::d_scale_block);
   const EpilogueBlock block = epilogue.block(EpilogueOutput::kAmaxBlock);

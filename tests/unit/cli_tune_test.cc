@@ -11,7 +11,7 @@ using ::testing::HasSubstr;
 const std::string kProblem = "--m 96 --n 128 --k 80 --device cpu ";
 
 TEST_F(Cli, TunesAndExplainsThatItDid) {
-  const Result tuned = Run("tune --json --budget 3s --candidates 3 " + kProblem);
+  const Result tuned = Run("tune --json --budget 60s --candidates 3 " + kProblem);
   ASSERT_EQ(tuned.exit_code, 0) << tuned.err;
   const json result = tuned.Json().at("results").at(0);
   EXPECT_EQ(result.at("m_from"), 96);
@@ -35,7 +35,7 @@ TEST_F(Cli, TunesAndExplainsThatItDid) {
 
 TEST_F(Cli, TunesAListAndPrintsATable) {
   const std::string shapes = Write("three.shapes", "up 8,16 64 48\ndown 8 48 64\n");
-  const Result tuned = Run("tune --budget 3s --candidates 2 --device cpu --shapes " + shapes);
+  const Result tuned = Run("tune --budget 60s --candidates 2 --device cpu --shapes " + shapes);
   ASSERT_EQ(tuned.exit_code, 0) << tuned.err;
   EXPECT_THAT(tuned.out, HasSubstr("before us"));
   for (const char* row : {"up               8x64x48", "up               16x64x48", "down             8x48x64"})

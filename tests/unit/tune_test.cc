@@ -41,7 +41,7 @@ class Tune : public ::testing::Test {
   ResultsDatabase Database() const {
     return ResultsDatabase(DeviceArchitecture(Spec()), {.directory = dir_.string() + "/results"});
   }
-  /// A short tuning.
+  /// A tuning of so many seconds at most, of which it needs one or two.
   static TuneOptions Short(double seconds = 0.5) {
     TuneOptions options;
     options.budget = Seconds(seconds);
@@ -198,7 +198,7 @@ TEST_F(Tune, RecordsEveryTimingAndPlansUseTheChoice) {
   {
     Engine engine(Options());
     std::vector<std::string> said;
-    TuneOptions options = Short(5);
+    TuneOptions options = Short(120);
     options.progress = [&](const TuneProgress& progress) { said.push_back(progress.what); };
     const std::vector<TuneResult> results = engine.Tune(problem_, kCpu, options);
     ASSERT_EQ(results.size(), 1u);
@@ -235,13 +235,13 @@ TEST_F(Tune, TuningAgainBeginsWithWhatIsKnown) {
   const std::vector<TileConfig> configs = ByModel(problem_);
   engine.RecordPerformance(problem_, kCpu, configs[1], 100);
   engine.RecordPerformance(problem_, kCpu, configs[2], 200);  // Not timed again: by far too slow.
-  const TuneResult result = engine.Tune(problem_, kCpu, Short(5)).front();
+  const TuneResult result = engine.Tune(problem_, kCpu, Short(120)).front();
   EXPECT_EQ(result.incumbent, configs[1]);
   for (const TunedCandidate& candidate : result.candidates) {
     EXPECT_EQ(candidate.recorded_us > 0, candidate.config == configs[2]);
     EXPECT_EQ(candidate.times_us.empty(), candidate.config == configs[2]);
   }
-  const TuneResult again = engine.Tune(problem_, kCpu, Short(5)).front();
+  const TuneResult again = engine.Tune(problem_, kCpu, Short(120)).front();
   EXPECT_EQ(again.incumbent, result.chosen);
 }
 
@@ -291,7 +291,7 @@ TEST_F(Tune, EveryMOfARangeUsesItsChoice) {
   std::vector<TuneResult> results;
   {
     Engine engine(Options());
-    TuneOptions options = Short(120);  // Which it does not need.
+    TuneOptions options = Short(120);
     options.m_from = 40, options.m_to = 90;
     results = engine.Tune(MakeProblem(1, 64, 48), kCpu, options);
   }
@@ -332,10 +332,16 @@ TEST_F(Tune, OperandsOfAllKindsAreCheckedAndTimed) {
       with(MakeProblem(30, 20, 40), [](GemmProblem& p) { p.lda = 50, p.ldb = 23, p.ldd = 31; }),
       with(MakeProblem(30, 20, 40), [](GemmProblem& p) { SetEpilogue(p, Epilogue::Parse("bias+gelu")); }),
       with(MakeProblem(30, 20, 40), [](GemmProblem& p) { SetEpilogue(p, Epilogue::Parse("swiglu")); }),
+      with(MakeProblem(30, 260, 40),
+           [](GemmProblem& p) {
+             SetBatch(p, 2);
+             SetEpilogue(p, Epilogue::Parse("bias_m+residual+scale+scale_row+scale_column+scale_block+amax_row+"
+                                            "amax_column+amax_block+d_scale+d_scale_row+d_scale_column+d_scale_block"));
+           }),
       with(MakeProblem(40, 64, 48), [](GemmProblem& p) { p.b_layout = Layout::kPacked, p.ldb = 0; }),
   };
   for (const GemmProblem& problem : problems) {
-    const TuneResult result = engine.Tune(problem, kCpu, Short(0.3)).front();
+    const TuneResult result = engine.Tune(problem, kCpu, Short(60)).front();
     EXPECT_GT(result.incumbent_us, 0) << ToString(problem);
     for (const TunedCandidate& candidate : result.candidates) EXPECT_EQ(candidate.failed, "") << ToString(problem);
   }
