@@ -77,6 +77,8 @@ class GEMMSMITH_API Device {
   virtual Stream CreateStream() = 0;
   virtual void DestroyStream(Stream stream) = 0;
   virtual void Synchronize(Stream stream = {}) = 0;
+  /// Whether what is launched on `stream` now is recorded into a graph, and does not run.
+  virtual bool IsCapturing(Stream) const { return false; }
   virtual std::unique_ptr<Event> CreateEvent() = 0;
 
   /// A map of the tensor at `address`, a multiple of 16 bytes, for kernels that copy tiles in bulk (sm_90 and newer).

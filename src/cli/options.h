@@ -44,6 +44,10 @@ struct Options {
   bool repair = false, dry_run = false, source = false, ptx = false, sass = false;
   PruneLimits prune;
 
+  std::uint64_t budget = 60;  ///< Seconds.
+  std::int64_t candidates = 8;
+  std::int64_t m_from = 0, m_to = 0;  ///< 0: m alone.
+
   std::string chip, model, effort = "exact";
   std::vector<std::int64_t> seq = {4096};
   std::int64_t context = 0;  ///< 0: as seq.
@@ -57,8 +61,8 @@ struct Options {
 void AddSizes(CLI::App& app, Options& options, const char* dtype = "f32");  ///< --m --n --k --batch --dtype --shapes
 void AddDType(CLI::App& app, Options& options, const char* otherwise);      ///< --dtype
 void AddForm(CLI::App& app, Options& options);                              ///< --compute --scaling --layout
-void AddProblem(CLI::App& app,
-                Options& options);  ///< --m --n --k --batch --dtype --compute --scaling --layout --beta --shapes
+/// --m --n --k --batch --dtype --compute --scaling --layout --beta --shapes
+void AddProblem(CLI::App& app, Options& options);
 void AddChip(CLI::App& app, Options& options);        ///< --chip --tile-search --partition-search --effort --roofline
 void AddModel(CLI::App& app, Options& options);       ///< --model --seq --context
 void AddSeed(CLI::App& app, Options& options);        ///< --seed
@@ -66,6 +70,7 @@ void AddOperands(CLI::App& app, Options& options);    ///< --alpha --seed
 void AddEpilogue(CLI::App& app, Options& options);    ///< --epilogue
 void AddDevice(CLI::App& app, Options& options);      ///< --device --threads
 void AddEmulation(CLI::App& app, Options& options);   ///< --stats --seeds
+void AddTuning(CLI::App& app, Options& options);      ///< --budget --candidates --m-range --dry-run
 void AddTarget(CLI::App& app, Options& options);      ///< --arch --gpu
 void AddCompiler(CLI::App& app, Options& options);    ///< --compiler
 void AddCode(CLI::App& app, Options& options);        ///< --compiler --opt-level --fast-math

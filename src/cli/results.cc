@@ -104,16 +104,18 @@ Json ToJson(const StoredResult& entry) {
 }
 
 Json ToJson(const TuningRecord& r) {
-  return {{"problem", r.problem},
-          {"config", r.config},
-          {"code_digest", r.code_digest},
-          {"device", r.device},
-          {"target", r.target},
-          {"core_clock_mhz", r.core_clock_mhz},
-          {"memory_clock_mhz", r.memory_clock_mhz},
-          {"times_us", r.times_us},
-          {"wrong", r.wrong},
-          {"timestamp", Time(r.created_unix)}};
+  Json json = {{"problem", r.problem},
+               {"config", r.config},
+               {"code_digest", r.code_digest},
+               {"device", r.device},
+               {"target", r.target},
+               {"core_clock_mhz", r.core_clock_mhz},
+               {"memory_clock_mhz", r.memory_clock_mhz},
+               {"times_us", r.times_us},
+               {"wrong", r.wrong},
+               {"timestamp", Time(r.created_unix)}};
+  if (r.m_to != 0) json["chosen_for_m"] = {r.m_from, r.m_to};
+  return json;
 }
 
 Outcome List(Session& session) {
@@ -156,13 +158,25 @@ void PrintResults(const std::vector<StoredResult>& entries) {
   }
 }
 
+/// "m=8", "m=1..64": what a tuning chose.
+std::string Chosen(const TuningRecord& r) {
+  if (r.m_to == 0) return "";
+  return r.m_from == r.m_to ? fmt::format("m={}", r.m_to) : fmt::format("m={}..{}", r.m_from, r.m_to);
+}
+
 void PrintTunings(const std::vector<TuningRecord>& records) {
-  Table table({{"problem", -32}, {"config", -44}, {"timings", 7}, {"least us", 10}, {"most us", 10}, {"made", -20}});
+  Table table({{"problem", -32},
+               {"config", -44},
+               {"timings", 7},
+               {"least us", 10},
+               {"most us", 10},
+               {"chosen", -12},
+               {"made", -20}});
   for (const TuningRecord& r : records) {
     const auto [least, most] = std::ranges::minmax_element(r.times_us);
     const bool timed = !r.times_us.empty();
     table.Row({r.problem, r.config, std::to_string(r.times_us.size()), timed ? Number(*least) : "",
-               timed ? Number(*most) : "", r.wrong.empty() ? Time(r.created_unix) : "wrong: " + r.wrong});
+               timed ? Number(*most) : "", Chosen(r), r.wrong.empty() ? Time(r.created_unix) : "wrong: " + r.wrong});
   }
 }
 

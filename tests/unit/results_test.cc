@@ -182,6 +182,11 @@ TEST_P(Results, RefuseWhatCannotBe) {
   EXPECT_THROW(database.AddTuning(Timed("a", {})), Error);
   EXPECT_THROW(database.AddTuning(Timed("a", {0})), Error);
   EXPECT_THROW(database.AddTuning(Timed("", {1})), Error);
+  for (const auto& [from, to] : {std::pair{2, 1}, {-1, 1}, {0, 1}, {1, 0}}) {
+    TuningRecord record = Timed("a", {1});
+    record.m_from = from, record.m_to = to;
+    EXPECT_THROW(database.AddTuning(record), Error) << from << " " << to;
+  }
   EXPECT_TRUE(database.Entries().empty());
   EXPECT_TRUE(database.Tunings().empty());
 }
@@ -380,6 +385,26 @@ TEST_F(InFolder, KeepsTheResultsOfAnEvaluator) {
   EXPECT_EQ(cache.database().Statistics().fingerprint, ShortFingerprint(arch));
   arch.dram_gbps = 33;
   EXPECT_FALSE(GEMMPersistentCache(arch, With({})).get(key));
+}
+
+TEST_F(InFolder, WhatATuningChoseIsKeptInJournalDocumentAndSqlite) {
+  TuningRecord chosen = Timed("a", {1});
+  chosen.m_from = 65, chosen.m_to = 128;
+  for (const ResultsStorage storage : {ResultsStorage::kJson, ResultsStorage::kSqlite}) {
+    ResultsDatabase database = Open({.storage = storage});
+    if (storage == ResultsStorage::kJson) database.AddTuning(chosen);
+    EXPECT_THAT(Open({}).Tunings(), ElementsAre(chosen));
+    database.Prune({});  // Writes the document.
+    EXPECT_THAT(Open({}).Tunings(), ElementsAre(chosen));
+  }
+}
+
+TEST_F(InFolder, ADatabaseInMemoryLeavesNoFile) {
+  ResultsDatabase database = Open({.storage = ResultsStorage::kMemory});
+  database.AddTuning(Timed("a", {1}));
+  EXPECT_EQ(database.Tunings().size(), 1u);
+  EXPECT_EQ(database.Statistics().directory, "");
+  EXPECT_TRUE(FilesBelow(dir_.string()).empty());
 }
 
 TEST_F(InFolder, DevicesAreArchitecturesToo) {
