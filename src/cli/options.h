@@ -49,6 +49,8 @@ struct Options {
   std::int64_t context = 0;  ///< 0: as seq.
   bool tile_search = false, partition_search = false, roofline = false;
 
+  bool compress = false;
+
   bool check = false, stats = false, full = false, json = false, verbose = false, profile = false;
   std::string debug_dump;
 };

@@ -185,7 +185,7 @@ Outcome Show(Session& session) {
 
 Outcome Export(Session& session) {
   const auto database = TheDatabase(session);
-  database->Export(session.options().out);
+  database->Export(session.options().out, session.options().compress);
   const ResultsStatistics s = database->Statistics();
   if (session.text())
     fmt::print("wrote {}: {} results, {} tuning records\n", session.options().out, s.total_entries, s.tuning_records);
@@ -226,6 +226,7 @@ void AddShow(CLI::App& app, Options& options) {
 void AddExport(CLI::App& app, Options& options) {
   AddFingerprint(app, options)->required();
   AddDocument(app, options);
+  app.add_flag("--compress", options.compress, "As a frame of zstd, which import reads as well");
   AddPlace(app, options);
 }
 void AddImport(CLI::App& app, Options& options) {
@@ -249,7 +250,9 @@ const Command kResultsList = {"list", "List the architectures that there are res
 const Command kResultsShow = {"show", "Show the results and tuning records of one architecture",
                               "gemmsmith results show 3f2a --limit 20", AddShow, Show};
 const Command kResultsExport = {"export", "Write all results of one architecture into a document",
-                                "gemmsmith results export 3f2a results.json", AddExport, Export};
+                                "gemmsmith results export 3f2a results.json\n"
+                                "  gemmsmith results export 3f2a results.json.zst --compress",
+                                AddExport, Export};
 const Command kResultsImport = {"import", "Add the results of a document to those that are there",
                                 "gemmsmith results import results.json", AddImport, Import};
 const Command kResultsPrune = {"prune", "Remove results that were not used for long",
