@@ -15,6 +15,7 @@ namespace gemmsmith {
 struct ConfigField {
   std::string_view name;
   bool baked;
+  bool follows = false;  ///< From the problem's sizes and the other fields: no choice of its own.
 };
 
 /// The choice made for a problem: a kernel family and one number per field that the family declares.

@@ -76,6 +76,8 @@ class GEMMSMITH_API Device {
   virtual Stream CreateStream() = 0;
   virtual void DestroyStream(Stream stream) = 0;
   virtual void Synchronize(Stream stream = {}) = 0;
+  /// Whether what is launched on `stream` now is recorded into a graph, and does not run.
+  virtual bool IsCapturing(Stream) const { return false; }
   virtual std::unique_ptr<Event> CreateEvent() = 0;
 
   /// Null where kernels run on hardware.

@@ -21,6 +21,7 @@
 #include "gemmsmith/problem.h"
 #include "gemmsmith/profile.h"
 #include "gemmsmith/target.h"
+#include "gemmsmith/tune.h"
 
 namespace gemmsmith {
 
@@ -47,14 +48,18 @@ struct RankedConfig {
   TileConfig config;
   double microseconds = 0;  ///< Predicted.
   std::vector<CostTerm> terms;
-  std::string limiting;  ///< The term that decides.
+  std::string limiting;       ///< The term that decides.
+  double measured_us = 0;     ///< Median of what was measured of this problem with this code; 0: nothing was.
+  std::uint64_t timings = 0;  ///< Of which it is the median.
 };
 /// What would be chosen, and why.
 struct Explanation {
   GemmProblem problem;
   std::string device, target;
-  std::vector<RankedConfig> ranked;  ///< Best first.
+  std::vector<RankedConfig> ranked;  ///< Best first: by the model, but for the first where `measured` says so.
   std::vector<std::string> refused;  ///< "family: reason", for families of the target that cannot do it.
+  std::string measured{};            ///< Why the first is chosen, by measurements; empty: by the model.
+  std::vector<std::string> wrong{};  ///< "config: how", for those whose output was wrong; they are not in `ranked`.
 };
 
 /// What Prepare made ready.
@@ -66,7 +71,7 @@ struct PlanInfo {
 };
 
 struct PrepareOptions {
-  bool auto_tune = false;  ///< Time the best few candidates on scratch operands and keep the fastest.
+  bool auto_tune = false;  ///< A short tuning (see Engine::Tune), unless the problem is tuned already.
   CancellationToken cancel;
 };
 
@@ -91,6 +96,17 @@ class GEMMSMITH_API Engine {
   /// Ranks the configs for a device, or for a target and a device that need not be here.
   Explanation Explain(const GemmProblem& problem, DeviceId device) const;
   Explanation Explain(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const;
+
+  /// Measures the model's best configs and the one that would be chosen now, on operands of its own, records every
+  /// timing (docs/results.md), and chooses (docs/select.md): plans made from then on use it, here and in other
+  /// processes. One result for each range of m; one, where no range is asked for. One tuning at a time in a process.
+  /// Throws kInvalidArgument, kUnsupported, kCancelled, and what compiling the config chosen now throws.
+  std::vector<TuneResult> Tune(const GemmProblem& problem, DeviceId device, const TuneOptions& options = {});
+  /// Records a time of a call, in microseconds, for a config such as PlanInfo has. Saved after a while, and at the end.
+  /// Throws kInvalidArgument for what is no time, kNotFound for a config that this problem has not on this device.
+  void RecordPerformance(const GemmProblem& problem, DeviceId device, const TileConfig& config, double microseconds);
+  /// The config that a plan made now would have: as tuned; else, of those timed, the fastest; else the model's.
+  TileConfig PredictOptimalConfig(const GemmProblem& problem, DeviceId device);
 
   /// Compiles (or finds) the kernels of a problem for `target`; needs no device. `spec` guides the choice.
   std::vector<KernelReport> CompileAhead(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
@@ -127,6 +143,11 @@ class GEMMSMITH_API Engine {
   friend class PreparedGemm;
   void Run(const GemmProblem& problem, const GemmArgs& args, Stream stream, bool auto_tune);
   void Run(const Plan& plan, const GemmArgs& args, Stream stream);
+  void Launch(const Plan& plan, const GemmArgs& args, Stream stream);
+  void RunFirst(const Plan& plan, const GemmArgs& args, Stream stream);
+  std::string RunVerified(const Plan& plan, const GemmArgs& args, Stream stream);
+  void RecordWrong(const Plan& plan, const std::string& wrong);
+  void AutoTune(const GemmProblem& problem, DeviceId device, const CancellationToken& cancel);
   const Plan& PlanFor(const GemmProblem& problem, DeviceId device, const PrepareOptions& options);
   struct State;
   std::unique_ptr<State> state_;

@@ -27,6 +27,12 @@ struct CompileOptions {
 /// CPU kernels are emitted in either mode: that takes microseconds.
 enum class CompileMode { kBlocking, kOffline };
 
+/// kFirstUse: the first call of each plan waits for its result, which is compared with a float64 reference on some rows
+/// and columns. A config whose result is wrong is recorded as wrong, with a warning, and never chosen again; the call
+/// is done anew with the next one. While a CUDA graph is captured nothing is verified. Where B is packed, random
+/// operands are used instead of the call's.
+enum class VerifyMode { kOff, kFirstUse };
+
 /// Cancels long compiles from another thread. Copies share one flag.
 class CancellationToken {
  public:
@@ -76,6 +82,11 @@ struct EngineOptions {
   std::string compiler;                       ///< "nvrtc" or "nvcc"; empty: Environment::compiler.
   std::chrono::seconds compile_timeout{600};  ///< Of one compile by nvcc.
   bool keep_sources = false;                  ///< Engine::Kernels also holds each kernel's source and log.
+  /// Measured results (docs/results.md) go before the cost model, and are added to. False, or where nothing is kept on
+  /// disk: those of this engine alone, and nothing is saved.
+  bool use_results = true;
+  std::string results_directory;  ///< Empty: "results" in the folder of cache_dir.
+  VerifyMode verify = VerifyMode::kOff;
 
   friend bool operator==(const EngineOptions&, const EngineOptions&) = default;
 };

@@ -26,6 +26,7 @@ enum class ResultsStorage : std::uint8_t {
   kAuto,    ///< JSON up to max_json_entries, SQLite from there on.
   kJson,    ///< JSON; above max_json_entries the tenth that was not used for longest goes.
   kSqlite,  ///< SQLite; what is there as JSON is moved.
+  kMemory,  ///< No file: it ends with the object.
 };
 
 struct ResultsOptions {
@@ -69,6 +70,9 @@ struct TuningRecord {
   std::vector<double> times_us;                     ///< Every timing, in the order they were taken.
   std::string wrong;                                ///< Not empty: its output was wrong, and how.
   std::int64_t created_unix = 0;                    ///< Seconds since 1970; 0: now.
+  /// Not 0: a tuning chose this config for all m from the one to the other, both included. Of a range, `problem` has
+  /// "m=*" in place of m, and the config and its times are those of m_to.
+  std::int64_t m_from = 0, m_to = 0;
 
   friend bool operator==(const TuningRecord&, const TuningRecord&) = default;
 };

@@ -51,7 +51,7 @@ extern const Command kRun, kCompile, kExplain, kEvaluate, kShowCode, kDemo, kDev
 extern const Command kCacheStats, kCacheList, kCacheSearch, kCacheShow, kCacheVerify, kCachePrune, kCacheClear;
 extern const Command kCacheReport;
 extern const Command kCacheExport, kCacheImport, kBundleBuild, kBundleList, kBundleKeygen, kWarm;
-extern const Command kSelectScore, kPlot;
+extern const Command kSelectScore, kPlot, kTune;
 extern const Command kResultsList, kResultsShow, kResultsExport, kResultsImport, kResultsPrune;
 
 }  // namespace gemmsmith::cli

@@ -14,6 +14,7 @@ void AddOptions(CLI::App& app, Options& options) {
   AddEpilogue(app, options);
   AddDevice(app, options);
   AddTarget(app, options);
+  AddResultsDir(app, options);
   AddOutput(app, options);
   app.get_option("--device")->excludes("--arch")->excludes("--gpu");
   app.get_option("--arch")->expected(1);
@@ -31,13 +32,14 @@ Explanation Explain(Session& session, const GemmProblem& problem) {
   return session.engine().Explain(problem, target, spec);
 }
 
-/// 0.1: 10 % slower than the best.
+/// 0.1: by the model 10 % slower than its best.
 double Behind(const Explanation& explanation, const RankedConfig& ranked) {
-  return ranked.microseconds / explanation.ranked.front().microseconds - 1;
+  return ranked.microseconds / std::ranges::min(explanation.ranked, {}, &RankedConfig::microseconds).microseconds - 1;
 }
 
 void Print(const Explanation& explanation) {
   fmt::print("{} on {} ({})\n", ToString(explanation.problem), explanation.device, explanation.target);
+  if (!explanation.measured.empty()) fmt::print("the first is chosen by measurements: {}\n", explanation.measured);
   Table table({{"", 3}, {"us", 9}, {"behind", 7}, {"decided by", -10}, {"config", -95}});
   for (std::size_t i = 0; i < std::min(kShown, explanation.ranked.size()); ++i) {
     const RankedConfig& ranked = explanation.ranked[i];
@@ -47,9 +49,12 @@ void Print(const Explanation& explanation) {
     table.Row({std::to_string(i + 1), Number(ranked.microseconds),
                fmt::format("{:.1f} %", 100 * Behind(explanation, ranked)), ranked.limiting, ToString(ranked.config)});
     fmt::print("{:33}us: {}\n", "", terms);
+    if (ranked.timings > 0)
+      fmt::print("{:33}measured {} us over {} timings\n", "", Number(ranked.measured_us), ranked.timings);
   }
   if (explanation.ranked.size() > kShown)
     fmt::print("    and {} more; --json lists them all\n", explanation.ranked.size() - kShown);
+  for (const std::string& wrong : explanation.wrong) fmt::print("found wrong: {}\n", wrong);
   for (const std::string& refused : explanation.refused) fmt::print("not possible: {}\n", refused);
 }
 
@@ -58,6 +63,8 @@ Json ToDocument(const NamedProblem& shape, const Explanation& explanation) {
   for (const RankedConfig& config : explanation.ranked) {
     ranked.push_back(ToJson(config));
     ranked.back()["behind"] = Behind(explanation, config);
+    if (config.timings > 0) ranked.back()["measured_us"] = config.measured_us;
+    if (config.timings > 0) ranked.back()["timings"] = config.timings;
   }
   Json document = ToJson(shape.problem);
   if (!shape.name.empty()) document["name"] = shape.name;
@@ -65,6 +72,8 @@ Json ToDocument(const NamedProblem& shape, const Explanation& explanation) {
   document["arch"] = explanation.target;
   document["ranked"] = std::move(ranked);
   document["refused"] = explanation.refused;
+  document["measured"] = explanation.measured;
+  document["wrong"] = explanation.wrong;
   return document;
 }
 

@@ -75,7 +75,7 @@ int Main(int argc, char** argv) {
     sub->final_callback([&chosen, &command] { chosen = &command; });
   };
   for (const Command* command :
-       {&kRun, &kCompile, &kExplain, &kEvaluate, &kShowCode, &kDemo, &kDevices, &kDoctor, &kWarm, &kPlot})
+       {&kRun, &kCompile, &kExplain, &kEvaluate, &kShowCode, &kDemo, &kDevices, &kDoctor, &kWarm, &kTune, &kPlot})
     add(app, *command);
   CLI::App* cache = app.add_subcommand("cache", "Look after the compiled kernels that are kept on disk");
   cache->require_subcommand(1);

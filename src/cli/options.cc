@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstdlib>
 #include <iostream>
 #include <iterator>
 #include <map>
 #include <thread>
+#include <tuple>
 
 #include "gemmsmith/epilogue.h"
 #include "gemmsmith/error.h"
@@ -72,6 +74,20 @@ void AddAge(CLI::App& app, const char* name, const char* description, std::optio
 }
 
 constexpr std::int64_t kMostSize = std::int64_t{1} << 40;
+
+/// "1:4096"; empty: it is none.
+std::optional<std::pair<std::int64_t, std::int64_t>> ParseMRange(std::string_view text) {
+  const std::size_t colon = std::min(text.find(':'), text.size());
+  std::pair<std::int64_t, std::int64_t> range{};
+  const auto parse = [](std::string_view part, std::int64_t& value) {
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    return error == std::errc() && end == part.data() + part.size();
+  };
+  const bool ok = colon < text.size() && parse(text.substr(0, colon), range.first) &&
+                  parse(text.substr(colon + 1), range.second) && range.first >= 1 && range.second >= range.first &&
+                  range.second <= kMostSize;
+  return ok ? std::optional(range) : std::nullopt;
+}
 
 }  // namespace
 
@@ -183,6 +199,28 @@ void AddEmulation(CLI::App& app, Options& options) {
       ->type_name("N")
       ->check(Within(1, 1'000'000'000))
       ->excludes(stats);
+}
+
+void AddTuning(CLI::App& app, Options& options) {
+  app.add_option("--budget", options.budget, "Time for all problems together: 60s, 10m, ... (s, m, h, d, w) [60s]")
+      ->type_name("TIME")
+      ->transform(AgeInSeconds())
+      ->transform(NotNegative())
+      ->check(Within(1, 1'000'000'000));
+  app.add_option("--candidates", options.candidates,
+                 "Of the model's best configs, timed beside the one that would be chosen now [8]")
+      ->check(Within(1, 1000));
+  app.add_option_function<std::string>(
+         "--m-range",
+         [&options](const std::string& text) { std::tie(options.m_from, options.m_to) = *ParseMRange(text); },
+         "Choose for all m from FROM to TO, in ranges, and not for --m")
+      ->type_name("FROM:TO")
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            return ParseMRange(text) ? std::string() : "\"" + text + "\" is not FROM:TO with 1 <= FROM <= TO";
+          },
+          ""));
+  app.add_flag("--dry-run", options.dry_run, "Only list the candidates; compile and time nothing");
 }
 
 void AddTarget(CLI::App& app, Options& options) {

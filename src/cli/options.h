@@ -44,6 +44,10 @@ struct Options {
   bool repair = false, dry_run = false, source = false, ptx = false, sass = false;
   PruneLimits prune;
 
+  std::uint64_t budget = 60;  ///< Seconds.
+  std::int64_t candidates = 8;
+  std::int64_t m_from = 0, m_to = 0;  ///< 0: m alone.
+
   std::string chip, model, effort = "exact";
   std::vector<std::int64_t> seq = {4096};
   std::int64_t context = 0;  ///< 0: as seq.
@@ -67,6 +71,7 @@ void AddOperands(CLI::App& app, Options& options);   ///< --alpha --seed
 void AddEpilogue(CLI::App& app, Options& options);   ///< --epilogue
 void AddDevice(CLI::App& app, Options& options);     ///< --device --threads
 void AddEmulation(CLI::App& app, Options& options);  ///< --stats --seeds
+void AddTuning(CLI::App& app, Options& options);     ///< --budget --candidates --m-range --dry-run
 void AddTarget(CLI::App& app, Options& options);     ///< --arch --gpu
 void AddCompiler(CLI::App& app, Options& options);   ///< --compiler
 void AddCode(CLI::App& app, Options& options);       ///< --compiler --opt-level --fast-math

@@ -2,35 +2,13 @@
 
 #include <algorithm>
 
-#include "engine/kernel_maker.h"
-#include "engine/plan_table.h"
-#include "engine/planner.h"
-#include "engine/workspaces.h"
-#include "gemmsmith/manager.h"
+#include "engine/engine_state.h"
 #include "kernels/cpu_gemm.h"
 #include "runtime/cpu/cpu_device.h"
 #include "select/cost_model.h"
 #include "util/log.h"
 
 namespace gemmsmith {
-
-struct Engine::State {
-  explicit State(EngineOptions given)
-      : options(std::move(given)),
-        devices(GlobalJITManager::Instance().devices()),
-        profiler(GlobalJITManager::Instance().profiler()),
-        maker(options, profiler) {}
-
-  const EngineOptions options;
-  Devices& devices;
-  Profiler& profiler;
-  KernelMaker maker;
-  PlanTable plans;
-  Workspaces workspaces;
-
-  Planner planner() { return {options, devices, maker, profiler}; }
-};
-
 namespace {
 
 /// Everything but what the arguments cannot say.
@@ -51,7 +29,7 @@ void CheckSame(const GemmProblem& promised, const GemmProblem& given) {
                "gemm: the tensors pose \"{}\", the problem is \"{}\"", ToString(given), ToString(promised));
 }
 
-void Launch(const Plan& plan, const GemmArgs& args, Devices& devices, Workspaces& workspaces, Stream stream) {
+void LaunchAsNamed(const Plan& plan, const GemmArgs& args, Devices& devices, Workspaces& workspaces, Stream stream) {
   if (plan.prepare != nullptr) [[unlikely]]
     plan.prepare(args, devices.Get(plan.device), stream);
   Workspaces::Lease workspace;
@@ -64,7 +42,7 @@ void Launch(const Plan& plan, const GemmArgs& args, Devices& devices, Workspaces
 void LaunchAdjusted(const Plan& plan, const GemmArgs& args, Devices& devices, Workspaces& workspaces, Stream stream) {
   GemmArgs adjusted = args;
   if (!adjusted.c.given()) adjusted.c = adjusted.d;
-  Launch(plan, plan.swapped ? Canonical(adjusted) : adjusted, devices, workspaces, stream);
+  LaunchAsNamed(plan, plan.swapped ? Canonical(adjusted) : adjusted, devices, workspaces, stream);
 }
 
 }  // namespace
@@ -75,8 +53,10 @@ Engine::~Engine() = default;
 const Plan& Engine::PlanFor(const GemmProblem& problem, DeviceId device, const PrepareOptions& options) {
   State& s = *state_;
   const Plan* plan = s.plans.Find(problem, device);
-  if (plan == nullptr) [[unlikely]]
-    plan = s.plans.Insert(s.planner().Make(problem, device, options));
+  if (plan == nullptr) [[unlikely]] {
+    if (options.auto_tune) AutoTune(problem, device, options.cancel);
+    plan = s.plans.Insert(s.planner().Make(problem, device, options.cancel));
+  }
   return *plan;
 }
 
@@ -85,11 +65,19 @@ void Engine::Run(const GemmProblem& problem, const GemmArgs& args, Stream stream
 }
 
 void Engine::Run(const Plan& plan, const GemmArgs& args, Stream stream) {
+  if (plan.first_use != nullptr && !plan.first_use->right.load(std::memory_order_acquire)) [[unlikely]] {
+    const Plan* const instead = plan.first_use->instead.load(std::memory_order_acquire);
+    return instead != nullptr ? Run(*instead, args, stream) : RunFirst(plan, args, stream);
+  }
+  Launch(plan, args, stream);
+}
+
+void Engine::Launch(const Plan& plan, const GemmArgs& args, Stream stream) {
   State& s = *state_;
   const Profiler::Span span(s.profiler, "launch");
   const bool reads_d_as_c = plan.problem.beta != BetaClass::kZero && !args.c.given();
   if (!reads_d_as_c && !plan.swapped) [[likely]] {
-    Launch(plan, args, s.devices, s.workspaces, stream);
+    LaunchAsNamed(plan, args, s.devices, s.workspaces, stream);
   } else {
     LaunchAdjusted(plan, args, s.devices, s.workspaces, stream);
   }
@@ -117,9 +105,21 @@ PreparedGemm Engine::Prepare(const GemmArgs& args, const PrepareOptions& options
 Explanation Engine::Explain(const GemmProblem& problem, DeviceId device) const {
   const GemmProblem normalized = Normalized(problem);
   Device& there = state_->devices.Get(device);
+  state_->measured.SaveTimings();
   Planner::Choice choice = state_->planner().Choose(normalized, there);
   Explanation explanation = Rank(normalized, choice.target, there.spec());
+  // In the order of the choice, which lacks what was found wrong.
+  std::vector<RankedConfig> ranked;
+  for (const Ranking::Config& config : choice.ranking.configs) {
+    ranked.push_back(std::move(*std::ranges::find(explanation.ranked, config.config, &RankedConfig::config)));
+    const Planner::Measured* const measured = choice.Find(config.config);
+    if (measured != nullptr) ranked.back().measured_us = measured->microseconds;
+    if (measured != nullptr) ranked.back().timings = measured->timings;
+  }
+  explanation.ranked = std::move(ranked);
   explanation.refused = std::move(choice.ranking.refused);
+  explanation.measured = std::move(choice.basis);
+  explanation.wrong = std::move(choice.wrong);
   return explanation;
 }
 

@@ -102,8 +102,21 @@ bool KernelMaker::CanLoad(const CacheKey& key, const Artifact& artifact, Device&
   return false;
 }
 
+const std::string& KernelMaker::wanted_compiler() const {
+  return options_.compiler.empty() ? Environment::Get().compiler : options_.compiler;
+}
+
+CacheKey KernelMaker::KeyOf(const KernelSource& source) try {
+  return MakeKey(source, FindCompiler(source.target, wanted_compiler())->version());
+} catch (const Error& error) {
+  if (error.code() != Code::kNotFound) throw;
+  const auto accept = [](const CacheKey&, const Artifact&) { return true; };
+  if (auto found = store_->GetNewest(MakeKey(source, "").recipe, accept)) return std::move(found->key);
+  throw;
+}
+
 ArtifactStore::KeyedHit KernelMaker::Find(const KernelSource& source, const CancellationToken& cancel, Device* device) {
-  const std::string wanted = options_.compiler.empty() ? Environment::Get().compiler : options_.compiler;
+  const std::string& wanted = wanted_compiler();
   std::shared_ptr<const Compiler> compiler;
   try {
     compiler = FindCompiler(source.target, wanted);

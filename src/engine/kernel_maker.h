@@ -31,6 +31,9 @@ class KernelMaker {
   /// toolchains made, it gets what it can load.
   Made Obtain(const KernelSource& source, const CancellationToken& cancel, const std::string& problem = {},
               std::uint32_t dynamic_shared_bytes = 0, Device* device = nullptr);
+  /// The key of what Obtain would give, without making it: where there is no compiler, of what the cache has. Throws
+  /// kNotFound where there is neither.
+  CacheKey KeyOf(const KernelSource& source);
   /// Loads once per device and key.
   std::shared_ptr<const Kernel> Load(const Made& made, Device& device);
 
@@ -42,6 +45,8 @@ class KernelMaker {
   CacheStats Stats() const;
 
  private:
+  /// Those of the options, else of the environment; empty: any.
+  const std::string& wanted_compiler() const;
   /// Where there is no compiler, what another machine's has made.
   ArtifactStore::KeyedHit Find(const KernelSource& source, const CancellationToken& cancel, Device* device);
   /// False, and said so, where the device's driver refuses it.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstring>
@@ -13,6 +14,16 @@
 
 namespace gemmsmith {
 
+struct Plan;
+/// What the first call of a plan finds out, where first uses are verified.
+struct FirstUse {
+  std::mutex mutex;  ///< Of who finds out.
+  std::atomic<bool> right{false};
+  std::atomic<const Plan*> instead{nullptr};  ///< The plan is wrong: this one takes its place.
+  std::unique_ptr<const Plan> kept;           ///< `instead`, which lives as long.
+  bool recorded = false;
+};
+
 /// A problem made ready for one device: what remains per call is binding pointers and the launches.
 struct Plan {
   struct Step {
@@ -25,6 +36,7 @@ struct Plan {
   std::vector<Step> steps;                          ///< Empty: there is nothing to compute.
   std::size_t workspace_bytes = 0;                  ///< What the steps share.
   decltype(LaunchStep::prepare) prepare = nullptr;  ///< That of the step which has one.
+  std::unique_ptr<FirstUse> first_use;              ///< Null: nothing is verified.
   PlanInfo info;
 };
 
@@ -55,6 +67,33 @@ class PlanTable {
       const Plan* plan = table.slots[i].load(std::memory_order_acquire);
       if (plan == nullptr || (plan->problem == problem && plan->device == device)) return plan;
     }
+  }
+
+  /// Puts `plan` in the place of that of its problem; who has the old one may go on with it.
+  const Plan* Replace(std::unique_ptr<const Plan> plan) {
+    {
+      std::scoped_lock lock(mutex_);
+      if (const Plan* const old = Find(plan->problem, plan->device)) {
+        const auto place = std::find_if(plans_.begin(), plans_.end(), [&](const auto& p) { return p.get() == old; });
+        Table& table = *tables_.back();
+        for (auto& slot : table.slots)
+          if (slot.load(std::memory_order_relaxed) == old) slot.store(plan.get(), std::memory_order_release);
+        place->swap(plan);
+        const Plan* const current = place->get();
+        replaced_.push_back(std::move(plan));
+        return current;
+      }
+    }
+    return Insert(std::move(plan));
+  }
+
+  /// The plans that are in use on a device.
+  std::vector<const Plan*> All(DeviceId device) {
+    std::scoped_lock lock(mutex_);
+    std::vector<const Plan*> all;
+    for (const auto& plan : plans_)
+      if (plan->device == device) all.push_back(plan.get());
+    return all;
   }
 
   /// Adds `plan` unless its problem is there already; returns the one that stays. Plans live as long as the table.
@@ -93,7 +132,7 @@ class PlanTable {
   std::atomic<const Table*> current_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Table>> tables_;
-  std::vector<std::unique_ptr<const Plan>> plans_;
+  std::vector<std::unique_ptr<const Plan>> plans_, replaced_;
 };
 
 }  // namespace gemmsmith

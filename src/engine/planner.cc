@@ -11,9 +11,6 @@
 namespace gemmsmith {
 namespace {
 
-/// How many of the ranked candidates auto-tuning times.
-constexpr std::size_t kTuneCandidates = 4;
-
 [[noreturn]] void NoKernel(const GemmProblem& problem, const std::vector<std::string>& refused,
                            std::string_view where) {
   std::string reasons;
@@ -53,8 +50,14 @@ Planner::Choice Planner::Choose(const GemmProblem& problem, Device& device) {
     if (target != device.targets().front())
       maker_.Fallback(ToString(device.targets().front()),
                       options_.enable_jit ? refused.empty() ? "no kernel" : refused.front() : "the JIT is off");
-    ranking.refused = std::move(refused);
-    return {target, std::move(ranking)};
+    Choice choice{target, std::move(ranking), {}, {}, {}, false};
+    AskResults(problem, device, choice);
+    if (choice.ranking.configs.empty()) {
+      for (const std::string& wrong : choice.wrong) refused.push_back("found wrong before: " + wrong);
+      continue;
+    }
+    choice.ranking.refused = std::move(refused);
+    return choice;
   }
   NoKernel(problem, refused, ToString(device.id()));
 }
@@ -106,26 +109,24 @@ std::unique_ptr<Plan> Planner::Build(const GemmProblem& problem, Device& device,
   return plan;
 }
 
-std::vector<std::unique_ptr<Plan>> Planner::BuildBest(const GemmProblem& problem, Device& device, const Choice& choice,
-                                                      const PrepareOptions& options) {
-  const std::size_t wanted = options.auto_tune ? kTuneCandidates : 1;
-  std::vector<std::unique_ptr<Plan>> plans;
+std::unique_ptr<Plan> Planner::BuildBest(const GemmProblem& problem, Device& device, const Choice& choice,
+                                         const CancellationToken& cancel) {
   std::exception_ptr failure;
   for (const Ranking::Config& ranked : choice.ranking.configs) {
-    if (plans.size() == wanted) break;
     try {
-      plans.push_back(Build(problem, device, choice.target, ranked.config, options.cancel));
+      auto plan = Build(problem, device, choice.target, ranked.config, cancel);
+      if (options_.verify == VerifyMode::kFirstUse) plan->first_use = std::make_unique<FirstUse>();
+      return plan;
     } catch (const Error& error) {
       if (error.code() != Code::kNotFound) throw;
       if (!failure) failure = std::current_exception();
       maker_.Fallback(ToString(ranked.config), "its kernel is not in the cache and cannot be compiled");
     }
   }
-  if (plans.empty()) std::rethrow_exception(failure);
-  return plans;
+  std::rethrow_exception(failure);
 }
 
-std::unique_ptr<const Plan> Planner::Make(const GemmProblem& problem, DeviceId id, const PrepareOptions& options) {
+std::unique_ptr<const Plan> Planner::Make(const GemmProblem& problem, DeviceId id, const CancellationToken& cancel) {
   Device& device = devices_.Get(id);
   const Profiler::Span span(profiler_, "plan");
   const auto begin = Profiler::Clock::now();
@@ -137,8 +138,7 @@ std::unique_ptr<const Plan> Planner::Make(const GemmProblem& problem, DeviceId i
     plan->device = id;
     return plan;
   }
-  std::vector<std::unique_ptr<Plan>> plans = BuildBest(problem, device, choice, options);
-  return std::move(plans[plans.size() == 1 ? 0 : FastestOf(plans, problem, device)]);
+  return BuildBest(problem, device, choice, cancel);
 }
 
 }  // namespace gemmsmith

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "engine/kernel_maker.h"
+#include "engine/measured.h"
 #include "engine/plan_table.h"
 #include "gemmsmith/engine.h"
 #include "select/cost_model.h"
@@ -12,16 +13,30 @@ namespace gemmsmith {
 /// Problem -> plan: choose, render, obtain, load. A short-lived view of an engine's parts.
 class Planner {
  public:
-  Planner(const EngineOptions& options, Devices& devices, KernelMaker& maker, Profiler& profiler)
-      : options_(options), devices_(devices), maker_(maker), profiler_(profiler) {}
+  Planner(const EngineOptions& options, Devices& devices, KernelMaker& maker, MeasuredResults& measured,
+          Profiler& profiler)
+      : options_(options), devices_(devices), maker_(maker), measured_(measured), profiler_(profiler) {}
 
-  std::unique_ptr<const Plan> Make(const GemmProblem& problem, DeviceId device, const PrepareOptions& options);
+  std::unique_ptr<const Plan> Make(const GemmProblem& problem, DeviceId device, const CancellationToken& cancel);
 
+  /// What was timed of a config, with the code it has now.
+  struct Measured {
+    TileConfig config;
+    double microseconds = 0;  ///< Median.
+    std::uint64_t timings = 0;
+  };
   struct Choice {
     CodeTarget target;
-    Ranking ranking;  ///< Not empty.
+    Ranking ranking;    ///< Not empty. By the model, but for the first where `basis` says so.
+    std::string basis;  ///< Of measurements; empty: the model's.
+    std::vector<Measured> measured;
+    std::vector<std::string> wrong;  ///< "config: how".
+    bool tuned = false;              ///< `basis` is what a tuning chose.
+
+    const Measured* Find(const TileConfig& config) const;
   };
-  /// The device's best target that has a kernel. Throws kUnsupported with every family's reason.
+  /// The device's best target that has a kernel, by what was measured, then by the model. Throws kUnsupported with
+  /// every family's reason.
   Choice Choose(const GemmProblem& problem, Device& device);
 
   /// A kernel, and how it is launched.
@@ -31,24 +46,28 @@ class Planner {
 
   /// How `device` packs a B of `dtype`; no panels: it reads B as it comes.
   PackedForm Packed(DType dtype, Device& device);
+  /// Those whose kernels may be used, best first.
+  std::vector<CodeTarget> Targets(Device& device) const;
+
+  std::unique_ptr<Plan> Build(const GemmProblem& problem, Device& device, const CodeTarget& target,
+                              const TileConfig& config, const CancellationToken& cancel);
+  /// The keys of the kernels of a config, which records are kept by; empty: it has none here.
+  std::string CodeDigest(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target);
 
  private:
-  std::vector<CodeTarget> Targets(Device& device) const;
   std::vector<Rendered> RenderConfig(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target);
   /// The best of `ranked` whose kernel can be had: where nothing can be compiled, the cache and bundles have the say.
   /// Throws what the first one threw.
-  std::vector<std::unique_ptr<Plan>> BuildBest(const GemmProblem& problem, Device& device, const Choice& choice,
-                                               const PrepareOptions& options);
-  std::unique_ptr<Plan> Build(const GemmProblem& problem, Device& device, const CodeTarget& target,
-                              const TileConfig& config, const CancellationToken& cancel);
+  std::unique_ptr<Plan> BuildBest(const GemmProblem& problem, Device& device, const Choice& choice,
+                                  const CancellationToken& cancel);
+  /// Puts what the results database says into `choice`, which is the model's. Of wrong configs all may go.
+  void AskResults(const GemmProblem& problem, Device& device, Choice& choice);
 
   const EngineOptions& options_;
   Devices& devices_;
   KernelMaker& maker_;
+  MeasuredResults& measured_;
   Profiler& profiler_;
 };
-
-/// Times the best candidates of a problem on scratch operands and returns the index of the fastest.
-std::size_t FastestOf(std::span<const std::unique_ptr<Plan>> plans, const GemmProblem& problem, Device& device);
 
 }  // namespace gemmsmith

@@ -13,9 +13,17 @@ namespace gemmsmith {
 namespace {
 
 enum Field { kMr, kNr, kMTail, kNTail, kMath, kFetch, kMc, kNc, kKc, kThreads, kPath };
-constexpr ConfigField kFields[] = {{"mr", true},   {"nr", true},       {"m_tail", true}, {"n_tail", true},
-                                   {"math", true}, {"fetch", true},    {"mc", false},    {"nc", false},
-                                   {"kc", false},  {"threads", false}, {"path", false}};
+constexpr ConfigField kFields[] = {{"mr", true},
+                                   {"nr", true},
+                                   {"m_tail", true, /*follows=*/true},
+                                   {"n_tail", true, /*follows=*/true},
+                                   {"math", true},
+                                   {"fetch", true, /*follows=*/true},
+                                   {"mc", false, /*follows=*/true},
+                                   {"nc", false, /*follows=*/true},
+                                   {"kc", false, /*follows=*/true},
+                                   {"threads", false},
+                                   {"path", false}};
 
 // Below it, handing work to a thread, even one that is awake, costs more than the thread does. In multiply-adds.
 constexpr double kWorthAThread = 1e5;

@@ -101,6 +101,8 @@ std::string WhyImpossible(const TuningRecord& record) {
     return fmt::format("a tuning record has {} timings; 1 to {} are possible", record.times_us.size(), kMostTimings);
   for (const double time : record.times_us)
     if (!IsAmount(time) || time == 0) return fmt::format("{} us is no timing", time);
+  if (record.m_from < 0 || record.m_to < record.m_from || (record.m_from == 0) != (record.m_to == 0))
+    return fmt::format("m from {} to {} is no range", record.m_from, record.m_to);
   return IsTime(record.created_unix) ? "" : "a time is out of range";
 }
 

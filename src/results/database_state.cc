@@ -34,7 +34,7 @@ std::string Folder(const ResultsOptions& options) {
 ResultsDatabase::State::State(const std::string& architecture, const ResultsOptions& given)
     : options(given), place{"", ParseArchitecture(architecture), given.lock_timeout} {
   try {
-    place.directory = Folder(options);
+    if (options.storage != ResultsStorage::kMemory) place.directory = Folder(options);
     if (!place.directory.empty()) Open();
   } catch (const Error& error) {
     Complain(error.what());

@@ -200,9 +200,12 @@ void AppendJson(std::string& out, const TuningRecord& record) {
                  Quoted(record.problem), Quoted(record.config), Quoted(record.code_digest), Quoted(record.device),
                  Quoted(record.target));
   fmt::format_to(std::back_inserter(out),
-                 R"("core_clock_mhz":{},"memory_clock_mhz":{},"times_us":[{}],"wrong":{},"timestamp":"{}"}})",
+                 R"("core_clock_mhz":{},"memory_clock_mhz":{},"times_us":[{}],"wrong":{},"timestamp":"{}")",
                  record.core_clock_mhz, record.memory_clock_mhz, fmt::join(record.times_us, ","), Quoted(record.wrong),
                  TimeText(record.created_unix));
+  if (record.m_to != 0)
+    fmt::format_to(std::back_inserter(out), R"(,"chosen_for_m":[{},{}])", record.m_from, record.m_to);
+  out += '}';
 }
 
 std::string ToJson(const Change& change) {
@@ -253,6 +256,11 @@ std::optional<TuningRecord> ReadTuning(const element& json, std::string& why) {
     return std::nullopt;
   for (const element time : times)
     if (time.get(record.times_us.emplace_back()) != simdjson::SUCCESS) return std::nullopt;
+  element ignored;
+  if (std::array<std::int64_t, 2> range{}; in.Find("chosen_for_m", ignored)) {
+    if (!ReadNumbers(in, "chosen_for_m", range)) return std::nullopt;
+    record.m_from = range[0], record.m_to = range[1];
+  }
   why = WhyImpossible(record);
   return why.empty() ? std::optional(std::move(record)) : std::nullopt;
 }

@@ -85,6 +85,16 @@ Ranking RankConfigs(const GemmProblem& problem, const CodeTarget& target, const 
   return ranking;
 }
 
+std::int64_t Waves(const GemmProblem& problem, const TileConfig& config, const DeviceSpec& spec) {
+  if (spec.target.isa != Isa::kCuda) return 1;
+  const GemmProblem p = Canonical(problem);
+  const TileShape shape = FindFamily(config.family).Shape(p, config, spec);
+  const double tiles =
+      CeilDiv(p.m, shape.block_m) * CeilDiv(p.n, shape.block_n) * static_cast<double>(p.batch) * shape.splits;
+  return static_cast<std::int64_t>(
+      std::ceil(tiles / (static_cast<double>(spec.multiprocessors) * std::max(1, shape.workers))));
+}
+
 Explanation Rank(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) {
   Ranking ranking = RankConfigs(problem, target, spec);
   Explanation result{problem, spec.name, ToString(target), {}, std::move(ranking.refused)};

@@ -19,5 +19,7 @@ struct Ranking {
 Ranking RankConfigs(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec);
 /// The same, with the terms of every time.
 Explanation Rank(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec);
+/// Rounds of tiles that the busiest SM makes; 1 on a CPU.
+std::int64_t Waves(const GemmProblem& problem, const TileConfig& config, const DeviceSpec& spec);
 
 }  // namespace gemmsmith

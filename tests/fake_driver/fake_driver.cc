@@ -24,7 +24,7 @@ void Reset(std::vector<Gpu> gpus, int driver_version) {
   s.gpus = std::move(gpus);
   s.version = driver_version;
   s.ticks = 0;
-  s.initialised = false;
+  s.initialised = s.capturing = false;
   s.contexts.clear();
   for (std::size_t i = 0; i < s.gpus.size(); ++i)
     s.contexts.push_back(std::make_unique<Context>(Context{static_cast<int>(i), 0}));
@@ -53,6 +53,11 @@ void FailNext(const std::string& function, CUresult result, int times) {
 void Hide(const std::string& name) {
   const std::scoped_lock lock(TheState().mutex);
   TheState().hidden.insert(name);
+}
+
+void SetCapturing(bool capturing) {
+  const std::scoped_lock lock(TheState().mutex);
+  TheState().capturing = capturing;
 }
 
 int Calls(const std::string& function) {

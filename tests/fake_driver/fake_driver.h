@@ -52,6 +52,8 @@ void AddKernel(const std::string& name, Kernel kernel);
 void FailNext(const std::string& function, gemmsmith::cuda::CUresult result, int times = 1);
 /// cuGetProcAddress_v2 does not know `name` ("cuLaunchKernelEx") any more.
 void Hide(const std::string& name);
+/// Whether all streams are recorded into a graph.
+void SetCapturing(bool capturing);
 
 int Calls(const std::string& function);
 std::vector<Launch> Launches();

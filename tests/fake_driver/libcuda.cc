@@ -417,6 +417,12 @@ FAKE_API CUresult cuStreamSynchronize(CUstream stream) {
   return IsStream(state, stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
 }
 
+FAKE_API CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
+  BEGIN(kContext);
+  *status = state.capturing ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
+  return IsStream(state, stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
 FAKE_API CUresult cuEventCreate(CUevent* event, unsigned) {
   BEGIN(kContext);
   auto made = std::make_unique<fake_driver::Event>(fake_driver::Event{CurrentContext(), 0});

@@ -45,6 +45,7 @@ struct State {
   int version = 0;
   int ticks = 0;
   bool initialised = false;
+  bool capturing = false;                          ///< All streams.
   std::vector<std::unique_ptr<Context>> contexts;  ///< By device.
   std::map<std::string, Kernel> kernels;
   std::map<std::string, int> calls;

@@ -200,6 +200,16 @@ TEST_P(CudaDeviceTest, EventsOfTwoDevicesCannotBeCompared) {
   EXPECT_THAT(ErrorOf([&] { here->MillisecondsSince(*there); }, Code::kInvalidArgument), HasSubstr("cuda:0"));
 }
 
+TEST_P(CudaDeviceTest, AStreamThatIsCapturedOrCannotSayIsSaidToBe) {
+  const auto device = Open();
+  EXPECT_FALSE(device->IsCapturing({}));
+  fake_driver::SetCapturing(true);
+  EXPECT_TRUE(device->IsCapturing({}));
+  fake_driver::SetCapturing(false);
+  fake_driver::FailNext("cuStreamIsCapturing", CUDA_ERROR_UNKNOWN);
+  EXPECT_TRUE(device->IsCapturing({}));
+}
+
 TEST_P(CudaDeviceTest, TheDefaultStreamCannotBeDestroyed) {
   ErrorOf([&] { Open()->DestroyStream({}); }, Code::kInvalidArgument);
 }

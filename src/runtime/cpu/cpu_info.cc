@@ -212,6 +212,15 @@ int CpuThreads() {
   return threads;
 }
 
+double CpuClockMhz() {
+  if (const std::string khz = ReadWord("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"); !khz.empty())
+    return std::strtod(khz.c_str(), nullptr) / 1e3;
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("cpu MHz")) return std::strtod(line.c_str() + line.find(':') + 1, nullptr);
+  return 0;
+}
+
 const DeviceSpec& CpuSpec() {
   static const auto* const spec = new DeviceSpec(ReadSpec());
   return *spec;

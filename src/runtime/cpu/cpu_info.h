@@ -18,5 +18,7 @@ int CpuThreads();
 /// The CPU as the cost model sees it. Clock: measured. Caches: as the kernel of the system reports them. Bandwidth: a
 /// guess.
 const DeviceSpec& CpuSpec();
+/// Of the first core now, as the system reports it; 0: it does not.
+double CpuClockMhz();
 
 }  // namespace gemmsmith

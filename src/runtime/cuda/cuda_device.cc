@@ -139,6 +139,14 @@ void CudaDevice::Synchronize(Stream stream) {
   context_->Check(context_->api().cuStreamSynchronize(Handle(stream)), "cuStreamSynchronize");
 }
 
+bool CudaDevice::IsCapturing(Stream stream) const {
+  const CudaContext::Scope scope(*context_);
+  CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+  // It fails on the default stream while another one captures: waiting for it would then fail too.
+  return context_->api().cuStreamIsCapturing(Handle(stream), &status) != CUDA_SUCCESS ||
+         status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
 std::unique_ptr<Event> CudaDevice::CreateEvent() { return std::make_unique<CudaEvent>(context_); }
 
 }  // namespace gemmsmith::cuda

@@ -29,6 +29,7 @@ class CudaDevice final : public Device {
   Stream CreateStream() override;
   void DestroyStream(Stream stream) override;
   void Synchronize(Stream stream) override;
+  bool IsCapturing(Stream stream) const override;
   std::unique_ptr<Event> CreateEvent() override;
 
  private:

@@ -81,6 +81,7 @@ enum CUlaunchAttributeID : int { CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION = 4 };
 
 inline constexpr unsigned CU_STREAM_DEFAULT = 0;
 inline constexpr unsigned CU_EVENT_DEFAULT = 0;
+enum CUstreamCaptureStatus : int { CU_STREAM_CAPTURE_STATUS_NONE = 0, CU_STREAM_CAPTURE_STATUS_ACTIVE = 1 };
 inline constexpr unsigned kHostAllocPortable = 1;  // A macro in cuda.h.
 
 using CUdevice = int;

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <mutex>
+#include <utility>
+
+#include "engine/kernel_maker.h"
+#include "engine/measured.h"
+#include "engine/plan_table.h"
+#include "engine/planner.h"
+#include "engine/workspaces.h"
+#include "gemmsmith/engine.h"
+#include "gemmsmith/manager.h"
+
+namespace gemmsmith {
+
+/// The parts of an engine. Hidden, unlike its class.
+struct [[gnu::visibility("hidden")]] Engine::State {
+  explicit State(EngineOptions given)
+      : options(std::move(given)),
+        devices(GlobalJITManager::Instance().devices()),
+        profiler(GlobalJITManager::Instance().profiler()),
+        maker(options, profiler),
+        measured(options) {}
+
+  const EngineOptions options;
+  Devices& devices;
+  Profiler& profiler;
+  KernelMaker maker;
+  MeasuredResults measured;
+  PlanTable plans;
+  std::mutex auto_tune;  // Who waits for it finds the problem tuned.
+  Workspaces workspaces;
+
+  Planner planner() { return {options, devices, maker, measured, profiler}; }
+};
+
+}  // namespace gemmsmith
