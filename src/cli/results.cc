@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include "cli/command.h"
+#include "cli/results_report.h"
 #include "cli/table.h"
 #include "gemmsmith/error.h"
 
@@ -27,11 +28,9 @@ ResultsOptions Place(const Session& session) { return {.directory = ResultsDir(s
 
 /// Those whose fingerprints begin so.
 std::vector<std::unique_ptr<ResultsDatabase>> Databases(const Session& session, const std::string& beginning) {
-  std::vector<std::unique_ptr<ResultsDatabase>> found;
-  for (const std::string& architecture : ListResults(Place(session).directory)) {
-    auto database = std::make_unique<ResultsDatabase>(architecture, Place(session));
-    if (database->Statistics().fingerprint.starts_with(beginning)) found.push_back(std::move(database));
-  }
+  auto found = OpenResults(ResultsDir(session.options()));
+  std::erase_if(found,
+                [&](const auto& database) { return !database->Statistics().fingerprint.starts_with(beginning); });
   return found;
 }
 
@@ -53,16 +52,6 @@ std::string Time(std::int64_t unix_seconds) {
   gmtime_r(&time, &parts);
   char text[32];
   return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts));
-}
-
-/// "SG2262, 64 cores": the first text, and how many there are of what computes.
-std::string Describe(const Json& architecture) {
-  std::string text;
-  for (const char* name : {"chip_type", "device"})
-    if (architecture.contains(name) && architecture[name].is_string()) text = architecture[name].get<std::string>();
-  for (const char* name : {"num_cores", "multiprocessors"})
-    if (architecture.contains(name)) text += fmt::format(", {} cores", architecture[name].dump());
-  return text;
 }
 
 Json ToJson(const ResultsStatistics& s) {
@@ -130,9 +119,9 @@ Outcome List(Session& session) {
     const ResultsStatistics s = database->Statistics();
     list.push_back(ToJson(s));
     if (session.text())
-      table.Row({s.fingerprint, Describe(Json::parse(s.architecture)), s.storage, std::to_string(s.total_entries),
-                 std::to_string(s.tuning_records), std::to_string(s.cache_hits), std::to_string(s.cache_misses),
-                 Time(s.last_updated_unix)});
+      table.Row({s.fingerprint, DescribeArchitecture(Json::parse(s.architecture)), s.storage,
+                 std::to_string(s.total_entries), std::to_string(s.tuning_records), std::to_string(s.cache_hits),
+                 std::to_string(s.cache_misses), Time(s.last_updated_unix)});
   }
   if (session.text() && list.empty()) fmt::print("no results\n");
   return {true, {{"databases", list}}};
