@@ -38,9 +38,8 @@ struct TableScore {
 /// - `dtype,kernel_source,m,n,k,us`: times of the vendor's library. MAPE, median and 90th percentile of the relative
 ///   error, its mean (bias), and the MAPE on either half of the (n, k).
 /// - 20 rows of `M, N, K, ms, TFLOP/s`: the same.
-/// - `device`, `latency_ms`, `M`, `N` and `K`, in any order: f32 times of the vendor's library on several GPUs, which
-/// the
-///   model of this library's SIMT kernels predicts.
+/// - `device`, `latency_ms`, `M`, `N` and `K`, in any order: f32 times of the vendor's library on several GPUs, by the
+///   model of this library's SIMT kernels.
 /// - `M,N,K,H,W,os,cycles,...`: SCALE-Sim's cycles of an output-stationary systolic array; the share that is met
 /// exactly. A GPU's name must be part of the file's ("aic_h100_..."). Throws kInvalidArgument for broken rows, with
 /// their line.
