@@ -60,6 +60,8 @@ struct Explanation {
   std::vector<std::string> refused;  ///< "family: reason", for families of the target that cannot do it.
   std::string measured{};            ///< Why the first is chosen, by measurements; empty: by the model.
   std::vector<std::string> wrong{};  ///< "config: how", for those whose output was wrong; they are not in `ranked`.
+  std::string calibration{};         ///< What measurements changed in the model, by how many records; empty: nothing.
+  std::vector<std::int64_t> group_rows{};  ///< As given.
 };
 
 /// What Prepare made ready.
@@ -93,9 +95,12 @@ class GEMMSMITH_API Engine {
   PlanInfo Prepare(const GemmProblem& problem, DeviceId device, const PrepareOptions& options = {});
   /// Does the same for the call that `args` pose, and keeps what was found. Throws as Gemm does.
   PreparedGemm Prepare(const GemmArgs& args, const PrepareOptions& options = {});
-  /// Ranks the configs for a device, or for a target and a device that need not be here.
-  Explanation Explain(const GemmProblem& problem, DeviceId device) const;
-  Explanation Explain(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const;
+  /// Ranks the configs for a device, or for a target and a device that need not be here. Not empty, `group_rows` are
+  /// the sizes in m of groups that share one launch, each with a B of its own, instead of problem.m: for plans only,
+  /// as there are no such kernels yet (docs/select.md).
+  Explanation Explain(const GemmProblem& problem, DeviceId device, std::span<const std::int64_t> group_rows = {}) const;
+  Explanation Explain(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
+                      std::span<const std::int64_t> group_rows = {}) const;
 
   /// Measures the model's best configs and the one that would be chosen now, on operands of its own, records every
   /// timing (docs/results.md), and chooses (docs/select.md): plans made from then on use it, here and in other

@@ -34,8 +34,11 @@ struct ResultsOptions {
   /// Of a database that is there as SQLite already it changes nothing.
   ResultsStorage storage = ResultsStorage::kAuto;
   std::uint64_t max_json_entries = 10'000;
-  std::chrono::hours max_unused{24 * 90};          ///< What was not used for longer goes, when files are written anew.
-  std::uint64_t save_every = 1;                    ///< Puts; the rest is saved by Flush and at the end.
+  std::chrono::hours max_unused{24 * 90};  ///< What was not used for longer goes, when files are written anew.
+  std::uint64_t save_every = 1;            ///< Puts; the rest is saved by Flush and at the end.
+  /// Puts wait for no file: a thread saves them, and Flush and the end of the database what is left.
+  bool save_in_background = false;
+  bool compress = false;                           ///< Documents are written as zstd. Either is read.
   std::chrono::milliseconds lock_timeout{10'000};  ///< After that it goes on in memory, and saves later.
 };
 
@@ -135,8 +138,8 @@ class GEMMSMITH_API ResultsDatabase {
   bool Flush();
   /// Results, tuning records but those of wrong configs. `dry_run` only counts. Throws kIo.
   ResultsChange Prune(const ResultsPruneLimits& limits, bool dry_run = false);
-  /// All of it as one document. Throws kIo.
-  void Export(const std::string& path);
+  /// All of it as one document, with `compress` as zstd. Throws kIo.
+  void Export(const std::string& path, bool compress = false);
   /// Adds what an exported document has and this has not, or has older; what it added. Throws kNotFound, kIo, and
   /// kInvalidArgument for what is no document of this architecture, version and format.
   ResultsChange Import(const std::string& path);

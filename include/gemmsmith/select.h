@@ -10,6 +10,10 @@
 
 namespace gemmsmith {
 
+/// Sizes of `groups` groups among which `rows` rows fall at random, each alike: the quantiles of such a group's size,
+/// smallest first, which add up to `rows`. For Engine::Explain. Throws kInvalidArgument.
+GEMMSMITH_API std::vector<std::int64_t> ExpectedGroupRows(std::int64_t rows, std::int64_t groups);
+
 /// How well the cost model agrees with a table of measurements that others made.
 struct TableScore {
   struct Measure {
@@ -34,6 +38,8 @@ struct TableScore {
 /// - `dtype,kernel_source,m,n,k,us`: times of the vendor's library. MAPE, median and 90th percentile of the relative
 ///   error, its mean (bias), and the MAPE on either half of the (n, k).
 /// - 20 rows of `M, N, K, ms, TFLOP/s`: the same.
+/// - `device`, `latency_ms`, `M`, `N` and `K`, in any order: f32 times of the vendor's library on several GPUs, by the
+///   model of this library's SIMT kernels.
 /// - `M,N,K,H,W,os,cycles,...`: SCALE-Sim's cycles of an output-stationary systolic array; the share that is met
 /// exactly. A GPU's name must be part of the file's ("aic_h100_..."). Throws kInvalidArgument for broken rows, with
 /// their line.

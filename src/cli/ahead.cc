@@ -97,9 +97,8 @@ std::vector<AheadTarget> AheadTargets(Session& session) {
   std::vector<AheadTarget> targets;
   for (const std::string& name : options.arch) {
     const CodeTarget target = ParseTarget(name);
-    targets.push_back({target, !options.gpu.empty()       ? FindDeviceSpec(options.gpu)
-                               : target.isa == Isa::kCuda ? DefaultDeviceSpec(target)
-                                                          : session.engine().devices().Get({}).spec()});
+    const bool is_cpu = options.gpu.empty() && target.isa != Isa::kCuda;
+    targets.push_back({target, is_cpu ? session.engine().devices().Get({}).spec() : GpuSpec(options, target)});
   }
   return targets;
 }

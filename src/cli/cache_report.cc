@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/json.h"
+#include "cli/results_report.h"
 #include "cli/table.h"
 #include "gemmsmith/error.h"
 #include "gemmsmith/persistent_cache.h"
@@ -133,7 +134,7 @@ Json Broken(const std::vector<BrokenKernel>& quarantine) {
 }
 
 /// All that the page shows.
-Json Collect(const PersistentCache& cache, const CachePolicy& policy) {
+Json Collect(const PersistentCache& cache, const CachePolicy& policy, const std::string& results) {
   const std::int64_t now = std::time(nullptr);
   std::vector<CachedKernel> kernels = cache.List();
   const std::vector<BrokenKernel> quarantine = cache.Quarantine();
@@ -162,6 +163,7 @@ Json Collect(const PersistentCache& cache, const CachePolicy& policy) {
                  {"quarantined", quarantine.size()},
                  {"quarantine", Broken(quarantine)}};
   AddEntries(kernels, report);
+  AddResults(results, kMostRows, kMostText, report);
   return report;
 }
 
@@ -192,7 +194,8 @@ void AddOptions(CLI::App& app, Options& options) {
 
 Outcome Report(Session& session) {
   const Options& options = session.options();
-  const Json report = Collect(PersistentCache(options.engine.cache_dir), options.engine.cache_policy);
+  const Json report =
+      Collect(PersistentCache(options.engine.cache_dir), options.engine.cache_policy, ResultsDir(options));
   if (!options.report.empty()) {
     std::ofstream file(options.report, std::ios::binary);
     file << Page(report);
@@ -200,15 +203,17 @@ Outcome Report(Session& session) {
     if (!file)
       throw Error(Code::kIo, "cannot write \"" + options.report + "\"", "give --out a file that can be written");
     if (session.text())
-      fmt::print("wrote {}: {} kernels, {}\n", options.report, report["kernels"].get<std::uint64_t>(),
-                 Bytes(report["bytes"].get<double>()));
+      fmt::print("wrote {}: {} kernels, {}, {} databases of results\n", options.report,
+                 report["kernels"].get<std::uint64_t>(), Bytes(report["bytes"].get<double>()),
+                 report["results_databases"].get<std::uint64_t>());
   }
   return {true, report};
 }
 
 }  // namespace
 
-const Command kCacheReport = {"report", "Write a page about the cache: growth, hits, what is in it, what it saved",
-                              "gemmsmith cache report --out report.html", AddOptions, Report};
+const Command kCacheReport = {
+    "report", "Write a page about the cache: growth, hits, what is in it and in its results, what it saved",
+    "gemmsmith cache report --out report.html", AddOptions, Report};
 
 }  // namespace gemmsmith::cli

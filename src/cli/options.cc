@@ -7,6 +7,7 @@
 #include <iostream>
 #include <iterator>
 #include <map>
+#include <mutex>
 #include <thread>
 #include <tuple>
 
@@ -232,10 +233,26 @@ void AddTarget(CLI::App& app, Options& options) {
       ->delimiter(',')
       ->type_name("ARCH")
       ->check(Accepted(ParseTarget));
-  app.add_option("--gpu", options.gpu,
-                 "The device to reckon with, where none is present: h200, a100, ... (see devices)")
+  app.add_option(
+         "--gpu", options.gpu,
+         "The device to reckon with, where none is present: h200, a100, ... (see devices); with --arch any name")
       ->type_name("NAME")
-      ->check(Accepted([](const std::string& name) { FindDeviceSpec(name); }));
+      ->check(Accepted([&options](const std::string& name) {
+        if (options.arch.empty()) FindDeviceSpec(name);
+      }));
+}
+
+const DeviceSpec& GpuSpec(const Options& options, const CodeTarget& target) {
+  if (options.gpu.empty()) return DefaultDeviceSpec(target);
+  for (const DeviceSpec& spec : AllDeviceSpecs())
+    if (spec.name == options.gpu) return spec;
+  const DeviceSpec& nearest = DefaultDeviceSpec(target);
+  static std::once_flag said;
+  std::call_once(said, [&] {
+    fmt::print(stderr, "warning: there is no device \"{}\"; reckoning with {} ({})\n", options.gpu, nearest.name,
+               ToString(nearest.target));
+  });
+  return nearest;
 }
 
 void AddCompiler(CLI::App& app, Options& options) {
@@ -341,7 +358,8 @@ void AddOutput(CLI::App& app, Options& options) {
 
 void RequireProblem(CLI::App& app, const Options& options) {
   app.parse_complete_callback([&app, &options] {
-    if (app.count("--m") == 0 && options.shapes.empty())
+    const bool has_groups = !options.groups.empty() && app.count("--n") > 0 && app.count("--k") > 0;
+    if (app.count("--m") == 0 && options.shapes.empty() && !has_groups)
       throw CLI::RequiredError("a problem (--m, --n and --k, or --shapes)");
   });
 }

@@ -21,6 +21,9 @@ struct Options {
   double alpha = 1, beta = 0;
   std::uint64_t seed = 0, seeds = 0;
 
+  std::vector<std::int64_t> groups;
+  std::int64_t expected_groups = 0;  ///< 0: none.
+
   std::string device, gpu;
   std::vector<std::string> arch;
   int threads = 0;
@@ -52,6 +55,8 @@ struct Options {
   std::vector<std::int64_t> seq = {4096};
   std::int64_t context = 0;  ///< 0: as seq.
   bool tile_search = false, partition_search = false, roofline = false;
+
+  bool compress = false;
 
   bool check = false, stats = false, full = false, json = false, verbose = false, profile = false;
   std::string debug_dump;
@@ -94,6 +99,8 @@ std::vector<NamedProblem> Problems(const Options& options);
 /// The settings that belong to the process. It reads them from its environment, once: call this before anything else
 /// of the library.
 void ApplyToEnvironment(const Options& options);
+/// Of --gpu; where it is no row of devices.json, or there is none, what stands for `target`.
+const DeviceSpec& GpuSpec(const Options& options, const CodeTarget& target);
 int Jobs(const Options& options);
 /// The folder of results databases; empty: the environment's.
 std::string ResultsDir(const Options& options);

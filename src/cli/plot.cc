@@ -120,10 +120,10 @@ std::string Draw(const std::vector<Point>& points, const GemmProblem& last, cons
 
 Outcome Run(Session& session) {
   const Options& options = session.options();
-  const CodeTarget target = !options.gpu.empty()    ? FindDeviceSpec(options.gpu).target
-                            : !options.arch.empty() ? ParseTarget(options.arch.front())
-                                                    : CodeTarget{Isa::kCuda, 90, 'a'};
-  const DeviceSpec& spec = options.gpu.empty() ? DefaultDeviceSpec(target) : FindDeviceSpec(options.gpu);
+  const CodeTarget target = !options.arch.empty()  ? ParseTarget(options.arch.front())
+                            : !options.gpu.empty() ? FindDeviceSpec(options.gpu).target
+                                                   : CodeTarget{Isa::kCuda, 90, 'a'};
+  const DeviceSpec& spec = GpuSpec(options, target);
   const Prediction prediction(session, spec, target);
   const std::int64_t most = options.m > 0 ? options.m : 8192;
   const std::vector<Point> points = prediction.Over(most);

@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include "cli/command.h"
+#include "cli/results_report.h"
 #include "cli/table.h"
 #include "gemmsmith/error.h"
 
@@ -27,11 +28,9 @@ ResultsOptions Place(const Session& session) { return {.directory = ResultsDir(s
 
 /// Those whose fingerprints begin so.
 std::vector<std::unique_ptr<ResultsDatabase>> Databases(const Session& session, const std::string& beginning) {
-  std::vector<std::unique_ptr<ResultsDatabase>> found;
-  for (const std::string& architecture : ListResults(Place(session).directory)) {
-    auto database = std::make_unique<ResultsDatabase>(architecture, Place(session));
-    if (database->Statistics().fingerprint.starts_with(beginning)) found.push_back(std::move(database));
-  }
+  auto found = OpenResults(ResultsDir(session.options()));
+  std::erase_if(found,
+                [&](const auto& database) { return !database->Statistics().fingerprint.starts_with(beginning); });
   return found;
 }
 
@@ -53,16 +52,6 @@ std::string Time(std::int64_t unix_seconds) {
   gmtime_r(&time, &parts);
   char text[32];
   return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts));
-}
-
-/// "SG2262, 64 cores": the first text, and how many there are of what computes.
-std::string Describe(const Json& architecture) {
-  std::string text;
-  for (const char* name : {"chip_type", "device"})
-    if (architecture.contains(name) && architecture[name].is_string()) text = architecture[name].get<std::string>();
-  for (const char* name : {"num_cores", "multiprocessors"})
-    if (architecture.contains(name)) text += fmt::format(", {} cores", architecture[name].dump());
-  return text;
 }
 
 Json ToJson(const ResultsStatistics& s) {
@@ -132,9 +121,9 @@ Outcome List(Session& session) {
     const ResultsStatistics s = database->Statistics();
     list.push_back(ToJson(s));
     if (session.text())
-      table.Row({s.fingerprint, Describe(Json::parse(s.architecture)), s.storage, std::to_string(s.total_entries),
-                 std::to_string(s.tuning_records), std::to_string(s.cache_hits), std::to_string(s.cache_misses),
-                 Time(s.last_updated_unix)});
+      table.Row({s.fingerprint, DescribeArchitecture(Json::parse(s.architecture)), s.storage,
+                 std::to_string(s.total_entries), std::to_string(s.tuning_records), std::to_string(s.cache_hits),
+                 std::to_string(s.cache_misses), Time(s.last_updated_unix)});
   }
   if (session.text() && list.empty()) fmt::print("no results\n");
   return {true, {{"databases", list}}};
@@ -199,7 +188,7 @@ Outcome Show(Session& session) {
 
 Outcome Export(Session& session) {
   const auto database = TheDatabase(session);
-  database->Export(session.options().out);
+  database->Export(session.options().out, session.options().compress);
   const ResultsStatistics s = database->Statistics();
   if (session.text())
     fmt::print("wrote {}: {} results, {} tuning records\n", session.options().out, s.total_entries, s.tuning_records);
@@ -240,6 +229,7 @@ void AddShow(CLI::App& app, Options& options) {
 void AddExport(CLI::App& app, Options& options) {
   AddFingerprint(app, options)->required();
   AddDocument(app, options);
+  app.add_flag("--compress", options.compress, "As a frame of zstd, which import reads as well");
   AddPlace(app, options);
 }
 void AddImport(CLI::App& app, Options& options) {
@@ -263,7 +253,9 @@ const Command kResultsList = {"list", "List the architectures that there are res
 const Command kResultsShow = {"show", "Show the results and tuning records of one architecture",
                               "gemmsmith results show 3f2a --limit 20", AddShow, Show};
 const Command kResultsExport = {"export", "Write all results of one architecture into a document",
-                                "gemmsmith results export 3f2a results.json", AddExport, Export};
+                                "gemmsmith results export 3f2a results.json\n"
+                                "  gemmsmith results export 3f2a results.json.zst --compress",
+                                AddExport, Export};
 const Command kResultsImport = {"import", "Add the results of a document to those that are there",
                                 "gemmsmith results import results.json", AddImport, Import};
 const Command kResultsPrune = {"prune", "Remove results that were not used for long",

@@ -3,7 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <map>
+#include <array>
+#include <atomic>
 #include <vector>
 
 #include "gemmsmith/tensor.h"
@@ -57,6 +58,15 @@ std::vector<DeviceSpec> ReadSpecs() {
   return specs;
 }
 
+/// Once for each target.
+void WarnOfNearest(const CodeTarget& target, const DeviceSpec& nearest) {
+  static std::array<std::atomic_flag, std::size(kTargets)> warned;
+  const auto place = std::find(std::begin(kTargets), std::end(kTargets), target) - std::begin(kTargets);
+  if (static_cast<std::size_t>(place) < warned.size() && !warned[static_cast<std::size_t>(place)].test_and_set())
+    Warn("no device of devices.json is of {}; reckoning with {} ({})", ToString(target), nearest.name,
+         ToString(nearest.target));
+}
+
 template <class Range, class Name>
 std::string Names(const Range& range, Name name) {
   std::string names;
@@ -107,14 +117,15 @@ const DeviceSpec& DefaultDeviceSpec(const CodeTarget& target) {
   // Rows are in order of preference: the first that runs the same generation of code.
   for (const DeviceSpec& spec : AllDeviceSpecs())
     if (spec.target.isa == target.isa && spec.target.version == target.version) return spec;
+  // None: the newest one before it. What a newer generation can do must not be reckoned with.
   const DeviceSpec* nearest = nullptr;
   for (const DeviceSpec& spec : AllDeviceSpecs())
-    if (spec.target.isa == target.isa && (nearest == nullptr || std::abs(spec.target.version - target.version) <
-                                                                    std::abs(nearest->target.version - target.version)))
+    if (spec.target.isa == target.isa && spec.target.version < target.version &&
+        (nearest == nullptr || spec.target.version > nearest->target.version))
       nearest = &spec;
   if (nearest == nullptr)
     throw Fail(Code::kNotFound, "name a device that does", "no device of devices.json runs {}", ToString(target));
-  LogInfo("no device row for {}; reckoning with {}", ToString(target), nearest->name);
+  WarnOfNearest(target, *nearest);
   return *nearest;
 }
 

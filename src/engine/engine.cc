@@ -101,12 +101,16 @@ PreparedGemm Engine::Prepare(const GemmArgs& args, const PrepareOptions& options
   return {*this, problem, args, PlanFor(problem, args.d.device, options)};
 }
 
-Explanation Engine::Explain(const GemmProblem& problem, DeviceId device) const {
+Explanation Engine::Explain(const GemmProblem& problem, DeviceId device,
+                            std::span<const std::int64_t> group_rows) const {
   const GemmProblem normalized = Normalized(problem);
   Device& there = state_->devices.Get(device);
   state_->measured.SaveTimings();
-  Planner::Choice choice = state_->planner().Choose(normalized, there);
-  Explanation explanation = Rank(normalized, choice.target, there.spec());
+  Planner planner = state_->planner();
+  Planner::Choice choice = planner.Choose(normalized, there);
+  const auto calibration = planner.Calibrate(there, choice.target);
+  Explanation explanation = Rank(normalized, choice.target, there.spec(), {calibration.get(), group_rows});
+  if (!group_rows.empty()) return explanation;  // There is nothing measured of these.
   // In the order of the choice, which lacks what was found wrong.
   std::vector<RankedConfig> ranked;
   for (const Ranking::Config& config : choice.ranking.configs) {
@@ -122,9 +126,10 @@ Explanation Engine::Explain(const GemmProblem& problem, DeviceId device) const {
   return explanation;
 }
 
-Explanation Engine::Explain(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const {
+Explanation Engine::Explain(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
+                            std::span<const std::int64_t> group_rows) const {
   Validate(problem);
-  return Rank(Normalized(problem), target, spec);
+  return Rank(Normalized(problem), target, spec, {nullptr, group_rows});
 }
 
 std::vector<KernelReport> Engine::CompileAhead(const GemmProblem& problem, const CodeTarget& target,

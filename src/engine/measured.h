@@ -9,6 +9,7 @@
 #include "gemmsmith/device.h"
 #include "gemmsmith/options.h"
 #include "gemmsmith/results.h"
+#include "select/calibrate.h"
 
 namespace gemmsmith {
 
@@ -41,6 +42,19 @@ class MeasuredResults {
   /// Records the timings that wait.
   void SaveTimings();
 
+  /// `make` of the device's records, once for as many as there are. Null where there are none.
+  template <class Make>
+  std::shared_ptr<const Calibration> Calibrated(const Device& device, const CodeTarget& target, const Make& make) {
+    ResultsDatabase* const database = Find(device);
+    const std::uint64_t records = database != nullptr ? database->Statistics().tuning_records : 0;
+    if (records == 0) return nullptr;
+    const std::scoped_lock lock(calibrations_mutex_);
+    auto& [made_of, calibration] = calibrations_[{&device, ToString(target)}];
+    if (made_of != records) calibration = make(*database);
+    made_of = records;
+    return calibration;
+  }
+
  private:
   using Timings = std::map<std::pair<const Device*, std::string>, TuningRecord>;
   static constexpr std::size_t kTimingsOfARecord = 64;
@@ -52,6 +66,10 @@ class MeasuredResults {
   std::map<const Device*, std::unique_ptr<ResultsDatabase>> databases_;  // null: there was none
   std::mutex timings_mutex_;
   Timings timings_;  // none without a timing
+  std::mutex calibrations_mutex_;
+  /// How many records each is made of.
+  std::map<std::pair<const Device*, std::string>, std::pair<std::uint64_t, std::shared_ptr<const Calibration>>>
+      calibrations_;
 };
 
 /// A record of a plan's config, without times.

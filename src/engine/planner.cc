@@ -56,6 +56,7 @@ Planner::Choice Planner::Choose(const GemmProblem& problem, Device& device) {
       for (const std::string& wrong : choice.wrong) refused.push_back("found wrong before: " + wrong);
       continue;
     }
+    Recalibrate(problem, device, choice);
     choice.ranking.refused = std::move(refused);
     return choice;
   }

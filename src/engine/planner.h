@@ -53,6 +53,8 @@ class Planner {
                               const TileConfig& config, const CancellationToken& cancel);
   /// The keys of the kernels of a config, which records are kept by; empty: it has none here.
   std::string CodeDigest(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target);
+  /// What the device's records of the code as it is now change in its model; null: there are none.
+  std::shared_ptr<const Calibration> Calibrate(Device& device, const CodeTarget& target);
 
  private:
   std::vector<Rendered> RenderConfig(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target);
@@ -62,6 +64,9 @@ class Planner {
                                   const CancellationToken& cancel);
   /// Puts what the results database says into `choice`, which is the model's. Of wrong configs all may go.
   void AskResults(const GemmProblem& problem, Device& device, Choice& choice);
+  /// Orders by the calibrated model what is not chosen by measurements of the problem itself, whose ties are the plain
+  /// model's.
+  void Recalibrate(const GemmProblem& problem, Device& device, Choice& choice);
 
   const EngineOptions& options_;
   Devices& devices_;

@@ -3,6 +3,7 @@
 #include <map>
 #include <mutex>
 
+#include "results/compression.h"
 #include "results/database.h"
 #include "util/log.h"
 
@@ -33,12 +34,13 @@ ResultsDatabase::ResultsDatabase(const std::string& architecture, const ResultsO
     : state_(std::make_unique<State>(architecture, options)) {}
 
 ResultsDatabase::~ResultsDatabase() {
-  const std::scoped_lock lock(state_->mutex);
+  state_->StopSaver();
+  const auto lock = state_->Lock();
   state_->Close();
 }
 
 std::optional<StoredResult> ResultsDatabase::Find(const ResultKey& key) {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->Lock();
   std::optional<StoredResult> found = state_->unsaved.Find(key);
   if (!found) state_->With([&](Store& store) { found = store.Find(key); });
   (found ? state_->lookups.hits : state_->lookups.misses) += 1;
@@ -53,19 +55,17 @@ std::optional<StoredResult> ResultsDatabase::Find(const ResultKey& key) {
 void ResultsDatabase::Put(const ResultKey& key, const GEMMResult& result) {
   StoredResult entry{key, result, Now(), Now(), false};
   RequirePossible(entry);
-  const std::scoped_lock lock(state_->mutex);
-  state_->Add(std::move(entry));
+  state_->Keep(std::move(entry));
 }
 
 void ResultsDatabase::AddTuning(TuningRecord record) {
   if (record.created_unix == 0) record.created_unix = Now();
   RequirePossible(record);
-  const std::scoped_lock lock(state_->mutex);
-  state_->Add(std::move(record));
+  state_->Keep(std::move(record));
 }
 
 std::vector<TuningRecord> ResultsDatabase::Tunings(const std::string& problem) {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->Lock();
   std::vector<TuningRecord> records;
   state_->With([&](Store& store) { records = store.Tunings(problem); });
   for (TuningRecord& record : state_->unsaved.Tunings(problem)) records.push_back(std::move(record));
@@ -103,7 +103,7 @@ bool ResultsDatabase::IsWrong(const std::string& problem, const std::string& con
 }
 
 std::vector<StoredResult> ResultsDatabase::Entries() {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->Lock();
   const Contents contents = state_->ReadAll();
   std::vector<StoredResult> entries;
   for (const auto& [key, entry] : contents.entries) entries.push_back(entry);
@@ -116,7 +116,7 @@ std::vector<StoredResult> ResultsDatabase::Entries() {
 }
 
 ResultsStatistics ResultsDatabase::Statistics() {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->Lock();
   state_->Save(/*lookups_too=*/false, /*again=*/false);
   Summary summary = SummaryOf(Contents());
   std::string storage = state_->unsaved.name();
@@ -140,14 +140,14 @@ ResultsStatistics ResultsDatabase::Statistics() {
 }
 
 bool ResultsDatabase::Flush() {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->Lock();
   return state_->Save(/*lookups_too=*/true, /*again=*/true);
 }
 
 ResultsChange ResultsDatabase::Prune(const ResultsPruneLimits& limits, bool dry_run) {
   const std::int64_t oldest = limits.max_unused ? Now() - limits.max_unused->count() : 0;
   const std::uint64_t most = limits.max_entries.value_or(std::numeric_limits<std::uint64_t>::max());
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->Lock();
   state_->Save(/*lookups_too=*/false, /*again=*/true);
   ResultsChange gone = state_->unsaved.Prune(oldest, most, dry_run);
   state_->Do([&](Store& store) {
@@ -158,13 +158,14 @@ ResultsChange ResultsDatabase::Prune(const ResultsPruneLimits& limits, bool dry_
   return gone;
 }
 
-void ResultsDatabase::Export(const std::string& path) {
-  const std::scoped_lock lock(state_->mutex);
-  WriteWhole(path, WriteDocument(state_->ReadAll(), state_->place.architecture, ""));
+void ResultsDatabase::Export(const std::string& path, bool compress) {
+  const auto lock = state_->Lock();
+  const std::string text = WriteDocument(state_->ReadAll(), state_->place.architecture, "");
+  WriteWhole(path, compress ? Compress(text) : text);
 }
 
 ResultsChange ResultsDatabase::Import(const std::string& path) {
-  const std::scoped_lock lock(state_->mutex);
+  const auto lock = state_->Lock();
   const Document document = ReadForeign(path, state_->place.architecture.text);
   const Contents present = state_->ReadAll();
   ResultsChange added;

@@ -1,4 +1,6 @@
-#include <limits>
+#include <algorithm>
+#include <exception>
+#include <iterator>
 
 #include "results/database.h"
 #include "results/json_store.h"
@@ -35,13 +37,13 @@ ResultsDatabase::State::State(const std::string& architecture, const ResultsOpti
     if (options.storage != ResultsStorage::kMemory) place.directory = Folder(options);
     if (!place.directory.empty()) Open();
   } catch (const Error& error) {
-    Complain(error);
+    Complain(error.what());
   }
 }
 
-void ResultsDatabase::State::Complain(const Error& error) {
+void ResultsDatabase::State::Complain(std::string_view error) {
   next_try_ = std::chrono::steady_clock::now() + kRest;
-  if (!complained_) Warn("results: {}; going on in memory", error.what());
+  if (!complained_) Warn("results: {}; going on in memory", error);
   complained_ = true;
 }
 
@@ -54,8 +56,8 @@ void ResultsDatabase::State::OpenSomewhere() {
       return;
     }
     const bool may_move = options.storage == ResultsStorage::kAuto;
-    auto json =
-        std::make_unique<JsonStore>(place, JsonStore::Limits{options.max_json_entries, may_move, options.max_unused});
+    auto json = std::make_unique<JsonStore>(
+        place, JsonStore::Limits{options.max_json_entries, may_move, options.max_unused, options.compress});
     if (options.storage == ResultsStorage::kSqlite) {
       json->MoveToSqlite();
       throw Moved();
@@ -109,8 +111,55 @@ void ResultsDatabase::State::With(const std::function<void(Store&)>& use) {
   try {
     Do(use);
   } catch (const Error& error) {
-    Complain(error);
+    Complain(error.what());
   }
+}
+
+std::unique_lock<std::mutex> ResultsDatabase::State::Lock() {
+  std::unique_lock lock(mutex_);
+  std::vector<Change> left;
+  {
+    const std::scoped_lock left_lock(left_mutex_);
+    left.swap(left_);
+  }
+  unsaved.Apply(left);
+  if (store) std::ranges::move(left, std::back_inserter(pending));
+  return lock;
+}
+
+void ResultsDatabase::State::Keep(Change change) {
+  if (!options.save_in_background) {
+    const auto lock = Lock();
+    return Add(std::move(change));
+  }
+  const std::scoped_lock lock(left_mutex_);
+  left_.push_back(std::move(change));
+  wake_ = true;
+  if (!saver_.joinable()) saver_ = std::jthread([this](const std::stop_token& stop) { SaveInBackground(stop); });
+  left_some_.notify_one();
+}
+
+void ResultsDatabase::State::SaveInBackground(const std::stop_token& stop) {
+  std::unique_lock left_lock(left_mutex_);
+  while (left_some_.wait(left_lock, stop, [&] { return wake_; })) {
+    wake_ = false;
+    left_lock.unlock();
+    {
+      const auto lock = Lock();
+      try {
+        if (pending.size() >= options.save_every) Save(/*lookups_too=*/false, /*again=*/false);
+      } catch (const std::exception& error) {
+        Complain(error.what());
+      }
+    }
+    left_lock.lock();
+  }
+}
+
+void ResultsDatabase::State::StopSaver() {
+  if (!saver_.joinable()) return;
+  saver_.request_stop();
+  saver_.join();
 }
 
 void ResultsDatabase::State::Add(Change change) {
@@ -125,7 +174,7 @@ bool ResultsDatabase::State::Save(bool lookups_too, bool again) {
   if (!again && std::chrono::steady_clock::now() < next_try_) return false;
   const bool with_lookups = lookups_too && lookups.hits + lookups.misses > 0;
   if (with_lookups) pending.emplace_back(lookups);
-  if (pending.empty()) return true;
+  if (pending.empty()) return store || unsaved.Read().size() == 0;
   bool saved = false;
   With([&](Store& kept) {
     kept.Apply(pending);

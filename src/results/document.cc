@@ -6,6 +6,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "results/compression.h"
 #include "results/record_json.h"
 #include "util/digest.h"
 #include "util/log.h"
@@ -84,24 +85,101 @@ void ReadTunings(Members& in, Document& document, int& damaged) {
       NoteDamage(document.verdict, why, damaged);
 }
 
-void ReadContents(Members& in, Document& document, bool verify) {
-  object entries;
-  std::string why;
+struct Reading {
+  Document& document;
+  bool verify;
   int damaged = 0;
-  if (!in.Get("cache_entries", entries)) return NoteDamage(document.verdict, "it has no cache_entries", damaged);
-  document.contents.entries.reserve(entries.size());
+};
+
+void ReadEntries(const object& entries, Reading& reading) {
+  Document& document = reading.document;
+  std::string why;
   for (const auto [name, value] : entries) {
     std::optional<StoredResult> entry = ReadEntry(value, why);
     if (!entry) {
-      NoteDamage(document.verdict, why, damaged);
+      NoteDamage(document.verdict, why, reading.damaged);
       continue;
     }
-    entry->to_be_verified |= verify;
+    entry->to_be_verified |= reading.verify;
     const ResultKey key = entry->key;
     document.contents.entries.insert_or_assign(key, std::move(*entry));
   }
-  ReadTunings(in, document, damaged);
-  if (damaged > 1) document.verdict.damage += fmt::format(" (and {} others)", damaged - 1);
+}
+
+/// A document without its entries, and the lines that these are.
+struct CutDocument {
+  std::string rest;
+  std::string_view entries;
+};
+
+/// Cuts a document that is laid out as ours are. An end of a line is never part of a JSON text, so that what is cut
+/// there, and is right in every part, is right as a whole.
+std::optional<CutDocument> Cut(std::string_view bytes) {
+  constexpr std::string_view kBegin = "\n  \"cache_entries\": {", kEnd = "\n  },\n  \"tuning_records\": [";
+  constexpr std::size_t kLongestHead = 2 * kLongestArchitecture;
+  const std::size_t head = bytes.substr(0, kLongestHead).find(kBegin), end = bytes.rfind(kEnd);
+  const std::size_t begin = head + kBegin.size();
+  if (head == bytes.npos || end == bytes.npos || end < begin) return std::nullopt;
+  CutDocument cut{std::string(bytes.substr(0, begin)), bytes.substr(begin, end - begin)};
+  cut.rest += bytes.substr(end);
+  return cut;
+}
+
+/// Reads lines of entries by parts, each of which stays in a core's cache. False where one is wrong.
+bool ReadEntryLines(std::string_view lines, Reading& reading) {
+  constexpr std::size_t kPart = 64 << 10;
+  simdjson::dom::parser parser(kMostBytes);
+  std::string part;
+  while (!lines.empty()) {
+    const std::size_t end = lines.find(",\n", std::min(kPart, lines.size()));
+    part.assign("{").append(lines.substr(0, end)).append("}");
+    part.reserve(part.size() + kPadding);
+    object entries;
+    // A comma behind the last entry leaves a part without any.
+    if (parser.parse(part).get(entries) != simdjson::SUCCESS || entries.size() == 0) return false;
+    ReadEntries(entries, reading);
+    lines = end == lines.npos ? std::string_view() : lines.substr(end + 1);
+  }
+  return true;
+}
+
+/// False where the lines that were cut out are wrong.
+bool ReadContents(Members& in, std::optional<std::string_view> lines, Reading& reading) {
+  constexpr std::size_t kLeastEntry = 400;  // Bytes.
+  Document& document = reading.document;
+  object entries;
+  if (!in.Get("cache_entries", entries)) {
+    NoteDamage(document.verdict, "it has no cache_entries", reading.damaged);
+    return !lines;
+  }
+  document.contents.entries.reserve(lines ? lines->size() / kLeastEntry : entries.size());
+  ReadEntries(entries, reading);
+  if (lines && (entries.size() > 0 || !ReadEntryLines(*lines, reading))) return false;
+  ReadTunings(in, document, reading.damaged);
+  if (reading.damaged > 1) document.verdict.damage += fmt::format(" (and {} others)", reading.damaged - 1);
+  return true;
+}
+
+/// Of a whole text, or of one whose lines of entries were cut out. Empty where one of these is wrong.
+std::optional<Document> ReadText(const std::string& text, std::string_view architecture,
+                                 std::optional<std::string_view> lines = {}) {
+  Document document;
+  simdjson::dom::parser parser(kMostBytes);
+  object root;
+  if (const auto error = parser.parse(text).get(root); error != simdjson::SUCCESS) {
+    document.verdict.refused = fmt::format("it is no JSON document ({})", simdjson::error_message(error));
+    return document;
+  }
+  Members in(root);
+  document.verdict.refused = WhyNotOurs(in, architecture, document.architecture, document.verdict);
+  if (!document.verdict.refused.empty()) return document;
+  std::string_view version, journal;
+  in.Get("version", version);
+  if (in.Get("merged_journal", journal)) document.merged_journal = journal;
+  Reading reading{document, JudgeVersion(version) == VersionVerdict::kVerify};
+  if (!ReadContents(in, lines, reading)) return std::nullopt;
+  ReadStatistics(in, document.contents.counters);
+  return document;
 }
 
 /// The JSON of a line; empty where its checksum is not right.
@@ -164,22 +242,18 @@ VersionVerdict JudgeVersion(std::string_view version) {
 }
 
 Document ReadDocument(const std::string& bytes, std::string_view architecture) {
-  Document document;
-  simdjson::dom::parser parser(kMostBytes);
-  object root;
-  if (const auto error = parser.parse(bytes).get(root); error != simdjson::SUCCESS) {
-    document.verdict.refused = fmt::format("it is no JSON document ({})", simdjson::error_message(error));
+  if (IsCompressed(bytes)) {
+    const std::optional<std::string> text = Decompress(bytes, kMostBytes);
+    if (text && !IsCompressed(*text)) return ReadDocument(*text, architecture);
+    Document document;
+    document.verdict.refused = "it is no whole frame of zstd, or too large";
     return document;
   }
-  Members in(root);
-  document.verdict.refused = WhyNotOurs(in, architecture, document.architecture, document.verdict);
-  if (!document.verdict.refused.empty()) return document;
-  std::string_view version, journal;
-  in.Get("version", version);
-  if (in.Get("merged_journal", journal)) document.merged_journal = journal;
-  ReadContents(in, document, JudgeVersion(version) == VersionVerdict::kVerify);
-  ReadStatistics(in, document.contents.counters);
-  return document;
+  if (const std::optional<CutDocument> cut = Cut(bytes)) {
+    std::optional<Document> document = ReadText(cut->rest, architecture, cut->entries);
+    if (document && document->verdict.refused.empty()) return std::move(*document);
+  }
+  return *ReadText(bytes, architecture);
 }
 
 std::string WriteDocument(const Contents& contents, const Architecture& architecture, std::string_view merged_journal) {

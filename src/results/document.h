@@ -42,7 +42,7 @@ struct Document {
   Contents contents;
 };
 
-/// Any bytes. An empty `architecture` takes whatever it is of.
+/// Any bytes, a text or one that is compressed. An empty `architecture` takes whatever it is of.
 Document ReadDocument(const std::string& bytes, std::string_view architecture);
 std::string WriteDocument(const Contents& contents, const Architecture& architecture, std::string_view merged_journal);
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <limits>
 
+#include "results/compression.h"
 #include "results/sqlite_store.h"
 #include "util/atomic_file.h"
 #include "util/log.h"
@@ -20,6 +21,8 @@ namespace {
 // between only when it is very long, for it takes longer than a put may.
 constexpr off_t kLongJournal = 64 << 10;
 constexpr off_t kVeryLongJournal = 32 << 20;
+// A table of entries that grows while it is used would keep one put waiting for milliseconds.
+constexpr std::uint64_t kMostReserved = 1 << 16;
 
 bool IsSameFile(const FileState& x, const FileState& y) {
   return x.exists == y.exists && x.device == y.device && x.inode == y.inode;
@@ -74,6 +77,7 @@ bool JsonStore::ReadFiles(Locked locked) {
   if (!document.verdict.refused.empty()) document_ = {};
   rewrite_ |= document.verdict.outdated;
   contents_ = std::move(document.contents);
+  contents_.entries.reserve(std::min(limits_.most, kMostReserved));
 
   Journal head = ReadJournal(changes, place_.architecture.text, nullptr);
   journal_merged_ = !head.id.empty() && head.id == document.merged_journal;
@@ -149,16 +153,16 @@ void JsonStore::Apply(std::span<const Change> changes) {
   if (contents_.size() + changes.size() > limits_.most && IsGrowth(changes)) {
     if (limits_.may_move) throw Full();
     results::Prune(contents_, 0, limits_.most - limits_.most / 10);
-    rewrite_ = true;
+    pruned_ = true;
   }
   if (rewrite_) Compact();
   Append(changes);
   for (const Change& change : changes) contents_.Apply(change, Now());
   if (!limits_.may_move && contents_.size() > limits_.most) {
     results::Prune(contents_, 0, limits_.most);
-    rewrite_ = true;
+    pruned_ = true;
   }
-  if (journal_read_ > kVeryLongJournal || rewrite_) Compact();
+  if (journal_read_ > kVeryLongJournal) Compact();
 }
 
 void JsonStore::Append(std::span<const Change> changes) {
@@ -187,14 +191,15 @@ void JsonStore::Append(std::span<const Change> changes) {
 void JsonStore::Compact() {
   results::Prune(contents_, Now() - limits_.max_unused.count(), std::numeric_limits<std::uint64_t>::max());
   AtomicFile file(place_.directory);
-  file.Write(WriteDocument(contents_, place_.architecture, journal_id_));
+  const std::string text = WriteDocument(contents_, place_.architecture, journal_id_);
+  file.Write(limits_.compress ? Compress(text) : text);
   file.Sync();
   file.Commit(place_.document());
   if (unlink(place_.journal().c_str()) != 0 && errno != ENOENT) throw IoError("remove", place_.journal(), errno);
   journal_ = UniqueFd();
   journal_id_.clear();
   journal_read_ = 0;
-  journal_merged_ = rewrite_ = false;
+  journal_merged_ = rewrite_ = pruned_ = false;
   document_ = StateOf(place_.document());
 }
 
@@ -208,9 +213,9 @@ ResultsChange JsonStore::Prune(std::int64_t oldest, std::uint64_t most, bool dry
 }
 
 void JsonStore::Tidy() {
-  if (journal_read_ < std::max(kLongJournal, document_.size / 4) && !rewrite_) return;
+  if (journal_read_ < std::max(kLongJournal, document_.size / 4) && !rewrite_ && !pruned_) return;
   const FileLock lock = LockAndSync();
-  if (journal_read_ > 0 || rewrite_) Compact();
+  if (journal_read_ > 0 || rewrite_ || pruned_) Compact();
 }
 
 void JsonStore::MoveToSqlite() {

@@ -13,6 +13,7 @@ class JsonStore final : public Store {
     std::uint64_t most = 0;
     bool may_move = false;  ///< Throws Full for what is more; else prunes.
     std::chrono::seconds max_unused{};
+    bool compress = false;  ///< Of documents that are written.
   };
   /// Throws kIo, Moved.
   JsonStore(Place place, Limits limits);
@@ -50,6 +51,7 @@ class JsonStore final : public Store {
   off_t journal_read_ = 0;       // Bytes that contents_ has.
   bool journal_merged_ = false;  // The document has it already; its remover was killed.
   bool rewrite_ = false;         // The files say another version, or have had damage.
+  bool pruned_ = false;          // The files have more than contents_.
 };
 
 }  // namespace gemmsmith::results

@@ -18,13 +18,13 @@ constexpr SearchEffort kEfforts[] = {SearchEffort::kExact, SearchEffort::kBalanc
 
 void AppendKey(std::string& out, const ResultKey& key) {
   const GEMMShape& s = key.shape;
-  fmt::format_to(std::back_inserter(out), FMT_COMPILE(R"("shape": {{"G": {}, "M": {}, "K": {}, "N": {}}}, )"), s.G, s.M,
-                 s.K, s.N);
-  fmt::format_to(std::back_inserter(out), FMT_COMPILE(R"("dtypes": {{"input": "{}", "output": "{}"}}, )"),
+  fmt::format_to(std::back_inserter(out), FMT_COMPILE(R"("shape":{{"G":{},"M":{},"K":{},"N":{}}},)"), s.G, s.M, s.K,
+                 s.N);
+  fmt::format_to(std::back_inserter(out), FMT_COMPILE(R"("dtypes":{{"input":"{}","output":"{}"}},)"),
                  ToString(s.input_dtype), ToString(s.output_dtype));
   fmt::format_to(std::back_inserter(out),
-                 FMT_COMPILE(R"("search_mode": {{"tile_search": {}, "partition_search": {}, "effort": "{}", )"
-                             R"("use_precise_evaluator": {}}})"),
+                 FMT_COMPILE(R"("search_mode":{{"tile_search":{},"partition_search":{},"effort":"{}",)"
+                             R"("use_precise_evaluator":{}}})"),
                  key.mode.tile_search, key.mode.partition_search, ToString(key.mode.effort),
                  key.mode.use_precise_evaluator);
 }
@@ -154,15 +154,6 @@ std::optional<std::int64_t> ParseTime(std::string_view text) {
   return unix_seconds < 0 ? std::nullopt : std::optional(unix_seconds);
 }
 
-bool Members::Find(std::string_view name, element& value) {
-  if (next_ != object_.end() && next_.key() == name) {
-    value = next_.value();
-    ++next_;
-    return true;
-  }
-  return object_.at_key(name).get(value) == simdjson::SUCCESS;
-}
-
 template <class T>
 bool Members::GetAs(std::string_view name, T& value) {
   element found;
@@ -187,57 +178,53 @@ void AppendJson(std::string& out, const StoredResult& entry) {
   out += '{';
   AppendKey(out, entry.key);
   const GEMMResult& r = entry.result;
-  fmt::format_to(
-      std::back_inserter(out),
-      FMT_COMPILE(R"(, "result": {{"latency_us": {}, "compute_time_us": {}, "memory_time_us": {}, "flops": {}, )"
-                  R"("dram_traffic_bytes": {}, "arch_utilization": {}, "effective_utilization": {}, )"),
-      r.latency_us, r.compute_time_us, r.memory_time_us, r.flops, r.dram_traffic_bytes, r.arch_utilization,
-      r.effective_utilization);
-  fmt::format_to(
-      std::back_inserter(out),
-      FMT_COMPILE(R"("best_tile": [{}, {}, {}], "best_loop_order": "{}", "best_partition": [{}, {}, {}, {}]}}, )"),
-      r.best_tile[0], r.best_tile[1], r.best_tile[2], r.best_loop_order, r.best_partition[0], r.best_partition[1],
-      r.best_partition[2], r.best_partition[3]);
   fmt::format_to(std::back_inserter(out),
-                 FMT_COMPILE(R"("metadata": {{"timestamp": "{}", "last_used": "{}", "search_time_ms": {}, )"
-                             R"("num_searched_partitions": {}, "num_searched_tiles": {}{}}}}})"),
+                 FMT_COMPILE(R"(,"result":{{"latency_us":{},"compute_time_us":{},"memory_time_us":{},"flops":{},)"
+                             R"("dram_traffic_bytes":{},"arch_utilization":{},"effective_utilization":{},)"),
+                 r.latency_us, r.compute_time_us, r.memory_time_us, r.flops, r.dram_traffic_bytes, r.arch_utilization,
+                 r.effective_utilization);
+  fmt::format_to(std::back_inserter(out),
+                 FMT_COMPILE(R"("best_tile":[{},{},{}],"best_loop_order":"{}","best_partition":[{},{},{},{}]}},)"),
+                 r.best_tile[0], r.best_tile[1], r.best_tile[2], r.best_loop_order, r.best_partition[0],
+                 r.best_partition[1], r.best_partition[2], r.best_partition[3]);
+  fmt::format_to(std::back_inserter(out),
+                 FMT_COMPILE(R"("metadata":{{"timestamp":"{}","last_used":"{}","search_time_ms":{},)"
+                             R"("num_searched_partitions":{},"num_searched_tiles":{}{}}}}})"),
                  TimeText(entry.created_unix), TimeText(entry.last_used_unix), r.search.search_time_ms,
                  r.search.num_searched_partitions, r.search.num_searched_tiles,
-                 entry.to_be_verified ? R"(, "to_be_verified": true)" : "");
+                 entry.to_be_verified ? R"(,"to_be_verified":true)" : "");
 }
 
 void AppendJson(std::string& out, const TuningRecord& record) {
-  fmt::format_to(std::back_inserter(out),
-                 R"({{"problem": {}, "config": {}, "code_digest": {}, "device": {}, "target": {}, )",
+  fmt::format_to(std::back_inserter(out), R"({{"problem":{},"config":{},"code_digest":{},"device":{},"target":{},)",
                  Quoted(record.problem), Quoted(record.config), Quoted(record.code_digest), Quoted(record.device),
                  Quoted(record.target));
   fmt::format_to(std::back_inserter(out),
-                 R"("core_clock_mhz": {}, "memory_clock_mhz": {}, "times_us": [{}], "wrong": {}, "timestamp": "{}")",
-                 record.core_clock_mhz, record.memory_clock_mhz, fmt::join(record.times_us, ", "), Quoted(record.wrong),
+                 R"("core_clock_mhz":{},"memory_clock_mhz":{},"times_us":[{}],"wrong":{},"timestamp":"{}")",
+                 record.core_clock_mhz, record.memory_clock_mhz, fmt::join(record.times_us, ","), Quoted(record.wrong),
                  TimeText(record.created_unix));
   if (record.m_to != 0)
-    fmt::format_to(std::back_inserter(out), R"(, "chosen_for_m": [{}, {}])", record.m_from, record.m_to);
+    fmt::format_to(std::back_inserter(out), R"(,"chosen_for_m":[{},{}])", record.m_from, record.m_to);
   out += '}';
 }
 
 std::string ToJson(const Change& change) {
   std::string out;
   if (const auto* entry = std::get_if<StoredResult>(&change)) {
-    out = R"({"entry": )";
+    out = R"({"entry":)";
     AppendJson(out, *entry);
     out += '}';
   } else if (const auto* record = std::get_if<TuningRecord>(&change)) {
-    out = R"({"tuning": )";
+    out = R"({"tuning":)";
     AppendJson(out, *record);
     out += '}';
   } else if (const auto* use = std::get_if<Use>(&change)) {
-    out = R"({"used": {)";
+    out = R"({"used":{)";
     AppendKey(out, use->key);
-    fmt::format_to(std::back_inserter(out), R"(, "time": "{}"}}}})", TimeText(use->unix_time));
+    fmt::format_to(std::back_inserter(out), R"(,"time":"{}"}}}})", TimeText(use->unix_time));
   } else {
     const auto& lookups = std::get<Lookups>(change);
-    fmt::format_to(std::back_inserter(out), R"({{"lookups": {{"hits": {}, "misses": {}}}}})", lookups.hits,
-                   lookups.misses);
+    fmt::format_to(std::back_inserter(out), R"({{"lookups":{{"hits":{},"misses":{}}}}})", lookups.hits, lookups.misses);
   }
   return out;
 }

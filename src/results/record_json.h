@@ -30,7 +30,14 @@ class Members {
  public:
   explicit Members(const simdjson::dom::object& object) : object_(object), next_(object.begin()) {}
   /// False where there is no such member.
-  bool Find(std::string_view name, simdjson::dom::element& value);
+  bool Find(std::string_view name, simdjson::dom::element& value) {
+    if (next_ != object_.end() && next_.key() == name) [[likely]] {
+      value = next_.value();
+      ++next_;
+      return true;
+    }
+    return object_.at_key(name).get(value) == simdjson::SUCCESS;
+  }
   /// False where there is none of that kind. Whole numbers are numbers.
   bool Get(std::string_view name, std::int64_t& value);
   bool Get(std::string_view name, std::uint64_t& value);

@@ -3,81 +3,70 @@
 #include <algorithm>
 #include <cmath>
 
-#include "select/gpu_time.h"
+#include "select/predicted_time.h"
+#include "util/log.h"
 
 namespace gemmsmith {
 namespace {
 
 double CeilDiv(std::int64_t x, std::int64_t y) { return static_cast<double>((x + y - 1) / y); }
 
-/// Bytes that must come from memory and go back at least once.
-double CompulsoryBytes(const GemmProblem& p) {
-  const double c_reads = p.beta == BetaClass::kZero ? 0 : 1;
-  const double a = p.batch_stride_a == 0 ? 1 : p.batch, b = p.batch_stride_b == 0 ? 1 : p.batch;
-  return a * p.m * p.k * SizeOf(p.a_type) + b * p.k * p.n * SizeOf(p.b_type) +
-         (1 + c_reads) * p.batch * p.m * p.d_columns() * SizeOf(p.d_type);
+/// The sum of `group_rows`. Throws for what no group can be.
+std::int64_t RowsOf(const GemmProblem& problem, std::span<const std::int64_t> group_rows) {
+  std::int64_t rows = 0;
+  for (const std::int64_t size : group_rows)
+    if (size < 0 || __builtin_add_overflow(rows, size, &rows))
+      throw Fail(Code::kInvalidArgument, "", "groups: {} is no number of rows, or one too many", size);
+  if (rows == 0) throw Fail(Code::kInvalidArgument, "", "groups: all of them are empty");
+  if (problem.batch != 1 || problem.d_layout == Layout::kColMajor)
+    throw Fail(Code::kUnsupported, "groups lie along the rows of a row-major D, once", "groups: of {}",
+               ToString(problem));
+  return rows;
 }
 
-/// FMA throughput of one core, flops per microsecond. 16-bit types compute in f32 here.
-double FlopsPerMicrosecond(const GemmProblem& p, const DeviceSpec& spec) {
-  return (p.acc_type == DType::kF64 ? spec.f64_flops_per_clock : spec.f32_flops_per_clock) * spec.clock_ghz * 1e3;
-}
-
-/// The predicted time of a CPU's kernel, in microseconds.
-struct CpuTime {
-  double compute, memory, packing, launch;
-
-  /// Memory works beside the cores; packing and the start of threads come on top.
-  double total() const { return std::max(compute, memory) + packing + launch; }
-  std::vector<CostTerm> Terms() const {
-    return {{"compute", compute}, {"memory", memory}, {"packing", packing}, {"launch", launch}};
+/// A problem, and what its times are predicted by.
+class Model {
+ public:
+  Model(const GemmProblem& problem, const DeviceSpec& spec, const RankOptions& options)
+      : problem_(Canonical(problem)), spec_(spec), options_(options) {
+    if (!options.group_rows.empty()) {
+      problem_.m = RowsOf(problem, options.group_rows);
+      Validate(problem_);
+    }
+    if (options.calibration != nullptr) neighbours_ = options.calibration->Near(problem_);
   }
-  std::string Limiting() const {
-    const double most = std::max({compute, memory, packing, launch});
-    return most == compute ? "compute" : most == memory ? "memory" : most == packing ? "packing" : "launch";
+
+  const GemmProblem& problem() const { return problem_; }
+  const Calibration::Neighbours& neighbours() const { return neighbours_; }
+
+  PredictedTime Time(const TileConfig& config, const KernelFamily& family) const {
+    const PredictedTime time = Predict(problem_, config, family, spec_, options_.group_rows);
+    return options_.calibration == nullptr ? time : time.Scaled(options_.calibration->factors());
   }
+  /// Of such a time, by what was measured nearby.
+  double Factor(const TileConfig& config) const { return neighbours_.count() == 0 ? 1 : neighbours_.Factor(config); }
+
+ private:
+  GemmProblem problem_;
+  const DeviceSpec& spec_;
+  const RankOptions& options_;
+  Calibration::Neighbours neighbours_;
 };
-
-/// Threads share D's tiles; the slowest thread decides. Packing moves bytes through the caches once more.
-CpuTime PredictCpu(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec) {
-  const int threads = std::clamp(shape.workers, 1, spec.multiprocessors);
-  const bool by_batch = p.batch >= threads;
-  const double products = by_batch ? CeilDiv(p.batch, threads) * static_cast<double>(p.m) * static_cast<double>(p.n)
-                                   : static_cast<double>(p.batch * shape.block_m) * static_cast<double>(shape.block_n);
-  const double rate = FlopsPerMicrosecond(p, spec) * shape.issue_efficiency;
-  constexpr double kCacheBytesPerMicrosecond = 40e3;
-  constexpr double kThreadBandwidth = 0.75;  // one thread's share of what memory delivers
-  constexpr double kForkMicroseconds = 3;
-  constexpr double kCallMicroseconds = 0.02;
-  return {2 * products * static_cast<double>(p.k) / rate,
-          CompulsoryBytes(p) / (spec.memory_gbps * 1e3 * std::min(1.0, kThreadBandwidth * threads)),
-          shape.packed_bytes / (kCacheBytesPerMicrosecond * threads),
-          kCallMicroseconds + (threads > 1 ? kForkMicroseconds : 0)};
-}
-
-/// Calls `visit` with the predicted time.
-template <class Visit>
-auto Predicted(const GemmProblem& problem, const TileConfig& config, const KernelFamily& family, const DeviceSpec& spec,
-               const Visit& visit) {
-  const TileShape shape = family.Shape(problem, config, spec);
-  return spec.target.isa == Isa::kCuda ? visit(PredictGpu(problem, shape, spec))
-                                       : visit(PredictCpu(problem, shape, spec));
-}
 
 }  // namespace
 
-Ranking RankConfigs(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) {
+Ranking RankConfigs(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
+                    const RankOptions& options) {
   Ranking ranking;
-  const GemmProblem canonical = Canonical(problem);
+  const Model model(problem, spec, options);
   for (const KernelFamily* family : AllFamilies()) {
     if (!family->Targets(target)) continue;
-    if (std::string reason = family->WhyNot(canonical, target); !reason.empty()) {
+    if (std::string reason = family->WhyNot(model.problem(), target); !reason.empty()) {
       ranking.refused.push_back(std::move(reason));
       continue;
     }
-    for (const TileConfig& config : family->Candidates(canonical, target, spec))
-      ranking.configs.push_back(
-          {config, Predicted(canonical, config, *family, spec, [](const auto& time) { return time.total(); })});
+    for (const TileConfig& config : family->Candidates(model.problem(), target, spec))
+      ranking.configs.push_back({config, model.Time(config, *family).total() * model.Factor(config)});
   }
   // Stable: of equals, the better family and the family's own default stay first.
   std::stable_sort(ranking.configs.begin(), ranking.configs.end(),
@@ -94,15 +83,23 @@ std::int64_t Waves(const GemmProblem& problem, const TileConfig& config, const D
       std::ceil(tiles / (static_cast<double>(spec.multiprocessors) * std::max(1, shape.workers))));
 }
 
-Explanation Rank(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) {
-  Ranking ranking = RankConfigs(problem, target, spec);
+Explanation Rank(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
+                 const RankOptions& options) {
+  Ranking ranking = RankConfigs(problem, target, spec, options);
   Explanation result{problem, spec.name, ToString(target), {}, std::move(ranking.refused)};
-  const GemmProblem canonical = Canonical(problem);
-  for (const auto& [config, microseconds] : ranking.configs)
-    result.ranked.push_back(
-        Predicted(canonical, config, FindFamily(config.family), spec, [&](const auto& time) -> RankedConfig {
-          return {config, microseconds, time.Terms(), time.Limiting()};
-        }));
+  const Model model(problem, spec, options);
+  for (const auto& [config, microseconds] : ranking.configs) {
+    const PredictedTime time = model.Time(config, FindFamily(config.family));
+    RankedConfig ranked{config, microseconds, time.Terms(), time.Limiting()};
+    if (const double more = microseconds - time.total(); model.neighbours().count() > 0)
+      ranked.terms.push_back({"nearby", more});
+    result.ranked.push_back(std::move(ranked));
+  }
+  result.group_rows.assign(options.group_rows.begin(), options.group_rows.end());
+  if (!result.group_rows.empty()) result.problem.m = model.problem().m;
+  const Calibration* const calibration = options.calibration;
+  if (calibration != nullptr && (calibration->refitted() || model.neighbours().count() > 0))
+    result.calibration = calibration->Describe(model.neighbours());
   return result;
 }
 

@@ -4,6 +4,7 @@
 
 #include "gemmsmith/engine.h"
 #include "kernels/family.h"
+#include "select/calibrate.h"
 
 namespace gemmsmith {
 
@@ -16,9 +17,15 @@ struct Ranking {
   std::vector<Config> configs;
   std::vector<std::string> refused;  ///< Why families cannot do it.
 };
-Ranking RankConfigs(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec);
+struct RankOptions {
+  const Calibration* calibration = nullptr;    ///< Of the device; null: by its datasheet alone.
+  std::span<const std::int64_t> group_rows{};  ///< See PredictGpu; they take the place of problem.m.
+};
+Ranking RankConfigs(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
+                    const RankOptions& options = {});
 /// The same, with the terms of every time.
-Explanation Rank(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec);
+Explanation Rank(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
+                 const RankOptions& options = {});
 /// Rounds of tiles that the busiest SM of a GPU makes.
 std::int64_t Waves(const GemmProblem& problem, const TileConfig& config, const DeviceSpec& spec);
 

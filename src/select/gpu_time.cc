@@ -4,6 +4,8 @@
 #include <cmath>
 #include <iterator>
 
+#include "select/group_rows.h"
+
 namespace gemmsmith {
 namespace {
 
@@ -28,10 +30,12 @@ double CeilDiv(double x, double y) { return std::ceil(x / y); }
 struct Traffic {
   double operands, results;
 };
-Traffic CompulsoryTraffic(const GemmProblem& p) {
+Traffic CompulsoryTraffic(const GemmProblem& p, std::span<const std::int64_t> group_rows) {
   const double m = static_cast<double>(p.m), n = static_cast<double>(p.n), k = static_cast<double>(p.k);
   const auto batch = static_cast<double>(p.batch);
-  const double a = p.batch_stride_a == 0 ? 1 : batch, b = p.batch_stride_b == 0 ? 1 : batch;
+  const double a = p.batch_stride_a == 0 ? 1 : batch;
+  double b = p.batch_stride_b == 0 ? 1 : batch;
+  if (!group_rows.empty()) b = TilesOfGroups(group_rows, std::max<std::int64_t>(1, p.m));  // of those that have rows
   const double times = p.beta == BetaClass::kZero ? 1 : 2;
   return {a * m * k * SizeOf(p.a_type) + b * k * n * SizeOf(p.b_type),
           times * batch * m * static_cast<double>(p.d_columns()) * SizeOf(p.d_type)};
@@ -50,10 +54,13 @@ double StepClocks(TileShape::Copies copies) {
 }
 
 /// What tensor cores take: the terms of compute, latency, l2, fill and add.
-void AddTensorTerms(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec, GpuTime& time) {
+void AddTensorTerms(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec,
+                    std::span<const std::int64_t> group_rows, GpuTime& time) {
   const auto block_m = static_cast<double>(shape.block_m), block_n = static_cast<double>(shape.block_n);
-  const double tiles = CeilDiv(static_cast<double>(p.m), block_m) * CeilDiv(static_cast<double>(p.n), block_n) *
-                       static_cast<double>(p.batch) * shape.splits;
+  const double tiles_along_m =
+      group_rows.empty() ? CeilDiv(static_cast<double>(p.m), block_m) : TilesOfGroups(group_rows, shape.block_m);
+  const double tiles =
+      tiles_along_m * CeilDiv(static_cast<double>(p.n), block_n) * static_cast<double>(p.batch) * shape.splits;
   const double per_sm = CeilDiv(tiles, spec.multiprocessors), rounds = CeilDiv(per_sm, shape.workers);
   const double step = static_cast<double>(std::max<std::int64_t>(1, shape.step_k));
   const double steps = CeilDiv(CeilDiv(static_cast<double>(p.k), shape.splits), step), k = steps * step;
@@ -100,19 +107,20 @@ std::string GpuTime::Limiting() const {
       ->name;
 }
 
-GpuTime PredictGpu(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec) {
+GpuTime PredictGpu(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec,
+                   std::span<const std::int64_t> group_rows) {
   const double memory_rate = spec.memory_gbps * 1e3 * kMemoryShare;
-  const auto [operands, results] = CompulsoryTraffic(p);
+  const auto [operands, results] = CompulsoryTraffic(p, group_rows);
   const bool overlaps_stores = shape.copies == TileShape::Copies::kBulk;
   GpuTime time;
   time.memory = (operands + (overlaps_stores ? results : 0)) / memory_rate;
   time.store = overlaps_stores ? 0 : results / memory_rate;
   time.launch = spec.launch_us;
   if (shape.simt) {
-    time.simt = PredictSimt(*shape.simt, p, spec);
+    time.simt = PredictSimt(*shape.simt, p, spec, {}, SimtPart::kNone, group_rows);
     time.compute = time.simt.microseconds;
   } else {
-    AddTensorTerms(p, shape, spec, time);
+    AddTensorTerms(p, shape, spec, group_rows, time);
   }
   return time;
 }

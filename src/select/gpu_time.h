@@ -38,6 +38,9 @@ std::span<const GpuTerm> AllGpuTerms();
 
 /// Pure. What no datasheet says are constants that all GPUs share; they were
 /// chosen in sight of measured tables of cuBLAS's times (docs/select.md).
-GpuTime PredictGpu(const GemmProblem& problem, const TileShape& shape, const DeviceSpec& spec);
+/// Not empty, `group_rows` are the sizes in m of groups that share the launch, each with a B of its own; they add up to
+/// problem.m, and a tile is of one group.
+GpuTime PredictGpu(const GemmProblem& problem, const TileShape& shape, const DeviceSpec& spec,
+                   std::span<const std::int64_t> group_rows = {});
 
 }  // namespace gemmsmith

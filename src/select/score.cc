@@ -23,16 +23,6 @@ std::string Plain(std::string_view file_name) {
   return forwards + word + " " + word + backwards;
 }
 
-/// The row of devices.json whose name is part of the file's; of several the longest. Null: none.
-const DeviceSpec* DeviceOf(std::string_view file_name) {
-  const std::string plain = Plain(file_name);
-  const DeviceSpec* found = nullptr;
-  for (const DeviceSpec& spec : AllDeviceSpecs())
-    if (plain.find(spec.name) != std::string::npos && (found == nullptr || spec.name.size() > found->name.size()))
-      found = &spec;
-  return found;
-}
-
 bool HasTitles(const Csv& table, std::initializer_list<std::string_view> titles) {
   return std::all_of(titles.begin(), titles.end(),
                      [&](std::string_view title) { return table.Find(title) < table.columns(); });
@@ -56,14 +46,24 @@ Scorer ScorerOf(const Csv& table) {
 
 std::vector<TableScore> Scored(std::string_view file_name, const Csv& table) {
   if (table.columns() == 8 && table.rows() > 0 && table.Text(0, 5) == "os") return ScoreScaleSim(table);
+  if (HasTitles(table, {"device", "latency_ms", "M", "N", "K"})) return ScoreNeuSight(table);
   const Scorer scorer = ScorerOf(table);
   if (scorer == nullptr) return {Skipped("has no times that the model predicts")};
-  const DeviceSpec* spec = DeviceOf(file_name);
+  const DeviceSpec* spec = DeviceNamedIn(file_name);
   if (spec == nullptr) return {Skipped("no GPU of devices.json is part of its name")};
   return scorer(table, *spec);
 }
 
 }  // namespace
+
+const DeviceSpec* DeviceNamedIn(std::string_view name) {
+  const std::string plain = Plain(name);
+  const DeviceSpec* found = nullptr;
+  for (const DeviceSpec& spec : AllDeviceSpecs())
+    if (plain.find(spec.name) != std::string::npos && (found == nullptr || spec.name.size() > found->name.size()))
+      found = &spec;
+  return found;
+}
 
 std::vector<TableScore> ScoreTable(std::string_view file_name, std::string_view text) {
   const Csv table(file_name, text);

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "core/parallel.h"
+#include "select/cost_model.h"
 #include "select/library_model.h"
 #include "select/score.h"
 
@@ -26,13 +27,14 @@ GemmProblem ProblemOf(const Times& times, std::size_t row) {
 }
 
 /// log(predicted / measured) would hide how far off a small prediction is: (predicted - measured) / measured.
-std::vector<double> RelativeErrors(const Times& times, const DeviceSpec& spec, double GpuTime::*without) {
+template <class Predict>
+std::vector<double> RelativeErrors(const Times& times, const Predict& predict) {
   std::vector<double> errors(times.size());
   constexpr std::size_t kChunk = 512;
   ParallelFor(static_cast<std::int64_t>((times.size() + kChunk - 1) / kChunk), [&](std::int64_t chunk) {
     const std::size_t begin = static_cast<std::size_t>(chunk) * kChunk;
     for (std::size_t i = begin; i < std::min(begin + kChunk, times.size()); ++i)
-      errors[i] = PredictLibrary(ProblemOf(times, i), spec, without).microseconds / times.us[i] - 1;
+      errors[i] = predict(ProblemOf(times, i)) / times.us[i] - 1;
   });
   return errors;
 }
@@ -74,9 +76,13 @@ TableScore Score(const Times& times, const DeviceSpec& spec) {
   score.device = spec.name;
   score.rows = static_cast<std::int64_t>(times.size());
   const std::vector<bool> first_half = FirstHalf(times);
-  score.measures = Measures(RelativeErrors(times, spec, nullptr), first_half);
+  const auto measures = [&](double GpuTime::*without) {
+    const auto predict = [&](const GemmProblem& p) { return PredictLibrary(p, spec, without).microseconds; };
+    return Measures(RelativeErrors(times, predict), first_half);
+  };
+  score.measures = measures(nullptr);
   for (const GpuTerm& term : AllGpuTerms()) {
-    const std::vector<TableScore::Measure> without = Measures(RelativeErrors(times, spec, term.value), first_half);
+    const std::vector<TableScore::Measure> without = measures(term.value);
     score.ablations.push_back({std::string(term.name), {without.front(), without.back()}});
   }
   return score;
@@ -104,6 +110,36 @@ std::vector<TableScore> ScoreLibraryTimes(const Csv& table, const DeviceSpec& sp
   }
   std::vector<TableScore> scores;
   for (const auto& [type, times] : by_type) scores.push_back(Score(times, spec));
+  return scores;
+}
+
+std::vector<TableScore> ScoreNeuSight(const Csv& table) {
+  const std::size_t device = table.Find("device"), ms = table.Find("latency_ms"), m = table.Find("M"),
+                    n = table.Find("N"), k = table.Find("K");
+  std::map<std::string, Times> by_device;
+  for (std::size_t row = 1; row < table.rows(); ++row) {
+    Times& times = by_device[std::string(table.Text(row, device))];
+    times.dtype = DType::kF32;
+    times.m.push_back(table.Number(row, m)), times.n.push_back(table.Number(row, n));
+    times.k.push_back(table.Number(row, k)), times.us.push_back(table.Number(row, ms) * 1e3);
+  }
+  std::vector<TableScore> scores;
+  for (const auto& [name, times] : by_device) {
+    TableScore score;
+    score.what = "times of the vendor's library, f32, on " + name;
+    score.rows = static_cast<std::int64_t>(times.size());
+    if (const DeviceSpec* const spec = DeviceNamedIn(name); spec == nullptr) {
+      score.skipped = "no row of devices.json is " + name;
+    } else {
+      score.device = spec->name;
+      const auto predict = [spec = spec](const GemmProblem& p) {
+        GemmProblem problem = MakeProblem(p.m, p.n, p.k, DType::kF32, "nt");
+        return RankConfigs(problem, spec->target, *spec).configs.at(0).microseconds;
+      };
+      score.measures = Measures(RelativeErrors(times, predict), FirstHalf(times));
+    }
+    scores.push_back(std::move(score));
+  }
   return scores;
 }
 

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "select/group_rows.h"
+
 namespace gemmsmith {
 namespace {
 
@@ -255,7 +257,7 @@ std::vector<CostTerm> SimtTime::Terms() const {
 }
 
 SimtTime PredictSimt(const SimtKernel& kernel, const GemmProblem& problem, const DeviceSpec& spec,
-                     const SimtConstants& constants, SimtPart without) {
+                     const SimtConstants& constants, SimtPart without, std::span<const std::int64_t> group_rows) {
   const OperandCost a = CostOf(kernel.a, kernel), b = CostOf(kernel.b, kernel);
   const Residency residency = ResidencyOf(kernel, a, b, spec, constants);
   const TileClocks clocks = ClocksOf(kernel, a, b, residency, problem, spec, constants, without);
@@ -263,8 +265,9 @@ SimtTime PredictSimt(const SimtKernel& kernel, const GemmProblem& problem, const
   const double busy = clocks.longest() + exposed;
 
   // The busiest SM decides. Its last blocks are fewer than fit, and hide less of their latency.
-  const double tiles = CeilDiv(problem.m, kernel.a.block_lines) * CeilDiv(problem.n, kernel.b.block_lines) *
-                       static_cast<double>(problem.batch);
+  const double tiles_along_m =
+      group_rows.empty() ? CeilDiv(problem.m, kernel.a.block_lines) : TilesOfGroups(group_rows, kernel.a.block_lines);
+  const double tiles = tiles_along_m * CeilDiv(problem.n, kernel.b.block_lines) * static_cast<double>(problem.batch);
   const double even = tiles / spec.multiprocessors, most = without == SimtPart::kTail ? even : std::ceil(even);
   const double last = without == SimtPart::kTail ? 0 : std::fmod(most, residency.blocks);
   double clocks_of_sm = (most - last) * busy / BusyShare(busy, clocks.stall, residency.blocks, kernel.threads);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <vector>
 
 #include "gemmsmith/engine.h"
@@ -36,7 +38,9 @@ struct SimtTime {
 
   std::vector<CostTerm> Terms() const;
 };
+/// `group_rows`: see PredictGpu.
 SimtTime PredictSimt(const SimtKernel& kernel, const GemmProblem& problem, const DeviceSpec& spec,
-                     const SimtConstants& constants = {}, SimtPart without = SimtPart::kNone);
+                     const SimtConstants& constants = {}, SimtPart without = SimtPart::kNone,
+                     std::span<const std::int64_t> group_rows = {});
 
 }  // namespace gemmsmith

@@ -50,5 +50,39 @@ TEST_F(Cli, DrawsPredictedTimes) {
   EXPECT_EQ(Run("plot --n 0 --k 1024 --out " + Path("time.svg")).exit_code, 2);
 }
 
+TEST_F(Cli, ExplainsGroupsOfUnequalSize) {
+  const std::string sizes = " --n 1024 --k 1024 --dtype bf16 --gpu h200";
+  const json plain = Run("explain --json --m 4413" + sizes).Json(),
+             one = Run("explain --json --groups 4413" + sizes).Json(),
+             many = Run("explain --json --groups 4096,17,0,300" + sizes).Json();
+  EXPECT_EQ(one.at("ranked").at(0), plain.at("ranked").at(0));
+  EXPECT_EQ(many.at("m"), 4413);
+  EXPECT_EQ(many.at("group_rows"), json({4096, 17, 0, 300}));
+  EXPECT_GT(many.at("ranked").at(0).at("microseconds"), plain.at("ranked").at(0).at("microseconds"));
+  EXPECT_NE(Run("explain --groups 4096,17,0,300" + sizes).out.find("4 groups of 0 to 4096 rows"), std::string::npos);
+  const json expected = Run("explain --json --m 640 --expected-groups 8" + sizes).Json();
+  EXPECT_EQ(expected.at("m"), 640);
+  EXPECT_EQ(expected.at("group_rows").size(), 8u);
+  EXPECT_EQ(Run("explain --groups 5 --m 5 --n 64 --k 64 --device cpu").exit_code, 0);
+  EXPECT_EQ(Run("explain --groups 4,-1" + sizes).exit_code, 2);
+  EXPECT_EQ(Run("explain --groups 0,0" + sizes).exit_code, 1);
+  EXPECT_EQ(Run("explain --m 5 --groups 5 --expected-groups 2" + sizes).exit_code, 2);
+  EXPECT_EQ(Run("explain" + sizes).exit_code, 2);
+}
+
+TEST_F(Cli, ReckonsAnUnknownDeviceAsTheNearestOlderOneAndSaysSo) {
+  const std::string problem = "explain --json --m 64 --n 64 --k 64 ";
+  const Result b300 = Run(problem + "--gpu b300 --arch sm_103a");
+  EXPECT_EQ(b300.Json().at("device"), "b200");
+  EXPECT_EQ(b300.Json().at("arch"), "sm_103a");
+  EXPECT_NE(b300.err.find("there is no device \"b300\"; reckoning with b200"), std::string::npos) << b300.err;
+  const Result sm_88 = Run(problem + "--arch sm_88");
+  EXPECT_EQ(sm_88.Json().at("device"), "rtx3090");
+  EXPECT_NE(sm_88.err.find("sm_88"), std::string::npos) << sm_88.err;
+  EXPECT_NE(sm_88.err.find("rtx3090"), std::string::npos) << sm_88.err;
+  EXPECT_EQ(Run(problem + "--gpu b300").exit_code, 2) << "its architecture is not known";
+  EXPECT_EQ(Run(problem + "--gpu h100 --arch sm_90a").err, "");
+}
+
 }  // namespace
 }  // namespace gemmsmith

@@ -10,6 +10,7 @@
 
 #include "../support/cache_testing.h"
 #include "../support/cli_testing.h"
+#include "../support/results_testing.h"
 #include "jit/cache/disk_tier.h"
 #include "jit/cache/usage.h"
 
@@ -166,6 +167,47 @@ TEST_F(Report, OfManyKernelsListsSomeAndAddsUpTheOthers) {
   EXPECT_EQ(kernels, 30u);
   EXPECT_EQ(bytes, report["bytes"]);
   EXPECT_EQ(uses, 29u * 30 / 2);
+}
+
+TEST_F(Report, ShowsTheDatabasesOfResultsAndTheFastestConfigs) {
+  const std::string device = R"({"device":"</script><b>a GPU","multiprocessors":7,"target":"sm_90a"})";
+  {
+    ResultsDatabase results(testing::kChip, {.directory = Path("cache/results")});
+    for (int m = 1; m <= 5; ++m) results.Put(testing::KeyOfShape(m), testing::ResultOf(m));
+    for (int m = 4; m <= 7; ++m) results.Find(testing::KeyOfShape(m));
+    ResultsDatabase timed(device, {.directory = Path("cache/results"), .storage = ResultsStorage::kSqlite});
+    timed.AddTuning(testing::Timed("slow", {30, 31, 32}));
+    timed.AddTuning(testing::Timed("edited since", {1}, "old code"));
+    timed.AddTuning(testing::Timed("edited since", {40}, "new code"));
+    timed.AddTuning(testing::Timed("fast", {10, 12, 11}));
+    TuningRecord wrong = testing::Timed("wrong", {5});
+    wrong.wrong = "off by one";
+    timed.AddTuning(wrong);
+  }
+  const json report = Write();
+  EXPECT_EQ(report, Embedded());
+  EXPECT_EQ(report["results_databases"], 2);
+  ASSERT_EQ(report["results"].size(), 2u);
+  const int first = report["results"][0]["entries"] == 5 ? 0 : 1;
+  const json &chip = report["results"][first], &gpu = report["results"][1 - first];
+  EXPECT_EQ(chip["name"], "SG2262, 64 cores");
+  EXPECT_EQ(chip["hits"], 2);
+  EXPECT_EQ(chip["misses"], 2);
+  EXPECT_EQ(chip["hit_rate"], 0.5);
+  EXPECT_NEAR(chip["search_hours"].get<double>(), 5 * 12.5 / 3.6e6, 1e-12);
+  EXPECT_EQ(gpu["name"], "</script><b>a GPU, 7 cores");
+  EXPECT_EQ(gpu["storage"], "sqlite");
+  EXPECT_EQ(gpu["tuning_records"], 5);
+  EXPECT_EQ(report["timed_problems"], 1);
+  ASSERT_EQ(report["fastest"].size(), 1u);
+  EXPECT_EQ(report["fastest"][0]["config"], "fast");
+  EXPECT_EQ(report["fastest"][0]["median_us"], 11);
+  EXPECT_EQ(report["fastest"][0]["configs"], 3) << "one is wrong";
+  if (Browser().empty()) GTEST_SKIP() << "no Chromium: tools/setup.sh browser installs it";
+  const std::string dom = Rendered();
+  ExpectEqual(Rows(Section(dom, "results")), report["results"]);
+  ExpectEqual(Rows(Section(dom, "fastest")), report["fastest"]);
+  EXPECT_THAT(Section(dom, "results"), Not(HasSubstr("<b>")));
 }
 
 TEST_F(Report, ThePageNeedsNothingButItself) {

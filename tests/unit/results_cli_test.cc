@@ -51,6 +51,9 @@ TEST_F(ResultsCli, MovesThemThroughADocument) {
   EXPECT_EQ(Run(import).Json()["results"], 5);
   EXPECT_EQ(Run(import).Json()["results"], 0);
   EXPECT_EQ(List("results list --json --cache-dir " + Path("other"), "databases")[0]["tuning_records"], 1);
+  ASSERT_EQ(Run("results export --compress " + fingerprint_ + " " + Path("all.zst")).exit_code, 0);
+  EXPECT_EQ(testing::ReadFile(Path("all.zst")).substr(0, 4), "\x28\xb5\x2f\xfd");
+  EXPECT_EQ(Run("results import " + Path("all.zst") + " --json --cache-dir " + Path("third")).Json()["results"], 5);
   EXPECT_EQ(Run("results import " + Write("broken.json", "{") + " --json").Json()["error"]["code"], "invalid argument");
 }
 

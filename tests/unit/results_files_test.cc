@@ -84,13 +84,13 @@ TEST_F(ResultsFiles, AnEntryThatCannotBeRightIsLeftOutAndTheRestUsed) {
   const std::string text = MakeDocument();
   const struct {
     const char *what, *with;
-  } cases[] = {{"\"M\": 2,", "\"M\": -2,"},
-               {"\"M\": 2,", "\"M\": \"2\","},
-               {"\"M\": 2,", "\"M\": 2.5,"},
-               {"\"M\": 2,", ""},
-               {"\"latency_us\": 102.1", "\"latency_us\": -102.1"},
-               {"\"latency_us\": 102.1", "\"latency_us\": true"},
-               {"\"times_us\": \\[10", "\"times_us\": [-10"}};
+  } cases[] = {{"\"M\":2,", "\"M\":-2,"},
+               {"\"M\":2,", "\"M\":\"2\","},
+               {"\"M\":2,", "\"M\":2.5,"},
+               {"\"M\":2,", ""},
+               {"\"latency_us\":102.1", "\"latency_us\":-102.1"},
+               {"\"latency_us\":102.1", "\"latency_us\":true"},
+               {"\"times_us\":\\[10", "\"times_us\":[-10"}};
   for (const auto& [what, with] : cases) {
     WriteFile(File(".json"), std::regex_replace(text, std::regex(what), with));
     const std::size_t aside = SetAside();
@@ -191,9 +191,9 @@ TEST_F(ResultsFiles, ABrokenSqliteFileIsSetAsideAndWhatCanBeReadIsKept) {
     EXPECT_TRUE(Open(options).Find(KeyOfShape(77)));
   };
   std::string flipped = whole;
-  const std::size_t at = flipped.rfind("\"M\": 20,");
+  const std::size_t at = flipped.rfind("\"M\":20,");
   ASSERT_NE(at, flipped.npos);
-  flipped[at + 5] = '3';
+  flipped[at + 4] = '3';
   damaged(flipped, 39);
   damaged(whole.substr(0, whole.size() / 2), 0);
   damaged("SQLite format 3", 0);

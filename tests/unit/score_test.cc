@@ -78,6 +78,24 @@ TEST(Score, CountsTheCyclesThatScaleSimCounts) {
 }
 
 /// Every 50th row of two tables of cuBLAS's bf16 times; both halves of the (n, k) are there.
+TEST(Score, PredictsF32TimesOfSeveralDevicesOfOneTable) {
+  // Rows of NeuSight's table (MIT), but for the last, whose device nobody has.
+  const std::string table =
+      "device,latency_ms,kernel,grid_x,grid_y,grid_z,block,M,N,K\n"
+      "Tesla T4,20.008,volta_sgemm_128x128_tn,32,16,1,256,2048,4096,4096\n"
+      "NVIDIA A100 80GB PCIe,1.554,ampere_sgemm_128x64_tn,20,32,1,128,2048,2560,2560\n"
+      "NVIDIA A100 80GB PCIe,4.3006,ampere_sgemm_32x128_tn,128,16,1,256,2048,4096,4096\n"
+      "Nobody's,1,x,1,1,1,1,2048,2048,2048\n";
+  const std::vector<TableScore> scores = ScoreTable("linear.csv", table);
+  ASSERT_EQ(scores.size(), 3u);
+  EXPECT_EQ(scores[0].device, "a100");
+  EXPECT_EQ(scores[0].rows, 2);
+  EXPECT_LT(Value(scores[0], "MAPE %"), 40);
+  EXPECT_NE(scores[1].skipped.find("Nobody's"), std::string::npos);
+  EXPECT_EQ(scores[2].device, "t4");
+  EXPECT_THROW(ScoreTable("linear.csv", table + "Tesla T4,x,y,1,1,1,1,1,1,1\n"), Error);
+}
+
 TEST(Score, PredictsTheVendorsLibrary) {
   for (const auto& [file, bound] : {std::pair{"aic_h100_sample.csv", 10.0}, {"aic_a100_sample.csv", 12.0}}) {
     std::ifstream stream(std::filesystem::path(GEMMSMITH_SOURCE_DIR "/tests/data") / file);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "../support/cache_testing.h"
 #include "gemmsmith/error.h"
 #include "gemmsmith/tensor.h"
 
@@ -11,6 +12,26 @@ namespace {
 TEST(Target, NamesRoundTripAndSuffixesDiffer) {
   for (const CodeTarget& target : AllTargets()) EXPECT_EQ(ParseTarget(ToString(target)), target);
   EXPECT_NE(ParseTarget("sm_90"), ParseTarget("sm_90a"));
+}
+
+// Before other tests have heard the warnings.
+TEST(Target, WithoutADeviceOfItsOwnATargetIsReckonedAsTheNewestBeforeIt) {
+  const testing::Warnings warnings;
+  const std::pair<const char*, const char*> cases[] = {{"sm_87", "rtx3090"}, {"sm_88", "rtx3090"},
+                                                       {"sm_103", "b200"},   {"sm_103a", "b200"},
+                                                       {"sm_110", "b200"},   {"sm_121a", "rtx5090"}};
+  for (const auto& [target, row] : cases) {
+    EXPECT_EQ(DefaultDeviceSpec(ParseTarget(target)).name, row) << target;
+    DefaultDeviceSpec(ParseTarget(target));
+  }
+  DefaultDeviceSpec(ParseTarget("sm_90a"));
+  std::size_t of_sm_88 = 0;
+  for (const std::string& message : warnings.messages()) {
+    EXPECT_NE(message.find("reckoning with"), message.npos);
+    of_sm_88 += message.find("sm_88") != message.npos && message.find("rtx3090") != message.npos;
+  }
+  EXPECT_EQ(of_sm_88, 1u) << "once, naming both";
+  EXPECT_EQ(warnings.messages().size(), std::size(cases));
 }
 
 TEST(Target, UnknownNamesAreRefusedWithTheList) {

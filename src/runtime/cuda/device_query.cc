@@ -68,6 +68,9 @@ std::vector<CodeTarget> QueryTargets(const CudaContext& context) {
   if (targets.empty())
     throw Fail(Code::kUnsupported, "GPUs from compute capability 7.5 (Turing) on are supported",
                "{} has compute capability {}.{}", context.name(), major, minor);
+  if (!Loads(major * 10 + minor, targets.front()))
+    Warn("{} has compute capability {}.{}, which is newer than this library; it is taken for {}", context.name(), major,
+         minor, ToString(targets.front()));
   return targets;
 }
 
