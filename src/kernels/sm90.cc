@@ -11,9 +11,17 @@ namespace gemmsmith {
 namespace {
 
 enum Field { kBlockM, kBlockN, kStages, kConsumers, kPingPong, kClusterM, kClusterN, kBulkD, kVectorD, kSplits, kCtas };
-constexpr ConfigField kFields[] = {{"block_m", true},   {"block_n", true},   {"stages", true},    {"consumers", true},
-                                   {"ping_pong", true}, {"cluster_m", true}, {"cluster_n", true}, {"bulk_d", true},
-                                   {"vector_d", true},  {"splits", false},   {"ctas", false}};
+constexpr ConfigField kFields[] = {{"block_m", true},
+                                   {"block_n", true},
+                                   {"stages", true},
+                                   {"consumers", true},
+                                   {"ping_pong", true},
+                                   {"cluster_m", true},
+                                   {"cluster_n", true},
+                                   {"bulk_d", true},
+                                   {"vector_d", true},
+                                   {"splits", false},
+                                   {"ctas", false, /*follows=*/true}};
 
 constexpr int kRowBytes = 128;  // of k, in one stage
 
