@@ -83,8 +83,9 @@ AheadResult Compile(Engine& engine, const AheadWork& work, int jobs, const OnFai
   return result;
 }
 
-/// What --arch and --gpu say.
-std::vector<AheadTarget> Targets(Session& session) {
+}  // namespace
+
+std::vector<AheadTarget> AheadTargets(Session& session) {
   const Options& options = session.options();
   if (options.arch.empty()) {
     const DeviceSpec& spec = FindDeviceSpec(options.gpu);
@@ -100,8 +101,6 @@ std::vector<AheadTarget> Targets(Session& session) {
   return targets;
 }
 
-}  // namespace
-
 AheadWork WorkOf(std::span<const NamedProblem> problems, std::span<const AheadTarget> targets) {
   AheadWork work;
   work.problems = problems.size();
@@ -114,7 +113,7 @@ AheadWork WorkOf(Session& session) {
   const auto begin = Clock::now();
   const Options& options = session.options();
   const std::vector<NamedProblem> problems = Problems(options);
-  const std::vector<AheadTarget> targets = Targets(session);
+  const std::vector<AheadTarget> targets = AheadTargets(session);
   if (options.model.empty()) return WorkOf(problems, targets);
   AheadWork work;
   work.problems = problems.size();

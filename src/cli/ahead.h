@@ -59,6 +59,8 @@ struct AheadResult {
 AheadResult CompileAll(Engine& engine, const AheadWork& work, int jobs);
 /// The same, but what fails is noted, and the rest goes on.
 AheadResult CompileEach(Engine& engine, const AheadWork& work, int jobs);
+/// What --arch and --gpu say.
+std::vector<AheadTarget> AheadTargets(Session& session);
 /// All problems for all targets.
 AheadWork WorkOf(std::span<const NamedProblem> problems, std::span<const AheadTarget> targets);
 /// What the command line asks for, for --arch and --gpu: of --model what its kernels need.
