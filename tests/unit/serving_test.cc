@@ -72,7 +72,9 @@ TEST(Serving, TheListHasWhatAFullScanFindsAndNoMore) {
 }
 
 TEST(Serving, WhatAnEngineChoosesForAnyRowsIsListed) {
-  Engine engine(EngineOptions{.enable_disk = false});
+  EngineOptions options;
+  options.enable_disk = false;
+  const Engine engine(options);
   std::mt19937 random(7);
   for (const Served& served : kServed) {
     const CodeTarget target = ParseTarget(served.arch);
