@@ -14,6 +14,7 @@
 #include "gemmsmith/prepared_gemm.h"
 #include "gemmsmith/results.h"
 #include "gemmsmith/select.h"
+#include "gemmsmith/serving.h"
 #include "gemmsmith/shapes.h"
 #include "gemmsmith/verify.h"
 #include "gemmsmith/version.h"

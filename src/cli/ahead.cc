@@ -12,9 +12,13 @@
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "gemmsmith/error.h"
+#include "gemmsmith/serving.h"
 
 namespace gemmsmith::cli {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+double SecondsSince(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 /// Calls work(i) for each i below count on `jobs` threads; after a failure no more are begun, and it is thrown.
 template <class Work>
@@ -41,48 +45,41 @@ void ForEachParallel(std::size_t count, int jobs, const CancellationToken& cance
   if (failure) std::rethrow_exception(failure);
 }
 
-/// Several problems may share a kernel: it counts once, and as compiled if any of them compiled it.
-void Add(const KernelReport& report, const AheadTarget& target, std::size_t problem, std::string problem_name,
-         std::vector<AheadKernel>& kernels) {
-  auto it =
-      std::find_if(kernels.begin(), kernels.end(), [&](const AheadKernel& k) { return k.report.key == report.key; });
-  if (it == kernels.end()) it = kernels.insert(kernels.end(), {report, problem, target, {}});
-  if (it->cached() && report.origin != Origin::kMemory) it->report = report;
-  it->problems.push_back(std::move(problem_name));
-}
-
 std::string NameOf(const NamedProblem& shape) {
   return (shape.name.empty() ? "" : shape.name + ": ") + ToString(shape.problem);
 }
 
-using OnFailure = std::function<void(const NamedProblem& shape, const AheadTarget& target, const Error& error)>;
+/// Several problems may share a kernel: it counts once, and as compiled if any of them compiled it.
+void Add(const KernelReport& report, const AheadWork::Task& task, std::vector<AheadKernel>& kernels) {
+  auto it =
+      std::find_if(kernels.begin(), kernels.end(), [&](const AheadKernel& k) { return k.report.key == report.key; });
+  if (it == kernels.end()) it = kernels.insert(kernels.end(), {report, task.shape.problem, task.target, {}});
+  if (it->cached() && report.origin != Origin::kMemory) it->report = report;
+  it->problems.push_back(NameOf(task.shape));
+}
 
-AheadResult Compile(Engine& engine, std::span<const NamedProblem> problems, std::span<const AheadTarget> targets,
-                    int jobs, const OnFailure& fail) {
-  const auto begin = std::chrono::steady_clock::now();
-  const std::size_t count = problems.size() * targets.size();
-  std::vector<std::vector<KernelReport>> reports(count);
-  Progress progress("compiling", count);
+using OnFailure = std::function<void(const AheadWork::Task& task, const Error& error)>;
+
+AheadResult Compile(Engine& engine, const AheadWork& work, int jobs, const OnFailure& fail) {
+  const auto begin = Clock::now();
+  std::vector<std::vector<KernelReport>> reports(work.tasks.size());
+  Progress progress("compiling", work.tasks.size());
   const CancellationToken cancel;
-  ForEachParallel(count, jobs, cancel, [&](std::size_t i) {
-    const NamedProblem& shape = problems[i % problems.size()];
-    const AheadTarget& target = targets[i / problems.size()];
+  ForEachParallel(work.tasks.size(), jobs, cancel, [&](std::size_t i) {
+    const auto& [shape, target] = work.tasks[i];
     progress.Show(shape.name + " " + ToString(target.target));
     try {
       reports[i] = engine.CompileAhead(shape.problem, target.target, target.spec, cancel);
     } catch (const Error& error) {
-      fail(shape, target, error);
+      fail(work.tasks[i], error);
     }
     progress.Advance();
   });
   AheadResult result;
-  result.problems = problems.size();
-  for (std::size_t i = 0; i < count; ++i) {
-    const NamedProblem& shape = problems[i % problems.size()];
-    for (const KernelReport& report : reports[i])
-      Add(report, targets[i / problems.size()], i % problems.size(), NameOf(shape), result.kernels);
-  }
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  result.problems = work.problems;
+  for (std::size_t i = 0; i < reports.size(); ++i)
+    for (const KernelReport& report : reports[i]) Add(report, work.tasks[i], result.kernels);
+  result.seconds = work.seconds + SecondsSince(begin);
   return result;
 }
 
@@ -103,28 +100,51 @@ std::vector<AheadTarget> AheadTargets(Session& session) {
   return targets;
 }
 
+AheadWork WorkOf(std::span<const NamedProblem> problems, std::span<const AheadTarget> targets) {
+  AheadWork work;
+  work.problems = problems.size();
+  for (const AheadTarget& target : targets)
+    for (const NamedProblem& shape : problems) work.tasks.push_back({shape, target});
+  return work;
+}
+
+AheadWork WorkOf(Session& session) {
+  const auto begin = Clock::now();
+  const Options& options = session.options();
+  const std::vector<NamedProblem> problems = Problems(options);
+  const std::vector<AheadTarget> targets = AheadTargets(session);
+  if (options.model.empty()) return WorkOf(problems, targets);
+  AheadWork work;
+  work.problems = problems.size();
+  for (const AheadTarget& target : targets)
+    for (NamedProblem& shape : DistinctKernels(problems, options.rows, target.target, target.spec))
+      work.tasks.push_back({std::move(shape), target});
+  work.seconds = SecondsSince(begin);
+  return work;
+}
+
 void RequireAhead(CLI::App& app, const Options& options) {
   app.parse_complete_callback([&app, &options] {
-    if (app.count("--m") == 0 && options.shapes.empty())
-      throw CLI::RequiredError("a problem (--m, --n and --k, or --shapes)");
+    if (app.count("--m") == 0 && options.shapes.empty() && options.model.empty())
+      throw CLI::RequiredError(app.get_option_no_throw("--model") == nullptr
+                                   ? "a problem (--m, --n and --k, or --shapes)"
+                                   : "a problem (--m, --n and --k, --shapes, or --model)");
     if (options.arch.empty() && options.gpu.empty()) throw CLI::RequiredError("--arch or --gpu");
   });
 }
 
-AheadResult CompileAll(Engine& engine, std::span<const NamedProblem> problems, std::span<const AheadTarget> targets,
-                       int jobs) {
-  return Compile(engine, problems, targets, jobs, [](const NamedProblem&, const AheadTarget&, const Error&) { throw; });
+AheadResult CompileAll(Engine& engine, const AheadWork& work, int jobs) {
+  return Compile(engine, work, jobs, [](const AheadWork::Task&, const Error&) { throw; });
 }
 
-AheadResult CompileEach(Engine& engine, std::span<const NamedProblem> problems, std::span<const AheadTarget> targets,
-                        int jobs) {
+AheadResult CompileEach(Engine& engine, const AheadWork& work, int jobs) {
   std::mutex mutex;
   std::vector<AheadFailure> failures;
-  AheadResult result = Compile(
-      engine, problems, targets, jobs, [&](const NamedProblem& shape, const AheadTarget& target, const Error& error) {
-        std::scoped_lock lock(mutex);
-        failures.push_back({NameOf(shape), ToString(target.target), std::string(ToString(error.code())), error.what()});
-      });
+  AheadResult result = Compile(engine, work, jobs, [&](const AheadWork::Task& task, const Error& error) {
+    std::scoped_lock lock(mutex);
+    failures.push_back(
+        {NameOf(task.shape), ToString(task.target.target), std::string(ToString(error.code())), error.what()});
+  });
   // In an order that does not depend on the threads.
   std::ranges::sort(failures, {}, [](const AheadFailure& f) { return std::tie(f.arch, f.problem, f.message); });
   result.failures = std::move(failures);

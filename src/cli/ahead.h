@@ -17,10 +17,21 @@ struct AheadTarget {
   DeviceSpec spec;
 };
 
+/// What to compile.
+struct AheadWork {
+  struct Task {
+    NamedProblem shape;
+    AheadTarget target;
+  };
+  std::vector<Task> tasks;
+  std::size_t problems = 0;  ///< That were asked for.
+  double seconds = 0;        ///< To find out.
+};
+
 /// One distinct kernel and whom it serves.
 struct AheadKernel {
   KernelReport report;
-  std::size_t first_problem = 0;  ///< Index of one of the problems it serves.
+  GemmProblem problem;  ///< One of those it serves.
   AheadTarget target;
   std::vector<std::string> problems;
 
@@ -43,15 +54,17 @@ struct AheadResult {
   double seconds = 0;
 };
 
-/// Compiles (or finds) the kernels of all problems for all targets, `jobs` at a time, with progress on stderr. The
-/// first failure stops it and is thrown.
-AheadResult CompileAll(Engine& engine, std::span<const NamedProblem> problems, std::span<const AheadTarget> targets,
-                       int jobs);
+/// Compiles (or finds) the kernels of all tasks, `jobs` at a time, with progress on stderr. The first failure stops it
+/// and is thrown.
+AheadResult CompileAll(Engine& engine, const AheadWork& work, int jobs);
 /// The same, but what fails is noted, and the rest goes on.
-AheadResult CompileEach(Engine& engine, std::span<const NamedProblem> problems, std::span<const AheadTarget> targets,
-                        int jobs);
+AheadResult CompileEach(Engine& engine, const AheadWork& work, int jobs);
 /// What --arch and --gpu say.
 std::vector<AheadTarget> AheadTargets(Session& session);
+/// All problems for all targets.
+AheadWork WorkOf(std::span<const NamedProblem> problems, std::span<const AheadTarget> targets);
+/// What the command line asks for, for --arch and --gpu: of --model what its kernels need.
+AheadWork WorkOf(Session& session);
 /// Refuses a command line without a problem or without a target.
 void RequireAhead(CLI::App& app, const Options& options);
 

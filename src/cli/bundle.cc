@@ -79,6 +79,7 @@ Outcome Import(Session& session) {
 
 void AddBuildOptions(CLI::App& app, Options& options) {
   AddProblem(app, options);
+  AddServed(app, options);
   AddEpilogue(app, options);
   AddTarget(app, options);
   AddCode(app, options);
@@ -92,7 +93,7 @@ void AddBuildOptions(CLI::App& app, Options& options) {
 
 Outcome Build(Session& session) {
   const Options& options = session.options();
-  const AheadResult result = CompileAll(session.engine(), Problems(options), AheadTargets(session), Jobs(options));
+  const AheadResult result = CompileAll(session.engine(), WorkOf(session), Jobs(options));
   const BundleSummary summary = session.engine().WriteBundle(options.bundle, options.bundle_options);
   Outcome outcome{summary.left_out == 0, cli::ToJson(result)};
   outcome.document["bundle"] = ToJson(summary, options.bundle);
@@ -155,7 +156,8 @@ const Command kCacheImport = {"import", "Put the kernels of a bundle into the ca
 const Command kBundleBuild = {
     "build", "Compile what is missing and write it into one file; needs no GPU",
     "gemmsmith bundle build --shapes llama-3-8b --dtype bf16 --arch sm_80,sm_90a --out kernels.gsb\n"
-    "  GEMMSMITH_BUNDLES=kernels.gsb gemmsmith run --shapes llama-3-8b --dtype bf16",
+    "  GEMMSMITH_BUNDLES=kernels.gsb gemmsmith run --shapes llama-3-8b --dtype bf16\n"
+    "  gemmsmith bundle build --model deepseek-v3 --m-range 1:4096 --arch sm_90a --out kernels.gsb",
     AddBuildOptions, Build};
 const Command kBundleKeygen = {"keygen", "Make a key for signing bundles",
                                "gemmsmith bundle keygen release\n"

@@ -54,8 +54,7 @@ std::string Emit(Engine& engine, const AheadKernel& kernel, const GemmProblem& p
   return path.string();
 }
 
-std::vector<std::string> EmitAll(Session& session, const AheadResult& result,
-                                 const std::vector<NamedProblem>& problems) {
+std::vector<std::string> EmitAll(Session& session, const AheadResult& result) {
   const std::filesystem::path folder = session.options().out;
   std::error_code error;
   std::filesystem::create_directories(folder, error);
@@ -65,13 +64,12 @@ std::vector<std::string> EmitAll(Session& session, const AheadResult& result,
   std::vector<std::string> files;
   for (const AheadKernel& kernel : result.kernels)
     for (const std::string& part : session.options().emit)
-      files.push_back(Emit(session.engine(), kernel, problems[kernel.first_problem].problem, part, folder));
+      files.push_back(Emit(session.engine(), kernel, kernel.problem, part, folder));
   return files;
 }
 
 Outcome Compile(Session& session) {
-  const std::vector<NamedProblem> problems = Problems(session.options());
-  const AheadResult result = CompileAll(session.engine(), problems, AheadTargets(session), Jobs(session.options()));
+  const AheadResult result = CompileAll(session.engine(), WorkOf(session), Jobs(session.options()));
   Outcome outcome{true, ToJson(result)};
   if (session.text()) {
     PrintKernels(result);
@@ -79,7 +77,7 @@ Outcome Compile(Session& session) {
                Number(result.seconds));
   }
   if (!session.options().emit.empty()) {
-    const std::vector<std::string> files = EmitAll(session, result, problems);
+    const std::vector<std::string> files = EmitAll(session, result);
     outcome.document["files"] = files;
     if (session.text())
       for (const std::string& file : files) fmt::print("wrote {}\n", file);

@@ -185,7 +185,7 @@ void CompileForGpus(Session& session, Json& document) {
     fmt::print("\nThe same problems in {}, compiled ahead for {} by {}; no GPU is needed\n\n", kAheadDType,
                fmt::join(kAheadTargets, " and "), engine_options.compiler);
   Engine engine(engine_options);
-  const AheadResult result = CompileAll(engine, problems, targets, Jobs(options));
+  const AheadResult result = CompileAll(engine, WorkOf(problems, targets), Jobs(options));
   document["ahead"] = ToJson(result);
   if (session.text()) {
     PrintKernels(result);

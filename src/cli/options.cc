@@ -175,6 +175,21 @@ void AddModel(CLI::App& app, Options& options) {
       ->check(Within(1, kMostSize));
 }
 
+void AddServed(CLI::App& app, Options& options) {
+  CLI::Option* model =
+      app.add_option("--model", options.model,
+                     "All kernels that a model's weights need over --m-range: its config.json, or deepseek-v3 or "
+                     "llama-3-8b; bf16 unless --dtype says otherwise")
+          ->type_name("FILE")
+          ->excludes("--m", "--shapes", "--batch", "--layout", "--beta");
+  app.add_option_function<std::string>(
+         "--m-range", [&options](const std::string& text) { options.rows = ParseRowRange(text); },
+         "The least and the most rows that are served [1:8192]")
+      ->type_name("FIRST:LAST")
+      ->needs(model)
+      ->check(Accepted(ParseRowRange));
+}
+
 void AddEpilogue(CLI::App& app, Options& options) {
   app.add_option("--epilogue", options.epilogue,
                  "What the kernel does to each element before it is stored, \"bias+gelu\"; biases are f32 [nothing]")
@@ -366,7 +381,14 @@ void RequireProblem(CLI::App& app, const Options& options) {
 
 namespace {
 
+std::vector<NamedProblem> WithDType(std::vector<NamedProblem> problems, const std::string& dtype) {
+  if (!dtype.empty())
+    for (NamedProblem& shape : problems) SetDTypes(shape.problem, dtype);
+  return problems;
+}
+
 std::vector<NamedProblem> PlainProblems(const Options& options) {
+  if (!options.model.empty()) return WithDType(ModelWeights(options.model), options.dtype);
   if (options.shapes.empty()) {
     const BetaClass beta = options.beta == 0 ? BetaClass::kZero : BetaClass::kGeneral;
     GemmProblem problem = MakeProblem(options.m, options.n, options.k, DType::kF32, options.layout, beta);
@@ -378,9 +400,7 @@ std::vector<NamedProblem> PlainProblems(const Options& options) {
       options.shapes == "-" ? ParseShapes(std::string(std::istreambuf_iterator<char>(std::cin), {}), "standard input")
                             : ReadShapes(options.shapes);
   if (problems.empty()) throw Error(Code::kInvalidArgument, "the shapes file " + options.shapes + " holds no problem");
-  if (!options.dtype.empty())
-    for (NamedProblem& shape : problems) SetDTypes(shape.problem, options.dtype);
-  return problems;
+  return WithDType(std::move(problems), options.dtype);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "gemmsmith/bundle.h"
 #include "gemmsmith/options.h"
 #include "gemmsmith/persistent_cache.h"
+#include "gemmsmith/serving.h"
 #include "gemmsmith/shapes.h"
 
 namespace gemmsmith::cli {
@@ -54,6 +55,7 @@ struct Options {
   std::string chip, model, effort = "exact";
   std::vector<std::int64_t> seq = {4096};
   std::int64_t context = 0;  ///< 0: as seq.
+  RowRange rows;
   bool tile_search = false, partition_search = false, roofline = false;
 
   bool compress = false;
@@ -70,6 +72,7 @@ void AddForm(CLI::App& app, Options& options);                              ///<
 void AddProblem(CLI::App& app, Options& options);
 void AddChip(CLI::App& app, Options& options);        ///< --chip --tile-search --partition-search --effort --roofline
 void AddModel(CLI::App& app, Options& options);       ///< --model --seq --context
+void AddServed(CLI::App& app, Options& options);      ///< --model --m-range
 void AddSeed(CLI::App& app, Options& options);        ///< --seed
 void AddOperands(CLI::App& app, Options& options);    ///< --alpha --seed
 void AddEpilogue(CLI::App& app, Options& options);    ///< --epilogue
@@ -94,7 +97,8 @@ void AddOutput(CLI::App& app, Options& options);                   ///< --json -
 
 /// Refuses a command line without a problem.
 void RequireProblem(CLI::App& app, const Options& options);
-/// The problem of --m --n --k, or those of --shapes, with --dtype, --compute and --scaling in place of the file's.
+/// The problem of --m --n --k, those of --shapes, or the weights of --model, with --dtype, --compute and --scaling in
+/// place of the file's.
 std::vector<NamedProblem> Problems(const Options& options);
 /// The settings that belong to the process. It reads them from its environment, once: call this before anything else
 /// of the library.

@@ -9,6 +9,7 @@ namespace {
 
 void AddOptions(CLI::App& app, Options& options) {
   AddProblem(app, options);
+  AddServed(app, options);
   AddEpilogue(app, options);
   AddTarget(app, options);
   AddCode(app, options);
@@ -20,7 +21,7 @@ void AddOptions(CLI::App& app, Options& options) {
 
 Outcome Warm(Session& session) {
   const Options& options = session.options();
-  const AheadResult result = CompileEach(session.engine(), Problems(options), AheadTargets(session), Jobs(options));
+  const AheadResult result = CompileEach(session.engine(), WorkOf(session), Jobs(options));
   const auto found = std::ranges::count_if(result.kernels, &AheadKernel::cached);
   const auto compiled = static_cast<std::ptrdiff_t>(result.kernels.size()) - found;
   if (session.text()) {
@@ -43,7 +44,10 @@ Outcome Warm(Session& session) {
 const Command kWarm = {"warm",
                        "Compile a list of problems into the cache; what fails does not stop the rest, and what is "
                        "there already is not compiled again",
-                       "gemmsmith warm --shapes deepseek-v3 --dtype bf16 --arch sm_80,sm_90a --jobs 4", AddOptions,
-                       Warm};
+                       "gemmsmith warm --model deepseek-v3 --arch sm_90a --jobs 2\n"
+                       "  gemmsmith warm --model config.json --m-range 1:512 --dtype e4m3,e4m3,bf16 --scaling 128x128 "
+                       "--arch sm_90a\n"
+                       "  gemmsmith warm --shapes llama-3-8b --dtype bf16 --arch sm_80,sm_90a --jobs 4",
+                       AddOptions, Warm};
 
 }  // namespace gemmsmith::cli
