@@ -130,7 +130,7 @@ TEST(Serving, AModelsWeightsAreListedOnceAndAttentionIsLeftOut) {
 
 TEST(Serving, RefusesWhatItCannotList) {
   const CodeTarget gpu = ParseTarget("sm_90a"), cpu = ParseTarget("x86-64-avx512");
-  GemmProblem transposed = MakeProblem(1, 64, 64, DType::kBf16, "tn"), batched = MakeProblem(1, 64, 64, DType::kBf16);
+  GemmProblem transposed = MakeProblem(2, 64, 64, DType::kBf16, "tn"), batched = MakeProblem(1, 64, 64, DType::kBf16);
   SetBatch(batched, 2);
   const struct {
     GemmProblem problem;
