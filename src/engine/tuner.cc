@@ -205,7 +205,6 @@ void Tuner::Build(Contest& contest) {
       if (error.code() == Code::kCancelled || (i == contest.incumbent && error.code() != Code::kNotFound)) throw;
       candidate.out.failed = error.what();
       LogInfo("tune: {}: {}", ToString(candidate.out.config), error.what());
-      continue;
     }
   }
 }

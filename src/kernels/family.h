@@ -105,6 +105,8 @@ class KernelFamily {
   virtual std::string_view name() const = 0;
   virtual std::span<const ConfigField> fields() const = 0;
   virtual bool Targets(const CodeTarget& target) const = 0;
+  /// Slower than any other family that can do a problem, which it is then not asked for.
+  virtual bool IsLastResort() const { return false; }
   /// Why `problem` cannot be done on `target`; empty if it can.
   virtual std::string WhyNot(const GemmProblem& problem, const CodeTarget& target) const = 0;
   /// Legal configs, the default first. Never empty where WhyNot is.

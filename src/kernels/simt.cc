@@ -156,6 +156,7 @@ class Simt final : public KernelFamily {
  public:
   std::string_view name() const override { return "simt"; }
   std::span<const ConfigField> fields() const override { return kFields; }
+  bool IsLastResort() const override { return true; }
   bool Targets(const CodeTarget& target) const override { return target.isa == Isa::kCuda && target.version >= 75; }
 
   std::string WhyNot(const GemmProblem& p, const CodeTarget& target) const override {

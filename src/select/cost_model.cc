@@ -60,7 +60,7 @@ Ranking RankConfigs(const GemmProblem& problem, const CodeTarget& target, const 
   Ranking ranking;
   const Model model(problem, spec, options);
   for (const KernelFamily* family : AllFamilies()) {
-    if (!family->Targets(target)) continue;
+    if (!family->Targets(target) || (family->IsLastResort() && !ranking.configs.empty())) continue;
     if (std::string reason = family->WhyNot(model.problem(), target); !reason.empty()) {
       ranking.refused.push_back(std::move(reason));
       continue;

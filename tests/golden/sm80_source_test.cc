@@ -1,12 +1,4 @@
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
-#include <string>
-
-#include "kernels/family.h"
+#include "../support/golden_source.h"
 
 namespace gemmsmith {
 
@@ -14,49 +6,14 @@ const KernelFamily& Sm80Family();
 
 namespace {
 
-struct Row {
-  const char* name;
-  const char* dtypes;
-  const char* layout;
-  std::int64_t k;
-  BetaClass beta = BetaClass::kZero;
-  const char* epilogue = nullptr;
-};
-/// A short and wide product with a long k is split.
-constexpr Row kRows[] = {
+constexpr GoldenRow kRows[] = {
     {"f16_nt", "f16", "nt", 512},
     {"tf32_tn_c", "f32", "tn", 512, BetaClass::kGeneral},
     {"bf16_nn_bias_gelu", "bf16", "nn", 512, BetaClass::kZero, "bias+gelu"},
     {"s8_nt_split", "s8,s8,f16", "nt", 65536, BetaClass::kZero, "scale_column"},
 };
 
-/// The text of the best configuration, and of what comes after it.
-std::string Rendered(const Row& row) {
-  const CodeTarget target{Isa::kCuda, 80, 0};
-  GemmProblem p = MakeProblem(128, 512, row.k, DType::kF32, row.layout, row.beta);
-  SetDTypes(p, row.dtypes);
-  if (p.a_type == DType::kF32) p.compute = ComputeMode::kTf32;
-  if (row.epilogue != nullptr) SetEpilogue(p, Epilogue::Parse(row.epilogue), DType::kF16);
-  const std::vector<TileConfig> configs = Sm80Family().Candidates(p, target, FindDeviceSpec("a100"));
-  const bool split = row.k > 1024;
-  const auto config =
-      std::find_if(configs.begin(), configs.end(), [&](const TileConfig& c) { return (c.Get("splits") > 1) == split; });
-  if (config == configs.end()) return "no such configuration";
-  std::string text = Sm80Family().Render(p, *config, target, {}).text;
-  if (const auto after = Sm80Family().After(p, *config, target, {})) text += "\n// and then\n" + after->source.text;
-  return text;
-}
-
-/// GEMMSMITH_UPDATE_GOLDEN=1 writes the files anew; look at the difference before you commit it.
-TEST(Sm80Source, IsWhatTheGoldenFilesSay) {
-  for (const Row& row : kRows) {
-    const std::string path = std::string(GEMMSMITH_SOURCE_DIR "/tests/golden/sm80_") + row.name + ".cu";
-    const std::string text = Rendered(row);
-    if (std::getenv("GEMMSMITH_UPDATE_GOLDEN") != nullptr) std::ofstream(path) << text;
-    std::ifstream file(path);
-    EXPECT_EQ(text, std::string(std::istreambuf_iterator<char>(file), {})) << path;
-  }
-}
+TEST(Sm80Source, IsWhatTheGoldenFilesSay) { ExpectGolden(Sm80Family(), FindDeviceSpec("a100"), kRows); }
 
 }  // namespace
 }  // namespace gemmsmith

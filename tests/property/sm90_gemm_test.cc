@@ -78,9 +78,9 @@ INSTANTIATE_TEST_SUITE_P(Others, Sm90GemmShapes,
                          testing::Combine(testing::ValuesIn(kOtherTypes), testing::Values("nt")), TypesAndLayout);
 
 TEST_F(Sm90Gemm, IsRightInEveryConfiguration) {
-  ExpectConfigsRight(Aligned(328, 520, 264, k16BitTypes[1], "nt"), All);
-  ExpectConfigsRight(Aligned(328, 520, 264, k16BitTypes[2], "tn"), All);
-  ExpectConfigsRight(Aligned(328, 520, 272, kOtherTypes[1]), All);
+  ExpectConfigsRight(Aligned(264, 280, 264, k16BitTypes[1], "nt"), All);
+  ExpectConfigsRight(Aligned(264, 280, 264, k16BitTypes[2], "tn"), All);
+  ExpectConfigsRight(Aligned(272, 288, 272, kOtherTypes[1]), All);
 }
 
 /// The tensor cores' own sums of ones would end at 16384.
@@ -149,7 +149,7 @@ TEST_F(Sm90Gemm, ScalesBlocksOfOperands) {
 }
 TEST_F(Sm90Gemm, ScalesBlocksInEveryConfiguration) {
   for (const Scaling scaling : {Scaling::kBlock1x128, Scaling::kBlock128x128}) {
-    Case c = Aligned(328, 520, 392, kOtherTypes[1]);
+    Case c = Aligned(264, 280, 392, kOtherTypes[1]);
     c.scaling = scaling;
     ExpectConfigsRight(c, All);
     c = Aligned(40, 72, 4096, kOtherTypes[2]);
