@@ -25,8 +25,9 @@ test: dev ## All tests; what needs a GPU skips itself where there is none
 	@ctest --preset dev --parallel $(JOBS) && tools/why_skipped.sh build/dev
 
 bench: build/release/build.ninja ## Overheads, caches, compile times, CUDA kernels (ARGS: of gemmsmith-bench)
-	@$(call build_with,release) --target gemmsmith_bench
+	@$(call build_with,release) --target gemmsmith_bench gemmsmith_host_bench
 	build/release/gemmsmith-bench $(ARGS)
+	build/release/gemmsmith-host-bench $(ARGS)
 
 bench-cpu: ## CPU kernels beside other libraries; tables and plots into bench/results (ARGS="--set f32 --threads 1")
 	@tools/setup.sh build bench wheels
