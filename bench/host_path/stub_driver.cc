@@ -70,12 +70,16 @@ CUresult Allocate(CUdeviceptr* address, std::size_t bytes) {
   return *address != 0 ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 CUresult Free(CUdeviceptr address) { return std::free(reinterpret_cast<void*>(address)), CUDA_SUCCESS; }
+CUresult CreateStream(CUstream* stream, unsigned) { return *stream = Handle<CUstream>(), CUDA_SUCCESS; }
 CUresult NotCapturing(CUstream, CUstreamCaptureStatus* status) {
   return *status = CU_STREAM_CAPTURE_STATUS_NONE, CUDA_SUCCESS;
 }
 CUresult ReplaceAddress(CUtensorMap* map, void* address) {
   return map->opaque[0] = reinterpret_cast<std::uint64_t>(address), CUDA_SUCCESS;
 }
+
+/// So that whoever divides by a time gets a number.
+CUresult Elapsed(float* milliseconds, CUevent, CUevent) { return *milliseconds = 1, CUDA_SUCCESS; }
 
 struct Row {
   const char* name;
@@ -93,7 +97,9 @@ const Row kRows[] = {
     {"cuFuncGetParamInfo", reinterpret_cast<void*>(&ParameterInfo)},
     {"cuMemAlloc", reinterpret_cast<void*>(&Allocate)},
     {"cuMemFree", reinterpret_cast<void*>(&Free)},
+    {"cuStreamCreate", reinterpret_cast<void*>(&CreateStream)},
     {"cuStreamIsCapturing", reinterpret_cast<void*>(&NotCapturing)},
+    {"cuEventElapsedTime", reinterpret_cast<void*>(&Elapsed)},
     {"cuTensorMapReplaceAddress", reinterpret_cast<void*>(&ReplaceAddress)},
 };
 
@@ -104,7 +110,7 @@ void* Find(const char* name) {
   if (std::strcmp(base_name, name) == 0) return reinterpret_cast<void*>(&Succeed<__VA_ARGS__>);
 #include "runtime/cuda/driver_functions.def"
 #undef GEMMSMITH_CUDA_FUNCTION
-  return nullptr;
+  return reinterpret_cast<void*>(&Succeed<>);  // whatever a bench asks for besides
 }
 
 }  // namespace
