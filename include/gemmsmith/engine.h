@@ -74,8 +74,8 @@ struct PlanInfo {
 
 struct PrepareOptions {
   bool auto_tune = false;  ///< A short tuning (see Engine::Tune), unless the problem is tuned already.
-  CancellationToken cancel;
-  Stream stream;  ///< Whose workspace is reserved, where the plan needs one.
+  CancellationToken cancel{};
+  Stream stream{};  ///< Whose workspace is reserved, where the plan needs one.
 };
 
 /// One façade over choosing, compiling, caching, loading and launching. Thread-safe. Several engines may share devices
