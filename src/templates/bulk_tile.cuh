@@ -3,7 +3,6 @@
 #include "numeric.cuh"
 #include "ptx/barrier.cuh"
 #include "ptx/bulk.cuh"
-#include "ptx/wgmma.cuh"
 
 // Tiles of operands as bulk copies bring them into shared memory, and as tensor cores read them there.
 
