@@ -93,10 +93,10 @@ Sm90Params MakeParams(const GemmProblem& p, const BulkTiling& t) {
 }
 
 std::vector<LaunchStep::Map> MakeMaps(const GemmProblem& p, const BulkTiling& t, int rows_d) {
-  const int k = kBulkRowBytes / static_cast<int>(SizeOf(p.a_type));
+  const int k = kBulkRowBytes / static_cast<int>(SizeOf(p.a_type));  // in a row; or as many lines
   const bool tf32 = p.a_type == DType::kF32;
   const auto box = [&](const Plane& plane, bool along_k, int lines, int sharers) {
-    return along_k ? plane.Shape(k, lines / sharers, tf32) : plane.Shape(64, k / sharers, tf32);
+    return along_k ? plane.Shape(k, lines / sharers, tf32) : plane.Shape(k, k / sharers, tf32);
   };
   std::vector<LaunchStep::Map> maps = {
       {box(PlaneA(p), AAlongK(p), t.block_m, t.cluster_n), offsetof(Sm90Params, map_a), &GemmArgs::a},

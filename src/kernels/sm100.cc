@@ -87,15 +87,19 @@ class Sm100 final : public KernelFamily {
   std::string_view name() const override { return "sm100"; }
   std::span<const ConfigField> fields() const override { return kFields; }
   bool Targets(const CodeTarget& target) const override {
-    return target.isa == Isa::kCuda && target.version == 100 && target.suffix == 'a';
+    constexpr CodeTarget kTargets[] = {
+        {Isa::kCuda, 100, 'a'}, {Isa::kCuda, 100, 'f'}, {Isa::kCuda, 103, 'a'}, {Isa::kCuda, 110, 'a'}};
+    return std::find(std::begin(kTargets), std::end(kTargets), target) != std::end(kTargets);
   }
 
   std::string WhyNot(const GemmProblem& p, const CodeTarget& target) const override {
-    if (!Targets(target)) return fmt::format("needs sm_100a, not {}", ToString(target));
+    if (!Targets(target)) return fmt::format("needs sm_100a or its kin, not {}", ToString(target));
     if (std::string reason = WhyNotTensorTypes(p, target); !reason.empty()) return reason;
+    if (p.acc_type == DType::kS32 && (target.version == 103 || target.suffix != 'a'))
+      return fmt::format("tensor cores that sum integers need sm_100a or sm_110a, not {}", ToString(target));
     if (std::string reason = WhyNotForm(p); !reason.empty()) return reason;
     if (std::string reason = WhyNotEpilogue(p); !reason.empty()) return reason;
-    if (SizeOf(p.a_type) != 2 && !(AAlongK(p) && BAlongK(p)))
+    if (SizeOf(p.a_type) > 2 && !(AAlongK(p) && BAlongK(p)))
       return fmt::format("layout {}: reads {} along k only; store them as nt", LayoutName(p), ToString(p.a_type));
     constexpr BulkTiling kMostTiles{kRows, kColumns[std::size(kColumns) - 1], 1, 1, 1, 32};
     return WhyNotBulk(p, kMostTiles.Clusters(p));
@@ -103,9 +107,10 @@ class Sm100 final : public KernelFamily {
 
   std::vector<TileConfig> Candidates(const GemmProblem& p, const CodeTarget& target,
                                      const DeviceSpec& spec) const override {
+    const int row = kBulkRowBytes / static_cast<int>(SizeOf(p.b_type));  // of columns, where they are contiguous
     std::vector<TileConfig> configs;
     for (const int block_n : kColumns) {
-      if (!BAlongK(p) && block_n % 64 != 0) continue;
+      if (!BAlongK(p) && block_n % row != 0) continue;
       const TileConfig config = MakeConfig(p, target, spec, block_n, 1, name());
       configs.push_back(config);
       const BulkTiling tiling = TilingOf(config);
@@ -126,7 +131,9 @@ class Sm100 final : public KernelFamily {
     shape.copies = TileShape::Copies::kBulk;
     shape.step_k = TilingOf(c).Split(p).block_k;
     shape.splits = c[kSplits];
-    shape.partial_bytes = static_cast<double>(PartialBytes(p, TilingOf(c).Split(p)));
+    // Rows of tiles that lie beyond D are not stored.
+    const double rows = static_cast<double>(p.m) / static_cast<double>((p.m + kRows - 1) / kRows * kRows);
+    shape.partial_bytes = static_cast<double>(PartialBytes(p, TilingOf(c).Split(p))) * rows;
     return shape;
   }
 

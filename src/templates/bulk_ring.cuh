@@ -1,24 +1,10 @@
 #pragma once
 
-#include "bulk_tile.cuh"
 #include "tile_walk.cuh"
 
 // A ring of stages in shared memory, which one thread fills by bulk copies, tile of D after tile of D.
 
 namespace gemmsmith {
-
-template <class Config>
-struct BulkA {
-  using Type = typename Config::A;
-  enum : int { kLines = Config::kBlockM, kSharers = Config::kClusterN };
-  enum : bool { kAlongK = Config::kAAlongK };
-};
-template <class Config>
-struct BulkB {
-  using Type = typename Config::B;
-  enum : int { kLines = Config::kBlockN, kSharers = Config::kClusterM };
-  enum : bool { kAlongK = Config::kBAlongK };
-};
 
 /// A tile of A and one of B in each stage. full: the loads of all blocks of the cluster tell the consumers of this one.
 /// empty: kConsumers arrivals, of those of all blocks, tell the loading thread of this one, as what it loads goes to
@@ -48,18 +34,6 @@ class BulkRing {
     }
   };
 
-  /// The steps of k that make a tile.
-  struct Steps {
-    int first_k, count;
-    __device__ __forceinline__ Steps(const Sm90Params& params, int split) {
-      const int k = static_cast<int>(params.base.gemm.k);
-      first_k = Config::kSplit ? split * params.base.k_per_split : 0;
-      const int left = k - first_k;
-      const int own = Config::kSplit && params.base.k_per_split < left ? params.base.k_per_split : left;
-      count = (own + kDepth - 1) / kDepth;
-    }
-  };
-
   /// `tiles`: kBytes, a multiple of 1024; `barriers`: kBarrierBytes.
   __device__ __forceinline__ BulkRing(unsigned tiles, unsigned barriers) : tiles_(tiles), full_(barriers) {}
 
@@ -83,14 +57,14 @@ class BulkRing {
     typename TileWalk<Config>::Place place;
 #pragma unroll 1
     while (walk.Next(place)) {
-      const Steps steps(params, place.split);
-      const int batch_a = params.batch_a != 0 ? place.batch : 0, batch_b = params.batch_b != 0 ? place.batch : 0;
+      const TileSteps steps = walk.Steps(place);
+      const int of_a = walk.OfA(place), of_b = walk.OfB(place);
 #pragma unroll 1
       for (int step = 0, k = steps.first_k; step < steps.count; ++step, k += kDepth, at.Advance()) {
         ptx::WaitFor(empty(at.stage), at.parity ^ 1);  // the first lap passes at once
         ptx::ArriveExpecting(full(at.stage), kStageBytes);
-        TileA::Load(a(at.stage), &params.map_a, full(at.stage), place.row, k, batch_a, rank);
-        TileB::Load(b(at.stage), &params.map_b, full(at.stage), place.column, k, batch_b, rank);
+        TileA::Load(a(at.stage), &params.map_a, full(at.stage), place.row, k, of_a, rank);
+        TileB::Load(b(at.stage), &params.map_b, full(at.stage), place.column, k, of_b, rank);
       }
     }
   }

@@ -58,7 +58,6 @@ class Sm100Gemm {
                     : Config::kBulkD            ? 128 / static_cast<int>(sizeof(D))
                     : Config::kBlockN % 64 == 0 ? 64
                                                 : 32,
-    kPieces = Config::kBlockN / kPieceColumns,
     kPitch = kPieceColumns + 4,
     kPanelBytes = 32 * 128,
     kWarpOutBytes = Config::kSplit   ? 0
@@ -94,10 +93,10 @@ class Sm100Gemm {
     ptx::FenceTensorAfterSync();
     sums.Find();
     if (warp == kLoader) {
-      if (threadIdx.x == kLoader * 32) ring.Fill(params, 0);
+      if (ptx::IsElected()) ring.Fill(params, 0);
       __syncwarp();
     } else if (warp == kMultiplier) {
-      if (threadIdx.x == kMultiplier * 32) Multiply(params, ring, sums);
+      if (ptx::IsElected()) Multiply(params, ring, sums);
       __syncwarp();
     } else {
       Store(params, shared + Ring::kBytes + warp * kWarpOutBytes, sums, warp, epilogue);
@@ -147,14 +146,23 @@ class Sm100Gemm {
       (Config::kBAlongK ? 0u : 1u) << 16 | static_cast<unsigned>(Config::kBlockN / 8) << 17 |
       static_cast<unsigned>(Config::kBlockM / 16) << 24;
 
+  /// What tensor cores are told of the i-th 32 bytes of k of a tile (PTX ISA, shared memory descriptor).
+  template <class Tile, bool kAlongK>
+  __device__ __forceinline__ static unsigned long long Descriptor(unsigned tile, int i) {
+    constexpr unsigned long long kVersion = 1, kSwizzle128 = 2;
+    const unsigned at = tile + i * (kAlongK ? 32 : Tile::kDepth / 32 * Tile::kAtomBytes);
+    // Between boxes, along the lines; and between atoms of 8 rows.
+    return static_cast<unsigned long long>(at >> 4) | static_cast<unsigned long long>(Tile::kBoxBytes >> 4) << 16 |
+           static_cast<unsigned long long>(Tile::kAtomBytes >> 4) << 32 | kVersion << 46 | kSwizzle128 << 61;
+  }
+
   __device__ __forceinline__ static void Multiply(const Sm90Params& params, const Ring& ring, const Sums& sums) {
-    constexpr unsigned long long kVersion = 1ull << 46;  // of what tensor cores are told of tiles
     TileWalk<Config> walk(params, 0);
     typename Ring::Position at;
     Place place;
 #pragma unroll 1
     for (int tile = 0; walk.Next(place); ++tile) {
-      const typename Ring::Steps steps(params, place.split);
+      const TileSteps steps = walk.Steps(place);
       const int own = tile % 2;
       ptx::WaitFor(sums.empty(own), (tile / 2 & 1) ^ 1);  // the first two pass at once
       ptx::FenceTensorAfterSync();
@@ -163,10 +171,10 @@ class Sm100Gemm {
         ptx::WaitFor(ring.full(at.stage), at.parity);
         ptx::FenceTensorAfterSync();
 #pragma unroll
-        for (int slice = 0; slice < 4; ++slice)
-          ptx::AddTensorProduct<kKind>(sums.words(own), Ring::TileA::Descriptor(ring.a(at.stage), 0, slice) | kVersion,
-                                       Ring::TileB::Descriptor(ring.b(at.stage), 0, slice) | kVersion, kForm,
-                                       slice > 0 ? 1 : step);
+        for (int i = 0; i < 4; ++i)
+          ptx::AddTensorProduct<kKind>(
+              sums.words(own), Descriptor<typename Ring::TileA, Config::kAAlongK>(ring.a(at.stage), i),
+              Descriptor<typename Ring::TileB, Config::kBAlongK>(ring.b(at.stage), i), kForm, i > 0 ? 1 : step);
         ptx::ArriveAfterProducts(ring.empty(at.stage));
       }
       ptx::ArriveAfterProducts(sums.full(own));
@@ -226,10 +234,11 @@ class Sm100Gemm {
     return sum;
   }
 
-  /// Whole pieces of a row: the memory has room for whole tiles.
+  /// Whole pieces of rows: the memory has room for whole tiles, of which rows beyond D are not asked for.
   __device__ __forceinline__ static void StorePartial(const Sm80Params& params, const Place& at,
                                                       const unsigned (&words)[kPieceColumns]) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
+    if (at.row + lane >= params.gemm.m) return;
     Accumulator* to = static_cast<Accumulator*>(params.partial) + at.split * params.partial_split_stride +
                       at.batch * params.partial_batch_stride + (at.row + lane) * params.partial_ld + at.column;
 #pragma unroll

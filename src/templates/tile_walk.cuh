@@ -1,11 +1,29 @@
 #pragma once
 
+#include "bulk_tile.cuh"
 #include "params.h"
 
 namespace gemmsmith {
 
+template <class Config>
+struct BulkA {
+  using Type = typename Config::A;
+  enum : int { kLines = Config::kBlockM, kSharers = Config::kClusterN };
+  enum : bool { kAlongK = Config::kAAlongK };
+};
+template <class Config>
+struct BulkB {
+  using Type = typename Config::B;
+  enum : int { kLines = Config::kBlockN, kSharers = Config::kClusterM };
+  enum : bool { kAlongK = Config::kBAlongK };
+};
+
+/// The steps of k that make a tile.
+struct TileSteps {
+  int first_k, count;
+};
+
 /// The tiles of D that this block makes, in their order: those of a few rows of tiles together, column by column.
-/// Config has kBlockM, kBlockN, kClusterM, kClusterN and kSplit.
 template <class Config>
 class TileWalk {
  public:
@@ -37,7 +55,19 @@ class TileWalk {
     return true;
   }
 
+  /// Which entry of A's batch, or of B's, makes the tile.
+  __device__ __forceinline__ int OfA(const Place& place) const { return params_.batch_a != 0 ? place.batch : 0; }
+  __device__ __forceinline__ int OfB(const Place& place) const { return params_.batch_b != 0 ? place.batch : 0; }
+
+  __device__ __forceinline__ TileSteps Steps(const Place& place) const {
+    const int k = static_cast<int>(params_.base.gemm.k);
+    const int first = Config::kSplit ? place.split * params_.base.k_per_split : 0, left = k - first;
+    const int own = Config::kSplit && params_.base.k_per_split < left ? params_.base.k_per_split : left;
+    return {first, (own + kDepth - 1) / kDepth};
+  }
+
  private:
+  enum : int { kDepth = BulkTile<BulkA<Config>>::kDepth };
   enum : unsigned { kBlocks = Config::kClusterM * Config::kClusterN };
   const Sm90Params& params_;
   const unsigned rank_;
