@@ -57,9 +57,11 @@ TEST_P(Sm100GemmShapes, AreAllRight) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Of, Sm100GemmShapes, testing::ValuesIn(kTypes), [](const auto& row) {
-  return fmt::format("{}_{}_{}", ToString(row.param.a), ToString(row.param.b), ToString(row.param.d));
-});
+INSTANTIATE_TEST_SUITE_P(Of, Sm100GemmShapes, testing::Values(kBf16, kTypes[1], kE4m3, kTf32, kIntegers),
+                         [](const auto& row) {
+                           return fmt::format("{}_{}_{}", ToString(row.param.a), ToString(row.param.b),
+                                              ToString(row.param.d));
+                         });
 
 TEST_F(Sm100Gemm, IsRightInEveryConfiguration) {
   ExpectConfigsRight(Aligned(264, 280, 264, kBf16), All);
@@ -69,7 +71,7 @@ TEST_F(Sm100Gemm, IsRightInEveryConfiguration) {
 /// Blocks that make several tiles use the sums of two in turn.
 TEST_F(Sm100Gemm, MakesManyTilesWithEachBlock) {
   for (const Types& types : {kBf16, kTypes[1]}) {
-    const Case c = Aligned(776, 264, 136, types);
+    const Case c = Aligned(776, 264, 72, types);
     Operands operands(*device_, c, ++seed_);
     const GemmProblem problem = Problem(c, operands);
     DeviceSpec small = device_->spec();
@@ -83,37 +85,39 @@ TEST_F(Sm100Gemm, MakesManyTilesWithEachBlock) {
 }
 
 TEST_F(Sm100Gemm, AddsThePartsOfKInOrder) {
-  for (const Types& types : {kBf16, kTf32, kIntegers}) {
-    Case c = Aligned(40, 72, 4096, types);
-    c.alpha = 2, c.beta = types.integer() ? -1.0 : 0.5;
-    ExpectConfigsRight(c, Splitting);
-    c = Aligned(35, 51, 3075, types);
-    c.batch = 2;
-    ExpectConfigsRight(c, FirstSplitting);
-  }
+  Case c = Aligned(40, 72, 4096, kBf16);
+  c.alpha = 2, c.beta = 0.5;
+  ExpectConfigsRight(c, Splitting);
+  c = Aligned(35, 51, 3075, kIntegers);
+  c.batch = 2, c.beta = -1;
+  ExpectConfigsRight(c, FirstSplitting);
 }
 
 TEST_F(Sm100Gemm, HonoursBatchesPaddedLinesColumnMajorResultsAlphaAndBeta) {
-  for (const Types& types : {kBf16, kE4m3, kIntegers})
-    for (const double beta : {0.0, 2.0})
-      for (const bool column_major_d : {false, true}) {
-        Case c = Aligned(72, 56, 88, types);
-        c.alpha = types.integer() ? 3 : -0.5, c.beta = beta;
-        c.batch = 3, c.column_major_d = column_major_d;
-        c.padding = beta == 0 ? 8 : 24;
-        ExpectConfigsRight(c, FirstAndLast);
-      }
+  for (const Types& types : {kBf16, kIntegers})
+    for (const double beta : {0.0, 2.0}) {
+      Case c = Aligned(72, 56, 88, types);
+      c.alpha = types.integer() ? 3 : -0.5, c.beta = beta;
+      c.batch = 3, c.column_major_d = types.integer() == (beta == 0);
+      c.padding = beta == 0 ? 8 : 24;
+      ExpectConfigsRight(c, FirstAndLast);
+    }
 }
 
 TEST_F(Sm100Gemm, FusesEpilogues) {
-  for (const char* epilogue : {"scale_row+scale_column+residual", "bias+gelu+amax_row+amax_column", "bias+swiglu"})
-    for (const Types& types : {kBf16, kE4m3, kIntegers}) {
-      Case c = Aligned(80, 272, 208, types);
-      c.epilogue = epilogue;
-      ExpectConfigsRight(c, FirstAndLast);
-      c.m = 21, c.n = 32, c.k = 4096, c.batch = 2;
-      ExpectConfigsRight(c, FirstSplitting);
-    }
+  const struct {
+    const char* epilogue;
+    const Types& types;
+  } kRows[] = {{"scale_row+scale_column+residual", kIntegers},
+               {"bias+gelu+amax_row+amax_column", kBf16},
+               {"bias+swiglu", kE4m3}};
+  for (const auto& [epilogue, types] : kRows) {
+    Case c = Aligned(80, 272, 208, types);
+    c.epilogue = epilogue;
+    ExpectConfigsRight(c, FirstAndLast);
+    c.m = 21, c.n = 32, c.k = 4096, c.batch = 2;
+    ExpectConfigsRight(c, FirstSplitting);
+  }
 }
 
 TEST_F(Sm100Gemm, IsWhatAnEngineChooses) {
