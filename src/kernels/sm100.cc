@@ -21,26 +21,31 @@ constexpr ConfigField kFields[] = {{"block_m", true},
 constexpr int kRows = 128;  // of a tile, and of one product
 constexpr int kColumns[] = {256, 192, 128, 64, 32};
 constexpr int kThreads = 6 * 32;
+constexpr int kMostScaled = 128;  // columns: a thread holds a row of sums
 constexpr int kMostStages = 12;
 
 BulkTiling TilingOf(const TileConfig& c) { return {c[kBlockM], c[kBlockN], 1, 1, c[kCtas], c[kSplits]}; }
 
 int StageBytes(int block_n) { return (kRows + block_n) * kBulkRowBytes + 16; }
-/// As in gemm_sm100.cuh: what D leaves through, and what tells of sums.
-int RestBytes(const TileConfig& c) {
+/// As in gemm_sm100.cuh: what D leaves through, factors of columns, and what tells of sums.
+int RestBytes(const GemmProblem& p, const TileConfig& c) {
   const int piece = c[kBlockN] % 64 == 0 ? 64 : 32;
   const int out = c[kSplits] > 1 ? 0 : c[kBulkD] != 0 ? 2 * 32 * kBulkRowBytes : 32 * (piece + 4) * 4;
-  return 4 * out + 48;
+  const int factors = p.scaling == Scaling::kBlock1x128 ? c[kBlockN] * 4 : 0;
+  return 4 * (out + factors) + 48;
 }
-int SharedBytes(const TileConfig& c) { return c[kStages] * StageBytes(c[kBlockN]) + RestBytes(c); }
+int SharedBytes(const GemmProblem& p, const TileConfig& c) {
+  return c[kStages] * StageBytes(c[kBlockN]) + RestBytes(p, c);
+}
 
 /// Tensor cores read both operands from shared memory once for each product.
 double Efficiency(const GemmProblem& p, int block_n, const DeviceSpec& spec) {
+  constexpr double kPromotion = 0.85;  // Four warps add what is scaled, while the next step is made. An estimate.
   const double size = static_cast<double>(SizeOf(p.a_type)), slice = 32 / size;
   const double peak = std::max(spec.tensor_flops_per_clock, 1.0) * 2 / size;
   const double products = 2.0 * kRows * block_n * slice / peak;
   const double reads = (kRows + block_n) * 32.0 / std::max(spec.shared_bytes_per_clock, 1.0);
-  return std::min(1.0, products / reads);
+  return std::min(1.0, products / reads) * (p.scaling != Scaling::kNone ? kPromotion : 1);
 }
 
 TileConfig MakeConfig(const GemmProblem& p, const CodeTarget& target, const DeviceSpec& spec, int block_n, int splits,
@@ -49,14 +54,16 @@ TileConfig MakeConfig(const GemmProblem& p, const CodeTarget& target, const Devi
   c[kBlockM] = kRows, c[kBlockN] = block_n, c[kSplits] = splits;
   c[kBulkD] = splits == 1 && CanBulkD(p, block_n) ? 1 : 0;
   c[kVectorD] = c[kBulkD] != 0 ? 1 : VectorLengthOfD(p, splits > 1 ? 16 : 8);
-  c[kStages] = std::min(kMostStages, (SharedLimit(target, spec) - RestBytes(c)) / StageBytes(block_n));
+  c[kStages] = std::min(kMostStages, (SharedLimit(target, spec) - RestBytes(p, c)) / StageBytes(block_n));
   c[kCtas] = static_cast<int>(std::min<double>(TilingOf(c).Clusters(p), std::max(1, spec.multiprocessors)));
   return c;
 }
 
 std::string KernelName(const GemmProblem& p, const TileConfig& c) {
-  return fmt::format("sm100_{}_{}x{}_s{}_{}{}", OperandsName(p), c[kBlockM], c[kBlockN], c[kStages],
-                     c[kBulkD] != 0 ? "b" : fmt::format("v{}", c[kVectorD]), c[kSplits] > 1 ? "_split" : FinishName(p));
+  return fmt::format("sm100_{}_{}x{}_s{}_{}{}{}", OperandsName(p), c[kBlockM], c[kBlockN], c[kStages],
+                     c[kBulkD] != 0 ? "b" : fmt::format("v{}", c[kVectorD]),
+                     p.scaling == Scaling::kNone ? "" : fmt::format("_x{}", ToString(p.scaling)),
+                     c[kSplits] > 1 ? "_split" : FinishName(p));
 }
 
 std::string RenderText(const GemmProblem& p, const TileConfig& c, std::string_view entry) {
@@ -67,6 +74,8 @@ std::string RenderText(const GemmProblem& p, const TileConfig& c, std::string_vi
     text.Number(name, c[field]);
   text.Number("kClusterM", 1), text.Number("kClusterN", 1);
   text.Flag("kAAlongK", AAlongK(p)), text.Flag("kBAlongK", BAlongK(p));
+  text.Flag("kScaled", p.scaling != Scaling::kNone);
+  text.Flag("kScaledColumns", p.scaling == Scaling::kBlock1x128);
   text.Flag("kBulkD", c[kBulkD] != 0);
   text.Flag("kReadC", p.beta != BetaClass::kZero);
   text.Flag("kSplit", c[kSplits] > 1);
@@ -97,7 +106,10 @@ class Sm100 final : public KernelFamily {
     if (std::string reason = WhyNotTensorTypes(p, target); !reason.empty()) return reason;
     if (p.acc_type == DType::kS32 && (target.version == 103 || target.suffix != 'a'))
       return fmt::format("tensor cores that sum integers need sm_100a or sm_110a, not {}", ToString(target));
-    if (std::string reason = WhyNotForm(p); !reason.empty()) return reason;
+    if (std::string reason = WhyNotForm(p, {true}); !reason.empty()) return reason;
+    if (p.scaling != Scaling::kNone && !Is8BitFloat(p.a_type))
+      return fmt::format("scaling {}: block scales are of 8-bit floats, not of {}", ToString(p.scaling),
+                         ToString(p.a_type));
     if (std::string reason = WhyNotEpilogue(p); !reason.empty()) return reason;
     if (SizeOf(p.a_type) > 2 && !(AAlongK(p) && BAlongK(p)))
       return fmt::format("layout {}: reads {} along k only; store them as nt", LayoutName(p), ToString(p.a_type));
@@ -111,6 +123,7 @@ class Sm100 final : public KernelFamily {
     std::vector<TileConfig> configs;
     for (const int block_n : kColumns) {
       if (!BAlongK(p) && block_n % row != 0) continue;
+      if (p.scaling != Scaling::kNone && block_n > kMostScaled) continue;
       const TileConfig config = MakeConfig(p, target, spec, block_n, 1, name());
       configs.push_back(config);
       const BulkTiling tiling = TilingOf(config);
@@ -149,7 +162,7 @@ class Sm100 final : public KernelFamily {
     LaunchStep step;
     step.grid.x = static_cast<std::uint32_t>(config[kCtas]);
     step.block.x = kThreads;
-    step.shared_bytes = static_cast<std::uint32_t>(SharedBytes(config));
+    step.shared_bytes = static_cast<std::uint32_t>(SharedBytes(problem, config));
     SetBulkParams(step, config[kSplits] > 1 ? WithoutFinish(problem) : problem, TilingOf(config),
                   config[kBulkD] != 0 ? 32 : 0);
     return step;

@@ -64,20 +64,22 @@ class Sm100Gemm {
                     : Config::kBulkD ? 2 * kPanelBytes
                                      : 32 * kPitch * static_cast<int>(sizeof(Accumulator)),
     kOutBytes = kWarps * kWarpOutBytes,
+    kFactorBytes = Config::kScaledColumns ? kWarps * Config::kBlockN * 4 : 0,
     kSumsBytes = 2 * 16 + 16  // barriers of the sums of two tiles; where tensor memory is
   };
   static_assert(!Config::kBulkD || Config::kBlockN % kPieceColumns == 0, "whole panels");
+  static_assert(!Config::kScaled || Config::kBlockN <= 128, "a thread holds a row of sums");
 
  public:
   enum : int {
     kThreads = (kWarps + 2) * 32,
-    kSharedBytes = Ring::kBytes + kOutBytes + Ring::kBarrierBytes + kSumsBytes
+    kSharedBytes = Ring::kBytes + kOutBytes + kFactorBytes + Ring::kBarrierBytes + kSumsBytes
   };
 
   /// The whole kernel. `shared`: kSharedBytes, a multiple of 1024.
   template <class Epilogue = StoreSums>
   __device__ static void Run(const Sm90Params& params, unsigned char* shared, Epilogue epilogue = {}) {
-    const unsigned at = ptx::SharedAddress(shared), barriers = at + Ring::kBytes + kOutBytes;
+    const unsigned at = ptx::SharedAddress(shared), barriers = at + Ring::kBytes + kOutBytes + kFactorBytes;
     const Ring ring(at, barriers);
     Sums sums(barriers + Ring::kBarrierBytes);
     // The same in all lanes, and known to be.
@@ -99,7 +101,7 @@ class Sm100Gemm {
       if (ptx::IsElected()) Multiply(params, ring, sums);
       __syncwarp();
     } else {
-      Store(params, shared + Ring::kBytes + warp * kWarpOutBytes, sums, warp, epilogue);
+      Store(params, shared + Ring::kBytes, sums, warp, epilogue);
     }
     ptx::FenceTensorBeforeSync();
     __syncthreads();
@@ -108,8 +110,19 @@ class Sm100Gemm {
   }
 
  private:
-  /// The sums of two tiles. full: the tensor cores tell the warps that store. empty: these tell the thread that
-  /// multiplies.
+  /// Which of the two sums, and the parity of their use.
+  struct Turn {
+    int index = 0;
+    unsigned parity = 0;
+
+    __device__ __forceinline__ void Advance() {
+      index ^= 1;
+      if (index == 0) parity ^= 1;
+    }
+  };
+
+  /// Two sums, of tiles, or of steps where these are scaled. full: the tensor cores tell the warps that store. empty:
+  /// these tell the thread that multiplies.
   class Sums {
    public:
     __device__ __forceinline__ explicit Sums(unsigned barriers) : full_(barriers) {}
@@ -127,11 +140,17 @@ class Sm100Gemm {
     __device__ __forceinline__ unsigned slot() const { return full_ + 2 * 16; }
     __device__ __forceinline__ unsigned words(int i) const { return words_ + i * (kTensorColumns / 2); }
 
+    /// Where the rows of this warp are, when they are complete.
+    __device__ __forceinline__ unsigned Wait(const Turn& turn, int warp) const {
+      ptx::WaitFor(full(turn.index), turn.parity);
+      ptx::FenceTensorAfterSync();
+      return words(turn.index) + (static_cast<unsigned>(warp) << 21);  // 32 lanes of each
+    }
     /// This warp has read its rows.
-    __device__ __forceinline__ void Release(int i) const {
+    __device__ __forceinline__ void Release(const Turn& turn) const {
       ptx::FenceTensorBeforeSync();
       __syncwarp();
-      if (threadIdx.x % 32 == 0) ptx::Arrive(empty(i));
+      if (threadIdx.x % 32 == 0) ptx::Arrive(empty(turn.index));
     }
 
    private:
@@ -152,154 +171,227 @@ class Sm100Gemm {
     constexpr unsigned long long kVersion = 1, kSwizzle128 = 2;
     const unsigned at = tile + i * (kAlongK ? 32 : Tile::kDepth / 32 * Tile::kAtomBytes);
     // Between boxes, along the lines; and between atoms of 8 rows.
-    return static_cast<unsigned long long>(at >> 4) | static_cast<unsigned long long>(Tile::kBoxBytes >> 4) << 16 |
-           static_cast<unsigned long long>(Tile::kAtomBytes >> 4) << 32 | kVersion << 46 | kSwizzle128 << 61;
+    constexpr unsigned long long kLeading = kAlongK ? 0 : Tile::kBoxBytes, kStride = Tile::kAtomBytes;
+    return static_cast<unsigned long long>(at >> 4) | kLeading >> 4 << 16 | kStride >> 4 << 32 | kVersion << 46 |
+           kSwizzle128 << 61;
   }
 
   __device__ __forceinline__ static void Multiply(const Sm90Params& params, const Ring& ring, const Sums& sums) {
     TileWalk<Config> walk(params, 0);
     typename Ring::Position at;
     Place place;
+    Turn turn;
 #pragma unroll 1
-    for (int tile = 0; walk.Next(place); ++tile) {
-      const TileSteps steps = walk.Steps(place);
-      const int own = tile % 2;
-      ptx::WaitFor(sums.empty(own), (tile / 2 & 1) ^ 1);  // the first two pass at once
-      ptx::FenceTensorAfterSync();
+    while (walk.Next(place)) {
+      const int steps = walk.Steps(place).count;
 #pragma unroll 1
-      for (int step = 0; step < steps.count; ++step, at.Advance()) {
+      for (int step = 0; step < steps; ++step, at.Advance()) {
+        if (Config::kScaled || step == 0) {
+          ptx::WaitFor(sums.empty(turn.index), turn.parity ^ 1);  // the first two pass at once
+          ptx::FenceTensorAfterSync();
+        }
         ptx::WaitFor(ring.full(at.stage), at.parity);
         ptx::FenceTensorAfterSync();
 #pragma unroll
         for (int i = 0; i < 4; ++i)
-          ptx::AddTensorProduct<kKind>(
-              sums.words(own), Descriptor<typename Ring::TileA, Config::kAAlongK>(ring.a(at.stage), i),
-              Descriptor<typename Ring::TileB, Config::kBAlongK>(ring.b(at.stage), i), kForm, i > 0 ? 1 : step);
+          ptx::AddTensorProduct<kKind>(sums.words(turn.index),
+                                       Descriptor<typename Ring::TileA, Config::kAAlongK>(ring.a(at.stage), i),
+                                       Descriptor<typename Ring::TileB, Config::kBAlongK>(ring.b(at.stage), i), kForm,
+                                       i > 0             ? 1
+                                       : Config::kScaled ? 0
+                                                         : step);
         ptx::ArriveAfterProducts(ring.empty(at.stage));
-      }
-      ptx::ArriveAfterProducts(sums.full(own));
-    }
-  }
-
-  template <class Epilogue>
-  __device__ __forceinline__ static void Store(const Sm90Params& params, unsigned char* out, const Sums& sums, int warp,
-                                               Epilogue epilogue) {
-    const SimtParams& gemm = params.base.gemm;
-    const Finisher<Config, Epilogue> finisher(gemm);
-    const Accumulator alpha = ScalarValue<Accumulator>(gemm.alpha, gemm.alpha_pointer);
-    const unsigned panels = ptx::SharedAddress(out);
-    int turn = 0;
-    TileWalk<Config> walk(params, 0);
-    Place place;
-#pragma unroll 1
-    for (int tile = 0; walk.Next(place); ++tile) {
-      const int own = tile % 2;
-      place.row += warp * 32;
-      const int pieces =
-          place.row < gemm.m ? (Left(gemm.n - place.column, Config::kBlockN) + kPieceColumns - 1) / kPieceColumns : 0;
-      ptx::WaitFor(sums.full(own), tile / 2 & 1);
-      ptx::FenceTensorAfterSync();
-      const unsigned from = sums.words(own) + (static_cast<unsigned>(warp) << 21);  // 32 lanes of each
-      if (pieces == 0) sums.Release(own);
-#pragma unroll 1
-      for (int piece = 0; piece < pieces; ++piece, place.column += kPieceColumns) {
-        unsigned words[kPieceColumns];
-#pragma unroll
-        for (int i = 0; i < kPieceColumns; i += 32) ptx::LoadTensorWords(from + piece * kPieceColumns + i, words + i);
-        if (piece + 1 == pieces) sums.Release(own);
-        if constexpr (Config::kSplit) {
-          StorePartial(params.base, place, words);
-        } else if constexpr (Config::kBulkD) {
-          StorePanel(params, panels + turn * kPanelBytes, place, alpha, words);
-          turn ^= 1;
-        } else {
-          StoreRows(finisher, epilogue, gemm, reinterpret_cast<Accumulator*>(out), place, words);
+        if (Config::kScaled || step + 1 == steps) {
+          ptx::ArriveAfterProducts(sums.full(turn.index));
+          turn.Advance();
         }
       }
-    }
-    if constexpr (Config::kBulkD && !Config::kSplit) {
-      if (threadIdx.x % 32 == 0) ptx::WaitForStoresToRead<0>();
     }
   }
 
   __device__ __forceinline__ static int Left(long long left, int limit) {
     return left < limit ? static_cast<int>(left) : limit;
   }
-  /// A word of tensor memory as what it is.
-  __device__ __forceinline__ static void Read(unsigned word, float& sum) { sum = __uint_as_float(word); }
-  __device__ __forceinline__ static void Read(unsigned word, int& sum) { sum = static_cast<int>(word); }
-  __device__ __forceinline__ static Accumulator Sum(unsigned word) {
-    Accumulator sum;
-    Read(word, sum);
-    return sum;
-  }
 
-  /// Whole pieces of rows: the memory has room for whole tiles, of which rows beyond D are not asked for.
-  __device__ __forceinline__ static void StorePartial(const Sm80Params& params, const Place& at,
-                                                      const unsigned (&words)[kPieceColumns]) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    if (at.row + lane >= params.gemm.m) return;
-    Accumulator* to = static_cast<Accumulator*>(params.partial) + at.split * params.partial_split_stride +
-                      at.batch * params.partial_batch_stride + (at.row + lane) * params.partial_ld + at.column;
-#pragma unroll
-    for (int i = 0; i < kPieceColumns; i += 4)
-      ptx::StoreGlobal(to + i, Vector<unsigned, 4>{{words[i], words[i + 1], words[i + 2], words[i + 3]}});
-  }
-
-  /// D = alpha * sums: 32 rows of 128 bytes in shared memory, which a bulk copy stores while the next are written.
-  __device__ __forceinline__ static void StorePanel(const Sm90Params& params, unsigned panel, const Place& at,
-                                                    Accumulator alpha, const unsigned (&words)[kPieceColumns]) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    if (lane == 0) ptx::WaitForStoresToRead<1>();  // of the panel before the last, which was here
-    __syncwarp();
-    constexpr int kPerUnit = 16 / static_cast<int>(sizeof(D));
-#pragma unroll
-    for (int unit = 0; unit < 8; ++unit) {
-      unsigned to[4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        to[i] = Narrowed(alpha, words + unit * kPerUnit + i * (kPerUnit / 4), static_cast<D*>(nullptr));
-      ptx::StoreSharedQuad(panel + lane * 128 + (unit ^ lane % 8) * 16, to);
-    }
-    ptx::FenceForBulk();
-    __syncwarp();
-    if (lane == 0) {
-      ptx::StoreTile(&params.map_d, panel, at.column, at.row, at.batch);
-      ptx::CommitStores();
-    }
-  }
-  /// A word of D.
-  __device__ __forceinline__ static unsigned Narrowed(Accumulator alpha, const unsigned* words, Accumulator*) {
-    const Accumulator value = Scaled(alpha, Sum(words[0]));
-    unsigned word;
-    memcpy(&word, &value, 4);
-    return word;
-  }
-  __device__ __forceinline__ static unsigned Narrowed(float alpha, const unsigned* words, Half*) {
-    return ptx::FloatsToHalves(alpha * Sum(words[0]), alpha * Sum(words[1]));
-  }
-  __device__ __forceinline__ static unsigned Narrowed(float alpha, const unsigned* words, Bfloat16*) {
-    return ptx::FloatsToBfloat16s(alpha * Sum(words[0]), alpha * Sum(words[1]));
-  }
-
-  /// D = epilogue(alpha * sums + beta * C): the warp brings its rows into order, then stores them.
+  /// `out`: what D leaves through, and the factors of columns, of all warps.
   template <class Epilogue>
-  __device__ __forceinline__ static void StoreRows(const Finisher<Config, Epilogue>& finisher, Epilogue epilogue,
-                                                   const SimtParams& gemm, Accumulator* staged, const Place& at,
-                                                   const unsigned (&words)[kPieceColumns]) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const unsigned to = ptx::SharedAddress(staged + lane * kPitch);
-    __syncwarp();  // All have read what is there.
+  __device__ __forceinline__ static void Store(const Sm90Params& params, unsigned char* out, const Sums& sums, int warp,
+                                               Epilogue epilogue) {
+    const SimtParams& gemm = params.base.gemm;
+    Writer<Epilogue> writer(params, out + warp * kWarpOutBytes, epilogue);
+    float* const factors = reinterpret_cast<float*>(out + kOutBytes) + warp * Config::kBlockN;
+    TileWalk<Config> walk(params, 0);
+    Place place;
+    Turn turn;
+#pragma unroll 1
+    while (walk.Next(place)) {
+      place.row += warp * 32;
+      const int columns = place.row < gemm.m ? Left(gemm.n - place.column, Config::kBlockN) : 0;
+      const int pieces = (columns + kPieceColumns - 1) / kPieceColumns;
+      unsigned words[kPieceColumns];
+      if constexpr (Config::kScaled) {
+        float total[Config::kBlockN] = {};
+        AddScaled(params, walk.Steps(place), sums, turn, place, warp, factors, total);
+#pragma unroll 1
+        for (int piece = 0; piece < pieces; ++piece, place.column += kPieceColumns) {
 #pragma unroll
-    for (int i = 0; i < kPieceColumns; i += 4) {
-      const unsigned quad[4] = {words[i], words[i + 1], words[i + 2], words[i + 3]};
-      ptx::StoreSharedQuad(to + i * 4, quad);
+          for (int i = 0; i < Config::kBlockN; ++i)
+            if (i / kPieceColumns == piece) words[i % kPieceColumns] = __float_as_uint(total[i]);
+          writer.Store(place, words);
+        }
+      } else {
+        const unsigned from = sums.Wait(turn, warp);
+        if (pieces == 0) sums.Release(turn);
+#pragma unroll 1
+        for (int piece = 0; piece < pieces; ++piece, place.column += kPieceColumns) {
+#pragma unroll
+          for (int i = 0; i < kPieceColumns; i += 32) ptx::LoadTensorWords(from + piece * kPieceColumns + i, words + i);
+          if (piece + 1 == pieces) sums.Release(turn);
+          writer.Store(place, words);
+        }
+        turn.Advance();
+      }
     }
-    __syncwarp();  // All have written theirs.
-    StagedLines<Config, Epilogue, 32, kPieceColumns, 32, kPitch>::Store(
-        finisher, epilogue, staged, lane, at.batch, at.row, at.column, Left(gemm.m - at.row, 32),
-        Left(gemm.n - at.column, kPieceColumns), [](unsigned line) { return line; });
+    writer.End();
   }
+
+  /// The sums of each step are multiplied by its factors, and added in f32: a row of the tile in each thread.
+  __device__ __forceinline__ static void AddScaled(const Sm90Params& params, const TileSteps& steps, const Sums& sums,
+                                                   Turn& turn, const Place& at, int warp, float* factors,
+                                                   float (&total)[Config::kBlockN]) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int last_row = static_cast<int>(params.base.gemm.m) - 1, last = static_cast<int>(params.base.gemm.n) - 1;
+    const int row = at.row + lane < last_row ? at.row + lane : last_row;
+    const int first = steps.first_k / Ring::kDepth;
+    const float* a = params.scale_a + row * params.scale_a_row + first * params.scale_a_k;
+    const float* b = params.scale_b + first * params.scale_b_k;
+#pragma unroll 1
+    for (int step = 0; step < steps.count; ++step, a += params.scale_a_k, b += params.scale_b_k, turn.Advance()) {
+      float factor = *a;
+      if constexpr (Config::kScaledColumns) {
+        __syncwarp();  // All have read those of the step before.
+#pragma unroll
+        for (int i = lane; i < Config::kBlockN; i += 32)
+          factors[i] = b[(at.column + i < last ? at.column + i : last) * params.scale_b_column];
+        __syncwarp();
+      } else {
+        factor *= b[at.column / 128 * params.scale_b_column];
+      }
+      const unsigned from = sums.Wait(turn, warp);
+#pragma unroll
+      for (int i = 0; i < Config::kBlockN; i += 32) {
+        unsigned words[32];
+        ptx::LoadTensorWords(from + i, words);
+#pragma unroll
+        for (int j = 0; j < 32; ++j)
+          total[i + j] += (Config::kScaledColumns ? factor * factors[i + j] : factor) * __uint_as_float(words[j]);
+      }
+      sums.Release(turn);
+    }
+  }
+
+  /// What a warp does with pieces: 32 rows of kPieceColumns sums, a row in each lane.
+  template <class Epilogue>
+  class Writer {
+   public:
+    __device__ __forceinline__ Writer(const Sm90Params& params, unsigned char* out, Epilogue epilogue)
+        : params_(params),
+          gemm_(params.base.gemm),
+          alpha_(ScalarValue<Accumulator>(gemm_.alpha, gemm_.alpha_pointer)),
+          finisher_(gemm_),
+          epilogue_(epilogue),
+          out_(out),
+          lane_(static_cast<int>(threadIdx.x) % 32) {}
+
+    __device__ __forceinline__ void Store(const Place& at, const unsigned (&words)[kPieceColumns]) {
+      if constexpr (Config::kSplit) {
+        StorePartial(at, words);
+      } else if constexpr (Config::kBulkD) {
+        StorePanel(at, words);
+      } else {
+        StoreRows(at, words);
+      }
+    }
+    __device__ __forceinline__ void End() const {
+      if constexpr (Config::kBulkD && !Config::kSplit) {
+        if (lane_ == 0) ptx::WaitForStoresToRead<0>();
+      }
+    }
+
+   private:
+    /// Whole pieces of rows: the memory has room for whole tiles, of which rows beyond D are not asked for.
+    __device__ __forceinline__ void StorePartial(const Place& at, const unsigned (&words)[kPieceColumns]) const {
+      if (at.row + lane_ >= gemm_.m) return;
+      const Sm80Params& params = params_.base;
+      Accumulator* to = static_cast<Accumulator*>(params.partial) + at.split * params.partial_split_stride +
+                        at.batch * params.partial_batch_stride + (at.row + lane_) * params.partial_ld + at.column;
+#pragma unroll
+      for (int i = 0; i < kPieceColumns; i += 4)
+        ptx::StoreGlobal(to + i, Vector<unsigned, 4>{{words[i], words[i + 1], words[i + 2], words[i + 3]}});
+    }
+
+    /// D = alpha * sums: 32 rows of 128 bytes in shared memory, which a bulk copy stores while the next are written.
+    __device__ __forceinline__ void StorePanel(const Place& at, const unsigned (&words)[kPieceColumns]) {
+      constexpr int kPerUnit = 16 / static_cast<int>(sizeof(D));
+      const unsigned panel = ptx::SharedAddress(out_) + turn_ * kPanelBytes;
+      if (lane_ == 0) ptx::WaitForStoresToRead<1>();  // of the panel before the last, which was here
+      __syncwarp();
+#pragma unroll
+      for (int unit = 0; unit < 8; ++unit) {
+        unsigned to[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          to[i] = Narrowed(words + unit * kPerUnit + i * (kPerUnit / 4), static_cast<D*>(nullptr));
+        ptx::StoreSharedQuad(panel + lane_ * 128 + (unit ^ lane_ % 8) * 16, to);
+      }
+      ptx::FenceForBulk();
+      __syncwarp();
+      if (lane_ == 0) {
+        ptx::StoreTile(&params_.map_d, panel, at.column, at.row, at.batch);
+        ptx::CommitStores();
+      }
+      turn_ ^= 1;
+    }
+    /// A word of D.
+    __device__ __forceinline__ unsigned Narrowed(const unsigned* words, float*) const {
+      return __float_as_uint(Value(words[0]));
+    }
+    __device__ __forceinline__ unsigned Narrowed(const unsigned* words, int*) const {
+      return static_cast<unsigned>(alpha_) * words[0];
+    }
+    __device__ __forceinline__ unsigned Narrowed(const unsigned* words, Half*) const {
+      return ptx::FloatsToHalves(Value(words[0]), Value(words[1]));
+    }
+    __device__ __forceinline__ unsigned Narrowed(const unsigned* words, Bfloat16*) const {
+      return ptx::FloatsToBfloat16s(Value(words[0]), Value(words[1]));
+    }
+    __device__ __forceinline__ float Value(unsigned word) const { return alpha_ * __uint_as_float(word); }
+
+    /// D = epilogue(alpha * sums + beta * C): the warp brings its rows into order, then stores them.
+    __device__ __forceinline__ void StoreRows(const Place& at, const unsigned (&words)[kPieceColumns]) const {
+      Accumulator* const staged = reinterpret_cast<Accumulator*>(out_);
+      const unsigned to = ptx::SharedAddress(staged + lane_ * kPitch);
+      __syncwarp();  // All have read what is there.
+#pragma unroll
+      for (int i = 0; i < kPieceColumns; i += 4) {
+        const unsigned quad[4] = {words[i], words[i + 1], words[i + 2], words[i + 3]};
+        ptx::StoreSharedQuad(to + i * 4, quad);
+      }
+      __syncwarp();  // All have written theirs.
+      StagedLines<Config, Epilogue, 32, kPieceColumns, 32, kPitch>::Store(
+          finisher_, epilogue_, staged, lane_, at.batch, at.row, at.column, Left(gemm_.m - at.row, 32),
+          Left(gemm_.n - at.column, kPieceColumns), [](unsigned line) { return line; });
+    }
+
+    const Sm90Params& params_;
+    const SimtParams& gemm_;
+    const Accumulator alpha_;
+    const Finisher<Config, Epilogue> finisher_;
+    Epilogue epilogue_;
+    unsigned char* const out_;
+    const int lane_;
+    int turn_ = 0;
+  };
 };
 
 }  // namespace gemmsmith

@@ -13,6 +13,8 @@ struct Config {
   enum : int { kClusterN = 1 };
   enum : bool { kAAlongK = true };
   enum : bool { kBAlongK = true };
+  enum : bool { kScaled = false };
+  enum : bool { kScaledColumns = false };
   enum : bool { kBulkD = true };
   enum : bool { kReadC = false };
   enum : bool { kSplit = false };

@@ -14,6 +14,8 @@ struct Config {
   enum : int { kClusterN = 1 };
   enum : bool { kAAlongK = true };
   enum : bool { kBAlongK = true };
+  enum : bool { kScaled = false };
+  enum : bool { kScaledColumns = false };
   enum : bool { kBulkD = false };
   enum : bool { kReadC = false };
   enum : bool { kSplit = false };

@@ -13,6 +13,8 @@ struct Config {
   enum : int { kClusterN = 1 };
   enum : bool { kAAlongK = false };
   enum : bool { kBAlongK = false };
+  enum : bool { kScaled = false };
+  enum : bool { kScaledColumns = false };
   enum : bool { kBulkD = false };
   enum : bool { kReadC = false };
   enum : bool { kSplit = true };
