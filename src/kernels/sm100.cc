@@ -20,19 +20,24 @@ constexpr ConfigField kFields[] = {{"block_m", true},
 
 constexpr int kRows = 128;  // of a tile, and of one product
 constexpr int kColumns[] = {256, 192, 128, 64, 32};
-constexpr int kThreads = 6 * 32;
-constexpr int kMostScaled = 128;  // columns: a thread holds a row of sums
+constexpr int kFewestScaled = 64, kMostScaled = 128;  // columns: two threads hold a row of sums
 constexpr int kMostStages = 12;
 
 BulkTiling TilingOf(const TileConfig& c) { return {c[kBlockM], c[kBlockN], 1, 1, c[kCtas], c[kSplits]}; }
 
+bool IsScaled(const GemmProblem& p) { return p.scaling != Scaling::kNone; }
+/// As in gemm_sm100.cuh: the warps that store, and the columns of each.
+int Warps(const GemmProblem& p) { return IsScaled(p) ? 8 : 4; }
+int ColumnsOf(const GemmProblem& p, int block_n) { return IsScaled(p) ? block_n / 2 : block_n; }
+int Threads(const GemmProblem& p) { return (Warps(p) + 2) * 32; }
+
 int StageBytes(int block_n) { return (kRows + block_n) * kBulkRowBytes + 16; }
-/// As in gemm_sm100.cuh: what D leaves through, factors of columns, and what tells of sums.
+/// What D leaves through, factors of columns, and what tells of sums.
 int RestBytes(const GemmProblem& p, const TileConfig& c) {
-  const int piece = c[kBlockN] % 64 == 0 ? 64 : 32;
+  const int columns = ColumnsOf(p, c[kBlockN]), piece = columns % 64 == 0 ? 64 : 32;
   const int out = c[kSplits] > 1 ? 0 : c[kBulkD] != 0 ? 2 * 32 * kBulkRowBytes : 32 * (piece + 4) * 4;
-  const int factors = p.scaling == Scaling::kBlock1x128 ? c[kBlockN] * 4 : 0;
-  return 4 * (out + factors) + 48;
+  const int factors = p.scaling == Scaling::kBlock1x128 ? columns * 4 : 0;
+  return Warps(p) * (out + factors) + 48;
 }
 int SharedBytes(const GemmProblem& p, const TileConfig& c) {
   return c[kStages] * StageBytes(c[kBlockN]) + RestBytes(p, c);
@@ -40,19 +45,19 @@ int SharedBytes(const GemmProblem& p, const TileConfig& c) {
 
 /// Tensor cores read both operands from shared memory once for each product.
 double Efficiency(const GemmProblem& p, int block_n, const DeviceSpec& spec) {
-  constexpr double kPromotion = 0.85;  // Four warps add what is scaled, while the next step is made. An estimate.
+  constexpr double kPromotion = 0.85;  // Eight warps add what is scaled, while the next step is made. An estimate.
   const double size = static_cast<double>(SizeOf(p.a_type)), slice = 32 / size;
   const double peak = std::max(spec.tensor_flops_per_clock, 1.0) * 2 / size;
   const double products = 2.0 * kRows * block_n * slice / peak;
   const double reads = (kRows + block_n) * 32.0 / std::max(spec.shared_bytes_per_clock, 1.0);
-  return std::min(1.0, products / reads) * (p.scaling != Scaling::kNone ? kPromotion : 1);
+  return std::min(1.0, products / reads) * (IsScaled(p) ? kPromotion : 1);
 }
 
 TileConfig MakeConfig(const GemmProblem& p, const CodeTarget& target, const DeviceSpec& spec, int block_n, int splits,
                       std::string_view family) {
   TileConfig c{family, kFields, {}};
   c[kBlockM] = kRows, c[kBlockN] = block_n, c[kSplits] = splits;
-  c[kBulkD] = splits == 1 && CanBulkD(p, block_n) ? 1 : 0;
+  c[kBulkD] = splits == 1 && CanBulkD(p, ColumnsOf(p, block_n)) ? 1 : 0;
   c[kVectorD] = c[kBulkD] != 0 ? 1 : VectorLengthOfD(p, splits > 1 ? 16 : 8);
   c[kStages] = std::min(kMostStages, (SharedLimit(target, spec) - RestBytes(p, c)) / StageBytes(block_n));
   c[kCtas] = static_cast<int>(std::min<double>(TilingOf(c).Clusters(p), std::max(1, spec.multiprocessors)));
@@ -80,7 +85,7 @@ std::string RenderText(const GemmProblem& p, const TileConfig& c, std::string_vi
   text.Flag("kReadC", p.beta != BetaClass::kZero);
   text.Flag("kSplit", c[kSplits] > 1);
   return std::move(text).Finished({.name = entry,
-                                   .threads = kThreads,
+                                   .threads = Threads(p),
                                    .params = "Sm90Params",
                                    .fused_params = "Sm90FusedParams",
                                    .gemm = "params.tensor.base.gemm",
@@ -107,7 +112,7 @@ class Sm100 final : public KernelFamily {
     if (p.acc_type == DType::kS32 && (target.version == 103 || target.suffix != 'a'))
       return fmt::format("tensor cores that sum integers need sm_100a or sm_110a, not {}", ToString(target));
     if (std::string reason = WhyNotForm(p, {true}); !reason.empty()) return reason;
-    if (p.scaling != Scaling::kNone && !Is8BitFloat(p.a_type))
+    if (IsScaled(p) && !Is8BitFloat(p.a_type))
       return fmt::format("scaling {}: block scales are of 8-bit floats, not of {}", ToString(p.scaling),
                          ToString(p.a_type));
     if (std::string reason = WhyNotEpilogue(p); !reason.empty()) return reason;
@@ -123,7 +128,7 @@ class Sm100 final : public KernelFamily {
     std::vector<TileConfig> configs;
     for (const int block_n : kColumns) {
       if (!BAlongK(p) && block_n % row != 0) continue;
-      if (p.scaling != Scaling::kNone && block_n > kMostScaled) continue;
+      if (IsScaled(p) && (block_n < kFewestScaled || block_n > kMostScaled)) continue;
       const TileConfig config = MakeConfig(p, target, spec, block_n, 1, name());
       configs.push_back(config);
       const BulkTiling tiling = TilingOf(config);
@@ -137,7 +142,7 @@ class Sm100 final : public KernelFamily {
     TileShape shape;
     shape.block_m = shape.micro_m = c[kBlockM];
     shape.block_n = shape.micro_n = c[kBlockN];
-    shape.threads = kThreads;
+    shape.threads = Threads(p);
     shape.issue_efficiency = Efficiency(p, c[kBlockN], spec);
     shape.flops_per_clock = std::max(spec.tensor_flops_per_clock, 1.0) * 2 / static_cast<double>(SizeOf(p.a_type));
     shape.busy_warps = 1;  // one thread has all products made
@@ -161,7 +166,7 @@ class Sm100 final : public KernelFamily {
   LaunchStep MakeLaunch(const GemmProblem& problem, const TileConfig& config) const override {
     LaunchStep step;
     step.grid.x = static_cast<std::uint32_t>(config[kCtas]);
-    step.block.x = kThreads;
+    step.block.x = static_cast<std::uint32_t>(Threads(problem));
     step.shared_bytes = static_cast<std::uint32_t>(SharedBytes(problem, config));
     SetBulkParams(step, config[kSplits] > 1 ? WithoutFinish(problem) : problem, TilingOf(config),
                   config[kBulkD] != 0 ? 32 : 0);

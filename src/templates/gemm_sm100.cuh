@@ -7,8 +7,8 @@
 
 // D = alpha * A * B + beta * C on Blackwell's tensor cores, whose sums lie in tensor memory. One warp of a block loads
 // tiles of A and B by bulk copies into a ring of stages in shared memory; one thread has what arrived multiplied; four
-// warps, 32 rows each, take sums out of tensor memory and store them. There is room for the sums of two tiles, so that
-// one is stored while the next is made. Blocks stay, and go from tile to tile of D.
+// or eight warps, for 32 rows each, take sums out of tensor memory and store them. There is room for the sums of two
+// tiles, so that one is stored while the next is made. Blocks stay, and go from tile to tile of D.
 //
 // Config (rendered by the host) has: types A, B, D, Accumulator; kBlockM (128), kBlockN (a multiple of 32, at most
 // 256), kStages; kClusterM, kClusterN (1); kAAlongK, kBAlongK (elements along k are contiguous); kBulkD (D leaves by
@@ -44,7 +44,10 @@ class Sm100Gemm {
   static_assert(Config::kBlockM == 128 && Config::kBlockN % 32 == 0 && Config::kBlockN <= 256, "of one instruction");
 
   enum : int {
-    kWarps = 4,  // that store
+    // What is scaled passes through registers: two warps share 32 rows.
+    kHalves = Config::kScaled ? 2 : 1,
+    kWarps = 4 * kHalves,                  // that store
+    kColumns = Config::kBlockN / kHalves,  // of each
     kLoader = kWarps,
     kMultiplier,
     kTensorColumns = Config::kBlockN > 128  ? 512
@@ -54,21 +57,20 @@ class Sm100Gemm {
     // Columns that a warp takes at once. What leaves by bulk copies: panels of 128 bytes of each row, swizzled as
     // operands are, of which there are two. What leaves by rows: with padding that keeps lanes which write eight rows
     // at once in banks of their own.
-    kPieceColumns = Config::kSplit              ? 32
-                    : Config::kBulkD            ? 128 / static_cast<int>(sizeof(D))
-                    : Config::kBlockN % 64 == 0 ? 64
-                                                : 32,
+    kPieceColumns = Config::kSplit       ? 32
+                    : Config::kBulkD     ? 128 / static_cast<int>(sizeof(D))
+                    : kColumns % 64 == 0 ? 64
+                                         : 32,
     kPitch = kPieceColumns + 4,
     kPanelBytes = 32 * 128,
     kWarpOutBytes = Config::kSplit   ? 0
                     : Config::kBulkD ? 2 * kPanelBytes
                                      : 32 * kPitch * static_cast<int>(sizeof(Accumulator)),
     kOutBytes = kWarps * kWarpOutBytes,
-    kFactorBytes = Config::kScaledColumns ? kWarps * Config::kBlockN * 4 : 0,
+    kFactorBytes = Config::kScaledColumns ? kWarps * kColumns * 4 : 0,
     kSumsBytes = 2 * 16 + 16  // barriers of the sums of two tiles; where tensor memory is
   };
-  static_assert(!Config::kBulkD || Config::kBlockN % kPieceColumns == 0, "whole panels");
-  static_assert(!Config::kScaled || Config::kBlockN <= 128, "a thread holds a row of sums");
+  static_assert(kColumns % kPieceColumns == 0, "whole pieces, and panels");
 
  public:
   enum : int {
@@ -144,7 +146,7 @@ class Sm100Gemm {
     __device__ __forceinline__ unsigned Wait(const Turn& turn, int warp) const {
       ptx::WaitFor(full(turn.index), turn.parity);
       ptx::FenceTensorAfterSync();
-      return words(turn.index) + (static_cast<unsigned>(warp) << 21);  // 32 lanes of each
+      return words(turn.index) + (static_cast<unsigned>(warp % 4) << 21) + warp / 4 * kColumns;  // 32 lanes of each
     }
     /// This warp has read its rows.
     __device__ __forceinline__ void Release(const Turn& turn) const {
@@ -219,24 +221,24 @@ class Sm100Gemm {
                                                Epilogue epilogue) {
     const SimtParams& gemm = params.base.gemm;
     Writer<Epilogue> writer(params, out + warp * kWarpOutBytes, epilogue);
-    float* const factors = reinterpret_cast<float*>(out + kOutBytes) + warp * Config::kBlockN;
+    float* const factors = reinterpret_cast<float*>(out + kOutBytes) + warp * kColumns;
     TileWalk<Config> walk(params, 0);
     Place place;
     Turn turn;
 #pragma unroll 1
     while (walk.Next(place)) {
-      place.row += warp * 32;
-      const int columns = place.row < gemm.m ? Left(gemm.n - place.column, Config::kBlockN) : 0;
+      place.row += warp % 4 * 32, place.column += warp / 4 * kColumns;
+      const int columns = place.row < gemm.m && place.column < gemm.n ? Left(gemm.n - place.column, kColumns) : 0;
       const int pieces = (columns + kPieceColumns - 1) / kPieceColumns;
       unsigned words[kPieceColumns];
       if constexpr (Config::kScaled) {
-        float total[Config::kBlockN] = {};
+        float total[kColumns] = {};
         AddScaled(params, walk.Steps(place), sums, turn, place, warp, factors, total);
-#pragma unroll 1
-        for (int piece = 0; piece < pieces; ++piece, place.column += kPieceColumns) {
 #pragma unroll
-          for (int i = 0; i < Config::kBlockN; ++i)
-            if (i / kPieceColumns == piece) words[i % kPieceColumns] = __float_as_uint(total[i]);
+        for (int piece = 0; piece < kColumns / kPieceColumns; ++piece, place.column += kPieceColumns) {
+          if (piece >= pieces) break;
+#pragma unroll
+          for (int i = 0; i < kPieceColumns; ++i) words[i] = __float_as_uint(total[piece * kPieceColumns + i]);
           writer.Store(place, words);
         }
       } else {
@@ -258,7 +260,7 @@ class Sm100Gemm {
   /// The sums of each step are multiplied by its factors, and added in f32: a row of the tile in each thread.
   __device__ __forceinline__ static void AddScaled(const Sm90Params& params, const TileSteps& steps, const Sums& sums,
                                                    Turn& turn, const Place& at, int warp, float* factors,
-                                                   float (&total)[Config::kBlockN]) {
+                                                   float (&total)[kColumns]) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int last_row = static_cast<int>(params.base.gemm.m) - 1, last = static_cast<int>(params.base.gemm.n) - 1;
     const int row = at.row + lane < last_row ? at.row + lane : last_row;
@@ -271,15 +273,15 @@ class Sm100Gemm {
       if constexpr (Config::kScaledColumns) {
         __syncwarp();  // All have read those of the step before.
 #pragma unroll
-        for (int i = lane; i < Config::kBlockN; i += 32)
+        for (int i = lane; i < kColumns; i += 32)
           factors[i] = b[(at.column + i < last ? at.column + i : last) * params.scale_b_column];
         __syncwarp();
       } else {
-        factor *= b[at.column / 128 * params.scale_b_column];
+        factor *= b[(at.column < last ? at.column : last) / 128 * params.scale_b_column];
       }
       const unsigned from = sums.Wait(turn, warp);
 #pragma unroll
-      for (int i = 0; i < Config::kBlockN; i += 32) {
+      for (int i = 0; i < kColumns; i += 32) {
         unsigned words[32];
         ptx::LoadTensorWords(from + i, words);
 #pragma unroll

@@ -130,10 +130,12 @@ class Sm100Code : public testing::Test {
     EXPECT_EQ(kernel.Count(sass::kUtcbar), 2);
     EXPECT_EQ(kernel.Count(sass::kUtmaldg), 2);
     const bool bulk = c.Get("bulk_d") != 0, rows = !bulk && c.Get("splits") == 1;
-    EXPECT_EQ(kernel.Count(sass::kUtmastg), bulk ? 1 : 0);
     // 32 columns at a time; 64 where they are two halves of a panel, or of a piece of rows.
     const bool two = bulk ? SizeOf(p.d_type) == 2 : rows && c.Get("block_n") % 64 == 0;
-    EXPECT_EQ(kernel.Count(sass::kLdtm), p.scaling != Scaling::kNone ? c.Get("block_n") / 32 : two ? 2 : 1);
+    const bool scaled = p.scaling != Scaling::kNone;  // two warps share columns, each of which a thread holds
+    EXPECT_EQ(kernel.Count(sass::kLdtm), scaled ? c.Get("block_n") / 64 : two ? 2 : 1);
+    const int pieces = scaled ? c.Get("block_n") / 2 / (SizeOf(p.d_type) == 2 ? 64 : 32) : 1;
+    EXPECT_EQ(kernel.Count(sass::kUtmastg), bulk ? pieces : 0);
   }
 
   std::shared_ptr<const Compiler> nvrtc_;
@@ -157,6 +159,7 @@ TEST_F(Sm100Code, NeedsNoLocalMemoryForAnyTypeAndLayout) {
            {"e4m3,e4m3,bf16", "nt", BetaClass::kZero, nullptr, "1x128"},
            {"e4m3,e5m2,bf16", "nt", BetaClass::kZero, nullptr, "128x128"},
            {"e4m3,e5m2,f32", "nt", BetaClass::kGeneral, nullptr, "1x128"},
+           {"e4m3,e4m3,bf16", "nt", BetaClass::kZero, "bias+gelu+residual+amax_row+amax_column", "1x128"},
            {"s8,s8,s32", "nn"},
            {"u8,s8,f16", "nt", BetaClass::kZero, "scale_column+bias"},
        }) {
