@@ -3,6 +3,7 @@
 #include "bulk_tile.cuh"
 #include "finish.cuh"
 #include "ptx/shared.cuh"
+#include "ptx/wgmma.cuh"
 
 // D = alpha * A * B + beta * C on Hopper's tensor cores. One warp of a block loads tiles of A and B by bulk copies into
 // a ring of stages in shared memory; one or two warp groups multiply what has arrived. Blocks stay, and go from tile to
