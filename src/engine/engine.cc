@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/engine_state.h"
+#include "engine/wanted_configs.h"
 #include "kernels/cpu_gemm.h"
 #include "runtime/cpu/cpu_device.h"
 #include "select/cost_model.h"
@@ -51,10 +52,11 @@ Engine::~Engine() = default;
 
 const Plan& Engine::PlanFor(const GemmProblem& problem, DeviceId device, const PrepareOptions& options) {
   State& s = *state_;
-  const Plan* plan = s.plans.Find(problem, device);
+  SmSetting& setting = s.sms.current();
+  const Plan* plan = setting.plans.Find(problem, device);
   if (plan == nullptr) [[unlikely]] {
     if (options.auto_tune) AutoTune(problem, device, options.cancel);
-    plan = s.plans.Insert(s.planner().Make(problem, device, options.cancel));
+    plan = setting.plans.Insert(s.planner(setting).Make(problem, device, options.cancel));
   }
   return *plan;
 }
@@ -109,7 +111,8 @@ Explanation Engine::Explain(const GemmProblem& problem, DeviceId device,
   Planner planner = state_->planner();
   Planner::Choice choice = planner.Choose(normalized, there);
   const auto calibration = planner.Calibrate(there, choice.target);
-  Explanation explanation = Rank(normalized, choice.target, there.spec(), {calibration.get(), group_rows});
+  Explanation explanation = Rank(normalized, choice.target, planner.SpecOf(there), {calibration.get(), group_rows});
+  KeepWanted(explanation, planner.SpecOf(there), options());
   if (!group_rows.empty()) return explanation;  // There is nothing measured of these.
   // In the order of the choice, which lacks what was found wrong.
   std::vector<RankedConfig> ranked;
@@ -129,7 +132,10 @@ Explanation Engine::Explain(const GemmProblem& problem, DeviceId device,
 Explanation Engine::Explain(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
                             std::span<const std::int64_t> group_rows) const {
   Validate(problem);
-  return Rank(Normalized(problem), target, spec, {nullptr, group_rows});
+  const GemmProblem normalized = Normalized(problem);
+  Explanation explanation = Rank(normalized, target, spec, {nullptr, group_rows});
+  KeepWanted(explanation, spec, options());
+  return explanation;
 }
 
 std::vector<KernelReport> Engine::CompileAhead(const GemmProblem& problem, const CodeTarget& target,
