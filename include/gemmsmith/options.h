@@ -9,6 +9,7 @@
 
 #include "gemmsmith/cache.h"
 #include "gemmsmith/export.h"
+#include "gemmsmith/kernel_config.h"
 
 namespace gemmsmith {
 
@@ -87,6 +88,8 @@ struct EngineOptions {
   bool use_results = true;
   std::string results_directory;  ///< Empty: "results" in the folder of cache_dir.
   VerifyMode verify = VerifyMode::kOff;
+  BaseConfig tile;  ///< Only kernels of this tile are chosen; where there is none, planning throws kUnsupported.
+  bool enable_tma_multicast = true;  ///< False: no kernels whose blocks load tiles for each other.
 
   friend bool operator==(const EngineOptions&, const EngineOptions&) = default;
 };

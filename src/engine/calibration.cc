@@ -46,7 +46,7 @@ void Planner::Recalibrate(const GemmProblem& problem, Device& device, Choice& ch
   std::vector<Ranking::Config>& configs = choice.ranking.configs;
   const TileConfig first = configs.front().config;
   std::vector<Ranking::Config> ordered =
-      RankConfigs(problem, choice.target, device.spec(), {.calibration = calibration.get()}).configs;
+      RankConfigs(problem, choice.target, SpecOf(device), {.calibration = calibration.get()}).configs;
   std::erase_if(ordered, [&](const Ranking::Config& ranked) {
     return std::ranges::find(configs, ranked.config, &Ranking::Config::config) == configs.end();
   });
