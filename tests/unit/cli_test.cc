@@ -56,6 +56,7 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
       {"run --m 1 --n 1 --k 1 --seeds 2 --profile", "--profile"},
       {"run --m 1 --n 1 --k 1 --device tpu:0", "unknown device \"tpu:0\""},
       {"run --m 1 --n 1 --k 1 --threads 0", "--threads"},
+      {"run --m 1 --n 1 --k 1 --num-sms 0", "--num-sms"},
       {"run --m 1 --n 1 --k 1 --shapes llama-3-8b", "--shapes"},
       {"run --m 1 --n 1 --k 1 --compiler cc", "--compiler"},
       {"run --m 1 --n 1 --k 1 --colour red", "--colour"},
@@ -254,6 +255,17 @@ TEST_F(Cli, ExplainRanksCandidatesWithTheirTerms) {
     EXPECT_DOUBLE_EQ(ranked[1]["behind"].get<double>(),
                      ranked[1]["microseconds"].get<double>() / ranked[0]["microseconds"].get<double>() - 1);
     EXPECT_TRUE(ranked[0]["terms"].contains(ranked[0]["limiting"].get<std::string>())) << ranked[0];
+  }
+}
+
+TEST_F(Cli, ExplainReckonsWithAsManySmsAsItIsTold) {
+  const std::string explain = "explain --m 4096 --n 4096 --k 512 --dtype bf16 --layout nt --json ";
+  for (const char* where : {"--gpu h200", "--device emulator:sm_90a"}) {
+    const json all = Run(explain + where).Json()["ranked"][0], some = Run(explain + where + " --num-sms 50").Json();
+    EXPECT_THAT(all["config"].dump(), HasSubstr("ctas=132")) << all;
+    EXPECT_THAT(some["ranked"][0]["config"].dump(), HasSubstr("ctas=50"));
+    EXPECT_GT(some["ranked"][0]["microseconds"], 1.5 * all["microseconds"].get<double>());
+    EXPECT_EQ(Run(explain + where + " --num-sms 133").exit_code, 1) << where;
   }
 }
 
