@@ -258,17 +258,6 @@ TEST_F(Cli, ExplainRanksCandidatesWithTheirTerms) {
   }
 }
 
-TEST_F(Cli, ExplainReckonsWithAsManySmsAsItIsTold) {
-  const std::string explain = "explain --m 4096 --n 4096 --k 512 --dtype bf16 --layout nt --json ";
-  for (const char* where : {"--gpu h200", "--device emulator:sm_90a"}) {
-    const json all = Run(explain + where).Json()["ranked"][0], some = Run(explain + where + " --num-sms 50").Json();
-    EXPECT_THAT(all["config"].dump(), HasSubstr("ctas=132")) << all;
-    EXPECT_THAT(some["ranked"][0]["config"].dump(), HasSubstr("ctas=50"));
-    EXPECT_GT(some["ranked"][0]["microseconds"], 1.5 * all["microseconds"].get<double>());
-    EXPECT_EQ(Run(explain + where + " --num-sms 133").exit_code, 1) << where;
-  }
-}
-
 TEST_F(Cli, DevicesListsWhatIsHereAndWhatIsKnown) {
   const json document = Run("devices --json").Json();
   ASSERT_TRUE(document.is_object());
