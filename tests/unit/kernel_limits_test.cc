@@ -93,6 +93,23 @@ TEST(NumSms, AreNoPartOfKernelsAndCallsFollowThem) {
   EXPECT_EQ(engine.Kernels().size(), 1u);
 }
 
+TEST(NumSms, OfFewTimesSayNothingOfAll) {
+  try {
+    OpenNvrtc();
+  } catch (const Error& error) {
+    GTEST_SKIP() << error.what();
+  }
+  const GemmProblem measured = Bf16(4096, 4096, 512), near = Bf16(4224, 4096, 512);
+  for (const int sms : {10, kAll}) {
+    Engine engine(InMemory());
+    engine.SetNumSms(kGpu, sms);
+    engine.RecordPerformance(measured, kGpu, engine.PredictOptimalConfig(measured, kGpu), 5000);
+    engine.SetNumSms(kGpu, kAll);
+    EXPECT_EQ(engine.Explain(near, kGpu).calibration.empty(), sms < kAll) << sms;
+    EXPECT_EQ(Blocks(engine, measured), kAll);
+  }
+}
+
 TEST(NumSms, ComeBackToThePlansThatWereMadeUnderThem) {
   SmSettings settings;
   SmSetting* const all = &settings.current();
