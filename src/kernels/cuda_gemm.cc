@@ -39,7 +39,7 @@ int VectorLength(const GemmProblem& problem, DType dtype, int limit, std::initia
 }
 
 int VectorLengthOfD(const GemmProblem& p, int limit) {
-  const bool batched = p.batch > 1, reads_c = p.beta != BetaClass::kZero;
+  const bool batched = p.entries_d() > 1, reads_c = p.beta != BetaClass::kZero;
   return VectorLength(p, p.d_type, limit,
                       {p.d_columns(), p.ldd, batched ? p.batch_stride_d : 0, reads_c ? p.ldc : 0,
                        reads_c && batched ? p.batch_stride_c : 0});
@@ -83,11 +83,13 @@ std::string WhyNotEpilogue(const GemmProblem& p) {
   return "";
 }
 
-std::string WhyNotForm(const GemmProblem& p, bool takes_scales) {
+std::string WhyNotForm(const GemmProblem& p, const FormTaken& takes) {
   if (p.a_layout == Layout::kPacked || p.b_layout == Layout::kPacked) return "reads no packed operands";
   if (p.d_layout != Layout::kRowMajor) return "writes row-major D only";
-  if (p.scaling != Scaling::kNone && !takes_scales) return "scales no operands";
-  if (p.grouping != Grouping::kNone || p.groups != 1) return "runs no grouped problems";
+  if (p.scaling != Scaling::kNone && !takes.scales) return "scales no operands";
+  if (p.grouping != Grouping::kNone && !takes.groups)
+    return fmt::format("grouping {}: only Hopper's kernels read groups on the device; call once for each group",
+                       ToString(p.grouping));
   return "";
 }
 

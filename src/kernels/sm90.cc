@@ -3,6 +3,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/groups.h"
 #include "kernels/cuda_gemm.h"
 #include "kernels/split_k.h"
 #include "util/log.h"
@@ -117,27 +118,34 @@ struct Plane {
   }
 };
 Plane PlaneA(const GemmProblem& p) {
-  return {"a", p.a_type, AAlongK(p) ? p.k : p.m, AAlongK(p) ? p.m : p.k, p.lda, p.batch_stride_a, p.batch};
+  return {"a", p.a_type, AAlongK(p) ? p.k : p.m, AAlongK(p) ? p.m : p.k, p.lda, p.batch_stride_a, p.entries_a()};
 }
 Plane PlaneB(const GemmProblem& p) {
-  return {"b", p.b_type, BAlongK(p) ? p.k : p.n, BAlongK(p) ? p.n : p.k, p.ldb, p.batch_stride_b, p.batch};
+  return {"b", p.b_type, BAlongK(p) ? p.k : p.n, BAlongK(p) ? p.n : p.k, p.ldb, p.batch_stride_b, p.entries_b()};
 }
-Plane PlaneD(const GemmProblem& p) { return {"d", p.d_type, p.n, p.m, p.ldd, p.batch_stride_d, p.batch}; }
+Plane PlaneD(const GemmProblem& p) { return {"d", p.d_type, p.n, p.m, p.ldd, p.batch_stride_d, p.entries_d()}; }
 
 /// Whether D can leave by bulk copies: it is alpha * A * B, and its lines are aligned.
 bool CanBulk(const GemmProblem& p, const Tile& tile) {
   const bool plain = p.beta == BetaClass::kZero && p.epilogue_id == 0;
   const bool known = p.d_type == p.acc_type || (p.acc_type == DType::kF32 && SizeOf(p.d_type) == 2);
-  const bool overlapping = p.batch > 1 && p.batch_stride_d == 0;
-  return plain && known && !overlapping && tile.block_n * SizeOf(p.d_type) % kRowBytes == 0 &&
+  const bool overlapping = p.entries_d() > 1 && p.batch_stride_d == 0;
+  // Tiles that a group cuts leave in accesses of 16 bytes.
+  const bool cut = p.grouping != Grouping::kNone && p.n * SizeOf(p.d_type) % 16 != 0;
+  return plain && known && !overlapping && !cut && tile.block_n * SizeOf(p.d_type) % kRowBytes == 0 &&
          PlaneD(p).WhyNot().empty();
 }
 
-double Blocks(const GemmProblem& p, const TileConfig& c) {
+/// Tiles of groups are reckoned with as if all were alike.
+double Blocks(const GemmProblem& grouped, const TileConfig& c) {
+  const GemmProblem p = AsBatch(grouped);
   return static_cast<double>(CeilDiv(p.m, c[kBlockM]) * CeilDiv(p.n, c[kBlockN])) * static_cast<double>(p.batch);
 }
-/// Tiles of whole clusters, times parts of k.
+/// Tiles of whole clusters, times parts of k. Of groups, the most that there can be.
 double Clusters(const GemmProblem& p, const TileConfig& c) {
+  const double tiles = CountTiles(p, c[kBlockM] * c[kClusterM], c[kBlockN] * c[kClusterN]);
+  if (p.grouping == Grouping::kEnds) return tiles + static_cast<double>(p.groups * CeilDiv(p.n, c[kBlockN]));
+  if (p.grouping != Grouping::kNone) return tiles * static_cast<double>(p.entries_d());
   return CountTiles(p, c[kBlockM] * c[kClusterM], c[kBlockN] * c[kClusterN]) * static_cast<double>(p.batch) *
          c[kSplits];
 }
@@ -171,8 +179,10 @@ bool Fits(const GemmProblem& p, const Tile& tile, int cluster_m, int cluster_n) 
   if (sums > 160) return false;
   if (!BAlongK(p) && tile.block_n % 64 != 0) return false;
   if (p.scaling == Scaling::kBlock128x128 && 128 % tile.block_n != 0) return false;  // one factor for a tile's step
+  // All rows of a cluster are of one group.
+  if (p.grouping == Grouping::kContiguous && GroupAlignment(p.grouping) % (cluster_m * tile.block_m) != 0) return false;
   // Blocks without work of their own would only help others.
-  return p.m > (cluster_m - 1) * tile.block_m && p.n > (cluster_n - 1) * tile.block_n;
+  return AsBatch(p).m > (cluster_m - 1) * tile.block_m && p.n > (cluster_n - 1) * tile.block_n;
 }
 
 TileConfig MakeConfig(const GemmProblem& p, const CodeTarget& target, const DeviceSpec& spec, const Tile& tile,
@@ -198,6 +208,23 @@ TileConfig WithCtas(TileConfig c, const GemmProblem& p, const DeviceSpec& spec) 
   return c;
 }
 
+/// The template's walk over the tiles, and the header that has it.
+std::string_view WalkOf(Grouping grouping) {
+  switch (grouping) {
+    case Grouping::kNone:
+      break;
+    case Grouping::kContiguous:
+      return "IndexedRows";
+    case Grouping::kMasked:
+      return "MaskedRows";
+    case Grouping::kAlongK:
+      return "GroupsOfK";
+    case Grouping::kEnds:
+      return "EndedRows";
+  }
+  return "";
+}
+
 std::string Macros(const GemmProblem& p, const TileConfig& c) {
   const bool transposes = SizeOf(p.a_type) == 2, integer = p.acc_type == DType::kS32;
   return fmt::format(
@@ -210,15 +237,17 @@ std::string Macros(const GemmProblem& p, const TileConfig& c) {
 }
 
 std::string KernelName(const GemmProblem& p, const TileConfig& c) {
-  return fmt::format("sm90_{}_{}x{}_{}{}_c{}x{}_s{}_{}{}{}", OperandsName(p), c[kBlockM], c[kBlockN],
+  return fmt::format("sm90_{}_{}x{}_{}{}_c{}x{}_s{}_{}{}{}{}", OperandsName(p), c[kBlockM], c[kBlockN],
                      c[kPingPong] != 0 ? "p" : "w", c[kConsumers], c[kClusterM], c[kClusterN], c[kStages],
                      c[kBulkD] != 0 ? "b" : fmt::format("v{}", c[kVectorD]),
+                     p.grouping == Grouping::kNone ? "" : fmt::format("_{}", ToString(p.grouping)),
                      p.scaling == Scaling::kNone ? "" : fmt::format("_x{}", ToString(p.scaling)),
                      c[kSplits] > 1 ? "_split" : FinishName(p));
 }
 
 std::string RenderText(const GemmProblem& p, const TileConfig& c, std::string_view entry) {
-  KernelText text(p, "gemm_sm90.cuh", Macros(p, c));
+  const std::string_view walk = WalkOf(p.grouping);
+  KernelText text(p, walk.empty() ? "gemm_sm90.cuh" : "grouped_tiles.cuh", Macros(p, c));
   text.Type("A", p.a_type), text.Type("B", p.b_type), text.Type("D", p.d_type), text.Type("Accumulator", p.acc_type);
   for (const auto& [name, field] : {std::pair{"kBlockM", kBlockM},
                                     {"kBlockN", kBlockN},
@@ -236,13 +265,15 @@ std::string RenderText(const GemmProblem& p, const TileConfig& c, std::string_vi
   text.Flag("kBulkD", c[kBulkD] != 0 && c[kSplits] <= 1);
   text.Flag("kReadC", p.beta != BetaClass::kZero);
   text.Flag("kSplit", c[kSplits] > 1);
+  const std::string call = walk.empty() ? "gemmsmith::Sm90Gemm<Config>::Run"
+                                        : fmt::format("gemmsmith::Sm90Gemm<Config, gemmsmith::{}>::Run", walk);
   return std::move(text).Finished({.name = entry,
                                    .threads = TileOf(c).threads(),
                                    .params = "Sm90Params",
                                    .fused_params = "Sm90FusedParams",
                                    .gemm = "params.tensor.base.gemm",
                                    .plain = "params.tensor",
-                                   .call = "gemmsmith::Sm90Gemm<Config>::Run",
+                                   .call = call,
                                    .shared = true,
                                    .shared_alignment = 1024});
 }
@@ -253,12 +284,34 @@ void BindPlain(const GemmArgs& args, std::byte* bytes) {
   if (args.scales == nullptr) return;
   const Tensor &a = args.scales->a, &b = args.scales->b;
   params.scale_a = static_cast<const float*>(a.data), params.scale_b = static_cast<const float*>(b.data);
-  params.scale_a_row = a.strides[0], params.scale_a_k = a.strides[1];
-  params.scale_b_column = b.strides[0], params.scale_b_k = b.strides[1];
+  const int ra = a.rank - 2, rb = b.rank - 2;  // what comes first is the group
+  params.scale_a_row = a.strides[ra], params.scale_a_k = a.strides[ra + 1];
+  params.scale_b_column = b.strides[rb], params.scale_b_k = b.strides[rb + 1];
+  params.scale_a_group = ra > 0 ? a.strides[0] : 0;
+  params.scale_b_group = rb > 0 ? b.strides[0] : 0;
 }
-void BindFused(const GemmArgs& args, std::byte* bytes) {
+template <Grouping kGrouping, bool kFused>
+void BindAll(const GemmArgs& args, std::byte* bytes) {
   BindPlain(args, bytes);  // first in both structures
-  Bind(*args.epilogue, reinterpret_cast<Sm90FusedParams*>(bytes)->epilogue);
+  if constexpr (kGrouping != Grouping::kNone)
+    reinterpret_cast<Sm90Params*>(bytes)->groups = static_cast<const int*>(GroupTensor(kGrouping, *args.groups).data);
+  if constexpr (kFused) Bind(*args.epilogue, reinterpret_cast<Sm90FusedParams*>(bytes)->epilogue);
+}
+template <bool kFused>
+void (*BindOf(Grouping grouping))(const GemmArgs&, std::byte*) {
+  switch (grouping) {
+    case Grouping::kNone:
+      break;
+    case Grouping::kContiguous:
+      return BindAll<Grouping::kContiguous, kFused>;
+    case Grouping::kMasked:
+      return BindAll<Grouping::kMasked, kFused>;
+    case Grouping::kAlongK:
+      return BindAll<Grouping::kAlongK, kFused>;
+    case Grouping::kEnds:
+      return BindAll<Grouping::kEnds, kFused>;
+  }
+  return BindAll<Grouping::kNone, kFused>;
 }
 void BindPartial(void* workspace, std::byte* bytes) { reinterpret_cast<Sm90Params*>(bytes)->base.partial = workspace; }
 
@@ -270,6 +323,8 @@ Sm90Params MakeParams(const GemmProblem& p, const TileConfig& c) {
   params.group = GroupOf(c);
   params.batch_a = PlaneA(p).shared() ? 0 : 1;
   params.batch_b = PlaneB(p).shared() ? 0 : 1;
+  params.group_count = p.groups;
+  if (p.grouping == Grouping::kAlongK) params.base.gemm.batch = p.groups;  // of D, tile by tile
   return params;
 }
 
@@ -300,7 +355,7 @@ class Sm90 final : public KernelFamily {
   std::string WhyNot(const GemmProblem& p, const CodeTarget& target) const override {
     if (!Targets(target)) return fmt::format("needs sm_90a, not {}", ToString(target));
     if (std::string reason = WhyNotTensorTypes(p, target); !reason.empty()) return reason;
-    if (std::string reason = WhyNotForm(p, true); !reason.empty()) return reason;
+    if (std::string reason = WhyNotForm(p, {.scales = true, .groups = true}); !reason.empty()) return reason;
     if (p.scaling != Scaling::kNone && !Is8BitFloat(p.a_type))
       return fmt::format("scaling {}: block scales are of 8-bit floats, not of {}", ToString(p.scaling),
                          ToString(p.a_type));
@@ -327,7 +382,7 @@ class Sm90 final : public KernelFamily {
         const TileConfig config = MakeConfig(p, target, spec, tile, cluster, name());
         if (config[kStages] < 2) continue;
         configs.push_back(WithCtas(config, p, spec));
-        if (cluster[0] * cluster[1] > 1) continue;
+        if (cluster[0] * cluster[1] > 1 || p.grouping != Grouping::kNone) continue;
         TileConfig split = config;
         split[kSplits] = ChooseSplits(p, Blocks(p, config), SplitOf(p, config).block_k, spec);
         split[kBulkD] = 0, split[kVectorD] = VectorLengthOfD(p, 16);
@@ -374,10 +429,10 @@ class Sm90 final : public KernelFamily {
     step.shared_bytes = static_cast<std::uint32_t>(SharedBytes(p, config));
     if (p.epilogue_id == 0) {
       step.SetParams(MakeParams(p, config));
-      step.bind = BindPlain;
+      step.bind = BindOf<false>(p.grouping);
     } else {
       step.SetParams(Sm90FusedParams{MakeParams(p, config), MakeEpilogueParams(p)});
-      step.bind = BindFused;
+      step.bind = BindOf<true>(p.grouping);
     }
     step.maps = MakeMaps(p, config);
     step.prepare = PrepareOf(p);

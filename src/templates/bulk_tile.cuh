@@ -3,6 +3,7 @@
 #include "numeric.cuh"
 #include "ptx/barrier.cuh"
 #include "ptx/bulk.cuh"
+#include "ptx/shared.cuh"
 #include "ptx/wgmma.cuh"
 
 // Tiles of operands as bulk copies bring them into shared memory, and as tensor cores read them there.
@@ -43,6 +44,20 @@ struct BulkTile {
       } else {
         ptx::LoadTile(at, map, barrier, x, y, batch);
       }
+    }
+  }
+
+  /// Sets to 0 what lies from `k` of the tile on, by kThreads threads.
+  template <int kThreads>
+  __device__ __forceinline__ static void Clear(unsigned tile, int k, int thread) {
+    const int bytes = k * kSize;  // of a row, along k, that stay
+#pragma unroll 1
+    for (int i = thread; i < kBytes / 4; i += kThreads) {
+      const int row = i / 32, word = i % 32;
+      // The 16 bytes that a word is of come from elsewhere in the row.
+      const int at = Operand::kAlongK ? ((word / 4 ^ row % 8) * 4 + word % 4) * 4 : word * 4;
+      const int stay = Operand::kAlongK ? bytes - word * 4 : row % kDepth < k ? 4 : 0;
+      if (stay < 4) ptx::KeepFirstBytes(tile + row * kRowBytes + at, stay > 0 ? stay : 0);
     }
   }
 

@@ -31,10 +31,21 @@ struct BulkB {
   enum : bool { kAlongK = Config::kBAlongK };
 };
 
+/// The steps of k that make a tile.
+struct TileSteps {
+  int first_k, count;
+  int first;  // elements of k in the first one, where the walk cuts it; the others are whole
+};
+
 /// The tiles of D that this block makes, in their order: those of a few rows of tiles together, column by column.
+/// Others, where a call is many products, are in grouped_tiles.cuh.
 template <class Config>
 class TileWalk {
  public:
+  enum : bool {
+    kCutsRows = false,  // RowsEnd may be within a tile, with rows of D after it
+    kCutsSteps = false  // the first step may have less of k, even none, than is loaded
+  };
   struct Place {
     int batch, split;
     int row, column;  // of D
@@ -52,32 +63,55 @@ class TileWalk {
     const int tile = static_cast<int>(index_ % static_cast<unsigned>(per_batch));
     place.split = Config::kSplit ? outer % splits : 0;
     place.batch = Config::kSplit ? outer / splits : outer;
+    PlaceTile(tile, params_.tiles_m, place);
+    index_ += step_;
+    return true;
+  }
+
+  /// Whose factors those of the tile are.
+  __device__ __forceinline__ int Group(const Place&) const { return 0; }
+  /// Which entry of A's batch, or of B's, makes the tile.
+  __device__ __forceinline__ int OfA(const Place& place) const { return params_.batch_a != 0 ? place.batch : 0; }
+  __device__ __forceinline__ int OfB(const Place& place) const { return params_.batch_b != 0 ? place.batch : 0; }
+  /// Its rows are those below.
+  __device__ __forceinline__ int RowsEnd(const Place&) const { return static_cast<int>(params_.base.gemm.m); }
+
+  __device__ __forceinline__ TileSteps Steps(const Place& place) const {
+    const int k = static_cast<int>(params_.base.gemm.k);
+    const int first = Config::kSplit ? place.split * params_.base.k_per_split : 0, left = k - first;
+    const int own = Config::kSplit && params_.base.k_per_split < left ? params_.base.k_per_split : left;
+    return {first, (own + kDepth - 1) / kDepth, kDepth};
+  }
+
+ protected:
+  enum : int { kDepth = BulkTile<BulkA<Config>>::kDepth };
+  enum : unsigned { kBlocks = Config::kClusterM * Config::kClusterN };
+
+  /// Of a D with `tiles_m` rows of tiles.
+  __device__ __forceinline__ void PlaceTile(int tile, int tiles_m, Place& place) const {
     const int first = tile / (params_.group * params_.tiles_n) * params_.group;
-    const int rows = params_.tiles_m - first < params_.group ? params_.tiles_m - first : params_.group;
+    const int rows = tiles_m - first < params_.group ? tiles_m - first : params_.group;
     const int inside = tile - first * params_.tiles_n;
     const int rank_m = Config::kClusterM > 1 ? static_cast<int>(rank_) : 0;
     const int rank_n = Config::kClusterN > 1 ? static_cast<int>(rank_) : 0;
     place.row = ((first + inside % rows) * Config::kClusterM + rank_m) * Config::kBlockM;
     place.column = (inside / rows * Config::kClusterN + rank_n) * Config::kBlockN;
-    index_ += step_;
-    return true;
   }
 
- private:
-  enum : unsigned { kBlocks = Config::kClusterM * Config::kClusterN };
   const Sm90Params& params_;
   const unsigned rank_;
   unsigned index_;
   const unsigned step_;
 };
 
-template <class Config>
+/// Walk: a TileWalk.
+template <class Config, template <class> class Walk = TileWalk>
 class Sm90Gemm {
   using Accumulator = typename Config::Accumulator;
   using D = typename Config::D;
   using TileA = BulkTile<BulkA<Config>>;
   using TileB = BulkTile<BulkB<Config>>;
-  using Place = typename TileWalk<Config>::Place;
+  using Place = typename Walk<Config>::Place;
   static_assert(int{TileA::kDepth} == int{TileB::kDepth}, "operands of one width");
 
   enum : int {
@@ -190,33 +224,22 @@ class Sm90Gemm {
     }
   };
 
-  /// The steps of k that make a tile.
-  struct Steps {
-    int first_k, count;
-    __device__ __forceinline__ Steps(const Sm90Params& params, int split) {
-      const int k = static_cast<int>(params.base.gemm.k);
-      first_k = Config::kSplit ? split * params.base.k_per_split : 0;
-      const int left = k - first_k;
-      const int own = Config::kSplit && params.base.k_per_split < left ? params.base.k_per_split : left;
-      count = (own + kDepth - 1) / kDepth;
-    }
-  };
-
   __device__ __forceinline__ static void Load(const Sm90Params& params, const Ring& ring, unsigned rank) {
     ptx::PrefetchMap(&params.map_a), ptx::PrefetchMap(&params.map_b);
-    TileWalk<Config> walk(params, rank);
+    Walk<Config> walk(params, rank);
     Position at;
     Place place;
 #pragma unroll 1
     while (walk.Next(place)) {
-      const Steps steps(params, place.split);
-      const int batch_a = params.batch_a != 0 ? place.batch : 0, batch_b = params.batch_b != 0 ? place.batch : 0;
+      const TileSteps steps = walk.Steps(place);
+      const int of_a = walk.OfA(place), of_b = walk.OfB(place);
 #pragma unroll 1
-      for (int step = 0, k = steps.first_k; step < steps.count; ++step, k += kDepth, at.Advance()) {
+      for (int step = 0, k = steps.first_k; step < steps.count; ++step, at.Advance()) {
         ptx::WaitFor(ring.empty(at.stage), at.parity ^ 1);  // the first lap passes at once
         ptx::ArriveExpecting(ring.full(at.stage), kStageBytes);
-        TileA::Load(ring.a(at.stage), &params.map_a, ring.full(at.stage), place.row, k, batch_a, rank);
-        TileB::Load(ring.b(at.stage), &params.map_b, ring.full(at.stage), place.column, k, batch_b, rank);
+        TileA::Load(ring.a(at.stage), &params.map_a, ring.full(at.stage), place.row, k, of_a, rank);
+        TileB::Load(ring.b(at.stage), &params.map_b, ring.full(at.stage), place.column, k, of_b, rank);
+        k += step == 0 ? steps.first : kDepth;
       }
     }
   }
@@ -226,33 +249,52 @@ class Sm90Gemm {
                                                   unsigned rank, int group, Epilogue epilogue) {
     unsigned char* const out = shared + Config::kStages * kStageBytes + group * kGroupOutBytes;
     const int first_row = Config::kPingPong ? 0 : group * kRows;
-    TileWalk<Config> walk(params, rank);
+    Walk<Config> walk(params, rank);
     Position at;
     Place place;
 #pragma unroll 1
     for (int tile = 0; walk.Next(place); ++tile) {
-      const Steps steps(params, place.split);
+      const TileSteps steps = walk.Steps(place);
       if (Config::kPingPong && tile % kGroups != group) {
         at.Skip(steps.count);
         continue;
       }
+      CutFirst(ring, at, steps, group);
       ptx::ProductSums sums[kProducts];
       if constexpr (Config::kShortSums) {
-        SumPromoted(params, ring, at, steps, first_row, place, sums);
+        const Scales scales(params, walk, place);
+        SumPromoted(scales, ring, at, steps, first_row, place, sums);
       } else {
         Sum(ring, at, steps.count, first_row, sums);
       }
+      const int rows_end = walk.RowsEnd(place);
       place.row += first_row;
       if constexpr (Config::kSplit) {
         StorePartial(params.base, place, sums);
       } else if constexpr (Config::kBulkD) {
-        StorePanels(params, out, group, place, sums);
+        StorePanels(params, out, group, place, rows_end, sums);
       } else {
-        StoreRows(params.base.gemm, out, place, sums, epilogue);
+        StoreRows(params.base.gemm, out, place, rows_end, sums, epilogue);
       }
     }
     if constexpr (Config::kBulkD && !Config::kSplit) {
       if (threadIdx.x % 128 == 0) ptx::WaitForStoresToRead();
+    }
+  }
+
+  /// Sets to 0, by all warp groups that read the stage, what k of the first step is not the tile's. There are no sums
+  /// yet that would have to lie in registers meanwhile.
+  __device__ __forceinline__ static void CutFirst(const Ring& ring, const Position& at, const TileSteps& steps,
+                                                  int group) {
+    if constexpr (Walk<Config>::kCutsSteps) {
+      constexpr int kReaders = kGroupsPerTile * 128;
+      if (steps.first == kDepth) return;
+      ptx::WaitFor(ring.full(at.stage), at.parity);
+      const int thread = static_cast<int>(threadIdx.x) % kReaders;
+      TileA::template Clear<kReaders>(ring.a(at.stage), steps.first, thread);
+      TileB::template Clear<kReaders>(ring.b(at.stage), steps.first, thread);
+      ptx::FenceForBulk();
+      ptx::SyncThreads<kReaders>(kGroups + 1 + group / kGroupsPerTile);
     }
   }
 
@@ -296,19 +338,30 @@ class Sm90Gemm {
           column(static_cast<int>(threadIdx.x) % 4 * 2) {}
   };
 
+  /// Where the factors of a tile are.
+  struct Scales {
+    const Sm90Params& params;
+    const float *a, *b;
+    __device__ __forceinline__ Scales(const Sm90Params& params, const Walk<Config>& walk, const Place& place)
+        : params(params),
+          a(params.scale_a + walk.Group(place) * params.scale_a_group),
+          b(params.scale_b + walk.Group(place) * params.scale_b_group) {}
+  };
+
   /// The factors of one step's sums of a thread: two rows of each product, and its columns.
   class Factors {
    public:
-    __device__ __forceinline__ Factors(const Sm90Params& params, const Place& tile, int first_row, int step) {
+    __device__ __forceinline__ Factors(const Scales& scales, const Place& tile, int first_row, int step) {
       if constexpr (Config::kScaled) {
+        const Sm90Params& params = scales.params;
         const Lane lane;
         const int last_row = static_cast<int>(params.base.gemm.m) - 1, last = static_cast<int>(params.base.gemm.n) - 1;
 #pragma unroll
         for (int i = 0; i < 2 * kProducts; ++i) {
           const int row = tile.row + first_row + i / 2 * 64 + i % 2 * 8 + lane.row;
-          row_[i] = params.scale_a[(row < last_row ? row : last_row) * params.scale_a_row + step * params.scale_a_k];
+          row_[i] = scales.a[(row < last_row ? row : last_row) * params.scale_a_row + step * params.scale_a_k];
         }
-        const float* b = params.scale_b + step * params.scale_b_k;
+        const float* b = scales.b + step * params.scale_b_k;
 #pragma unroll
         for (int i = 0; i < kColumns; ++i) {
           const int column = tile.column + (kColumns > 1 ? i / 2 * 8 + i % 2 + lane.column : 0);
@@ -328,8 +381,8 @@ class Sm90Gemm {
   };
 
   /// Each step's sums are multiplied by its factors, and added in f32.
-  __device__ __forceinline__ static void SumPromoted(const Sm90Params& params, const Ring& ring, Position& at,
-                                                     const Steps& steps, int first_row, const Place& tile,
+  __device__ __forceinline__ static void SumPromoted(const Scales& scales, const Ring& ring, Position& at,
+                                                     const TileSteps& steps, int first_row, const Place& tile,
                                                      ptx::ProductSums (&sums)[kProducts]) {
 #pragma unroll
     for (int i = 0; i < kProducts; ++i)
@@ -338,7 +391,7 @@ class Sm90Gemm {
 #pragma unroll 1
     for (int step = 0; step < steps.count; ++step, at.Advance()) {
       ptx::ProductSums some[kProducts];
-      const Factors factors(params, tile, first_row,
+      const Factors factors(scales, tile, first_row,
                             steps.first_k / kDepth + step);  // on their way during the products
       ptx::WaitFor(ring.full(at.stage), at.parity);
       Step(ring, at.stage, first_row, 0, some);
@@ -371,7 +424,8 @@ class Sm90Gemm {
 
   /// D = alpha * sums: panels in shared memory, which bulk copies store while the next tile is made.
   __device__ __forceinline__ static void StorePanels(const Sm90Params& params, unsigned char* shared, int group,
-                                                     const Place& at, const ptx::ProductSums (&sums)[kProducts]) {
+                                                     const Place& at, int rows_end,
+                                                     const ptx::ProductSums (&sums)[kProducts]) {
     const SimtParams& gemm = params.base.gemm;
     const bool first = threadIdx.x % 128 == 0;
     const unsigned out = ptx::SharedAddress(shared);
@@ -382,12 +436,31 @@ class Sm90Gemm {
     for (int i = 0; i < kProducts; ++i) WritePanels(out + i * 64 * 128, alpha, sums[i], static_cast<D*>(nullptr));
     ptx::FenceForBulk();
     ptx::SyncThreads<128>(group + 1);
+    if constexpr (Walk<Config>::kCutsRows)
+      if (at.row + kRows > rows_end) return StoreSomeRows(gemm, shared, at, rows_end);
     if (first) {
 #pragma unroll 1
       for (int panel = 0; panel < kPanels; ++panel)
         ptx::StoreTile(&params.map_d, out + panel * kPanelBytes, at.column + panel * kPanelColumns, at.row, at.batch);
       ptx::CommitStores();
     }
+  }
+
+  /// Of panels, those rows that are below `rows_end`. D's columns are multiples of 16 bytes.
+  __device__ __forceinline__ static void StoreSomeRows(const SimtParams& gemm, const unsigned char* panels,
+                                                       const Place& at, int rows_end) {
+    using Access = Vector<D, 16 / static_cast<int>(sizeof(D))>;
+    const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) % 128 / 32;
+#pragma unroll 1
+    for (int line = warp; line < kRows && at.row + line < rows_end; line += 4)
+#pragma unroll 1
+      for (int unit = lane; unit < kPanels * 8; unit += 32) {
+        const int column = at.column + unit * (16 / static_cast<int>(sizeof(D)));
+        if (column >= gemm.n) break;
+        const unsigned char* from = panels + unit / 8 * kPanelBytes + line * 128 + (unit % 8 ^ line % 8) * 16;
+        ptx::StoreGlobal(static_cast<D*>(gemm.d) + at.batch * gemm.batch_stride_d + (at.row + line) * gemm.ldd + column,
+                         *reinterpret_cast<const Access*>(from));
+      }
   }
 
   /// 16-bit D: a warp stores 16 rows of 16 columns at once.
@@ -429,7 +502,8 @@ class Sm90Gemm {
   /// them. One piece of code does it for all of them, as there is much of it.
   template <class Epilogue>
   __device__ __forceinline__ static void StoreRows(const SimtParams& gemm, unsigned char* shared, const Place& at,
-                                                   const ptx::ProductSums (&sums)[kProducts], Epilogue epilogue) {
+                                                   int rows_end, const ptx::ProductSums (&sums)[kProducts],
+                                                   Epilogue epilogue) {
     const Finisher<Config, Epilogue> finisher(gemm);
     const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) % 128 / 32;
     Accumulator* const staged = reinterpret_cast<Accumulator*>(shared) + warp * 16 * kPitch;
@@ -438,8 +512,8 @@ class Sm90Gemm {
     for (int turn = 0; turn < kProducts * kPieces; ++turn) {
       const long long row = at.row + turn / kPieces * 64 + warp * 16,
                       column = at.column + turn % kPieces * kPieceColumns;
-      if (row >= gemm.m || column >= gemm.n) continue;  // for the whole warp
-      __syncwarp();                                     // All have read what is there.
+      if (row >= rows_end || column >= gemm.n) continue;  // for the whole warp
+      __syncwarp();                                       // All have read what is there.
 #pragma unroll
       for (int i = 0; i < kProducts * kPieces; ++i) {
         if (i != turn) continue;
@@ -453,7 +527,7 @@ class Sm90Gemm {
       }
       __syncwarp();  // All have written theirs.
       StagedLines<Config, Epilogue, 32, kPieceColumns, 16, kPitch>::Store(
-          finisher, epilogue, staged, lane, at.batch, row, column, Left(gemm.m - row, 16),
+          finisher, epilogue, staged, lane, at.batch, row, column, Left(rows_end - row, 16),
           Left(gemm.n - column, kPieceColumns), [](unsigned line) { return line; });
     }
   }

@@ -24,12 +24,14 @@ struct Row {
   BetaClass beta = BetaClass::kZero;
   const char* epilogue = nullptr;
   const char* scaling = "none";
+  const char* grouping = "none";
 };
 
 GemmProblem Problem(const Row& row, std::int64_t size = 4096) {
   GemmProblem p = MakeProblem(size, size, size, DType::kF32, row.layout, row.beta);
   SetDTypes(p, row.dtypes);
   if (p.a_type == DType::kF32) p.compute = ComputeMode::kTf32;
+  SetGrouping(p, row.grouping);
   SetScaling(p, row.scaling);
   if (row.epilogue != nullptr) SetEpilogue(p, Epilogue::Parse(row.epilogue), DType::kF16);
   return p;
@@ -114,6 +116,21 @@ TEST_F(Sm90Code, NeedsNoLocalMemoryForAnyTypeAndLayout) {
     const std::vector<TileConfig> configs = Candidates(p);
     for (const std::size_t i : {std::size_t{0}, configs.size() / 3, configs.size() * 2 / 3, configs.size() - 1})
       Check(p, configs[i]);
+  }
+}
+
+TEST_F(Sm90Code, NeedsNoLocalMemoryForGroups) {
+  for (const Row& row : {
+           Row{"bf16", "nt", BetaClass::kZero, nullptr, "none", "contiguous:8"},
+           {"bf16,bf16,f32", "nn", BetaClass::kGeneral, nullptr, "none", "ends:8"},
+           {"f16", "nt", BetaClass::kZero, nullptr, "none", "masked:8"},
+           {"bf16,bf16,f32", "tn", BetaClass::kGeneral, nullptr, "none", "along_k:8"},
+           {"e4m3,e4m3,bf16", "nt", BetaClass::kZero, nullptr, "128x128", "contiguous:8"},
+           {"e4m3,e4m3,bf16", "nt", BetaClass::kZero, nullptr, "1x128", "masked:8"},
+       }) {
+    const GemmProblem p = Problem(row);
+    const std::vector<TileConfig> configs = Candidates(p);
+    for (const std::size_t i : {std::size_t{0}, configs.size() / 2, configs.size() - 1}) Check(p, configs[i]);
   }
 }
 
