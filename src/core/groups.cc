@@ -23,8 +23,9 @@ Tensor Entry(const Tensor& tensor, std::int64_t i) {
   entry.strides = {tensor.strides[1], tensor.strides[2], 0};
   return entry;
 }
-/// From `begin` to before `end` along one dimension.
-Tensor Cut(const Tensor& tensor, int dimension, std::int64_t begin, std::int64_t end) {
+/// From `begin` to before `end` along one dimension, counted from the last.
+Tensor Cut(const Tensor& tensor, int from_last, std::int64_t begin, std::int64_t end) {
+  const int dimension = tensor.rank - 1 - from_last;
   Tensor cut = Moved(tensor, begin * tensor.strides[dimension]);
   cut.shape[dimension] = end - begin;
   return cut;
@@ -136,8 +137,8 @@ PartOfCall::PartOfCall(const GemmProblem& p, const GemmArgs& args, const GroupPa
     : part_(part), grouping_(p.grouping), args_(args) {
   args_.groups = nullptr;
   if (grouping_ == Grouping::kAlongK) {
-    args_.a = Cut(args.a, 1, part.begin, part.end);
-    args_.b = Cut(args.b, 0, part.begin, part.end);
+    args_.a = Cut(args.a, 0, part.begin, part.end);
+    args_.b = Cut(args.b, 1, part.begin, part.end);
   } else {
     args_.a = Rows(args.a);
     args_.b = Entry(args.b, part.group);
@@ -167,7 +168,7 @@ Tensor PartOfCall::OfD(const Tensor& d) const {
 
 Tensor PartOfCall::Rows(Tensor tensor) const {
   if (grouping_ == Grouping::kMasked) tensor = Entry(tensor, part_.group);
-  return Cut(tensor, 0, part_.begin, part_.end);
+  return Cut(tensor, 1, part_.begin, part_.end);
 }
 
 }  // namespace gemmsmith
