@@ -14,7 +14,7 @@ build_with = cmake --build --preset $(1) --parallel $(JOBS)
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+( [a-z]+)*:.*## / { printf "  make %-15s  %s\n", $$1, $$2 }' Makefile
 
-.PHONY: demo build bench bench-cpu test install
+.PHONY: demo build bench bench-gpu bench-cpu test install
 demo: build ## Every layer of DeepSeek-V3 and Llama-3-8B on the best device here (ARGS=--full: m=4096 too)
 	build/release/gemmsmith demo $(ARGS)
 
@@ -24,9 +24,15 @@ build: build/release/build.ninja ## The command line, at build/release/gemmsmith
 test: dev ## All tests; what needs a GPU skips itself where there is none
 	@ctest --preset dev --parallel $(JOBS) && tools/why_skipped.sh build/dev
 
-bench: build/release/build.ninja ## Overheads, caches, compile times, CUDA kernels (ARGS: of gemmsmith-bench)
-	@$(call build_with,release) --target gemmsmith_bench
+bench: build/release/build.ninja ## Overheads, caches, compile times (ARGS: of gemmsmith-bench)
+	@$(call build_with,release) --target gemmsmith_bench gemmsmith_host_bench
 	build/release/gemmsmith-bench $(ARGS)
+	build/release/gemmsmith-host-bench $(ARGS)
+
+bench-gpu: build/release/build.ninja ## CUDA kernels beside cuBLASLt on the first GPU; a table into build/bench-gpu.md (ARGS="--set bf16")
+	@$(call build_with,release) --target gemmsmith_bench_gpu
+	build/release/gemmsmith-bench-gpu --json build/bench-gpu.json $(ARGS)
+	@tools/gpu_report.py build/bench-gpu.json > build/bench-gpu.md
 
 bench-cpu: ## CPU kernels beside other libraries; tables and plots into bench/results (ARGS="--set f32 --threads 1")
 	@tools/setup.sh build bench wheels

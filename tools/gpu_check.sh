@@ -7,14 +7,15 @@ usage() {
 Usage: tools/gpu_check.sh --build [--with-sanitizer]       on the machine that builds
        gpu_check.sh [--out DIR] [--allow-no-gpu] [--quick] [--with-sanitizer]   on the machine with the GPU
 
---build makes the folder build/gpu_check: command line, GPU tests and benchmarks, all but glibc linked statically,
+--build makes the folder build/gpu_check: command line, tests and benchmark, all but glibc linked statically,
 NVRTC from the toolkit, and this script; under 60 MiB. Copy it as it is.
-Without --build, from within that folder: runs the GPU tests, the main job and the benchmarks, beside cuBLAS where
-libcublas is found, and writes DIR/results.json and DIR/log.txt (DIR: $OUT, else ./results).
+Without --build, from within that folder: runs the GPU tests, those of every kernel family on the GPU in the place of the
+emulated device, the main job, and the benchmark, beside cuBLASLt, torch and Triton where they are found. Writes
+DIR/results.json, DIR/log.txt and, where there is a python3, DIR/report.md (DIR: $OUT, else ./results). At most 8 minutes.
 
   --out DIR          where the results go
   --allow-no-gpu     go on without a GPU: the GPU tests are skipped, the CPU runs
-  --quick            tests and one small run; no demo, no benchmarks
+  --quick            the GPU tests and one small run; no kernel families, no demo, no benchmark
   --with-sanitizer   with --build: copy compute-sanitizer from the toolkit; without: run tests under it as well
   --help             this text
 
@@ -32,7 +33,7 @@ die() {
 
 # --- on the machine that builds ---
 
-readonly max_mib=60
+readonly max_mib=60 limit_seconds=460
 
 toolkit_folder() {
   local folder
@@ -63,12 +64,12 @@ check_self_contained() {
   [[ -z $needed ]] || die 1 "$(basename "$1") would need ${needed//$'\n'/, } on the GPU machine: link it statically"
 }
 
-# simdjson, Google Benchmark and what they need, which programs look for beside their own folder.
+# simdjson and what it needs, which programs look for beside their own folder.
 carry_libraries() {
   local name path
   while read -r name path; do
     case $name in
-      libsimdjson.so* | libbenchmark.so* | libstdc++.so* | libgcc_s.so*) cp -L "$path" "$2/lib/$name" ;;
+      libsimdjson.so* | libstdc++.so* | libgcc_s.so*) cp -L "$path" "$2/lib/$name" ;;
     esac
   done < <(ldd "$1" | awk '$2 == "=>" { print $1, $3 }')
 }
@@ -80,19 +81,21 @@ build_bundle() {
   source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
   bundle=$source/build/gpu_check
   cd "$source"
-  local tests=() test
-  for test in tests/gpu/*_test.cc; do tests+=("$(basename "$test" .cc)"); done
+  local programs=(gemmsmith-bench-gpu) program
+  for program in tests/gpu/*_test.cc tests/property/{simt,sm}*_gemm_test.cc; do
+    programs+=("$(basename "$program" .cc)")
+  done
   cmake --preset static-run
-  cmake --build --preset static-run --target gemmsmith_cli gemmsmith-bench "${tests[@]}"
+  cmake --build --preset static-run --target gemmsmith_cli "${programs[@]}"
   rm -rf "$bundle"
   mkdir -p "$bundle/bin" "$bundle/lib"
-  for test in gemmsmith gemmsmith-bench "${tests[@]}"; do
-    strip --strip-all -o "$bundle/bin/$test" "build/static-run/$test"
-    carry_libraries "build/static-run/$test" "$bundle"
-    [[ $test == gemmsmith-bench ]] || check_self_contained "$bundle/bin/$test"
-    gzip -9 "$bundle/bin/$test"
+  for program in gemmsmith "${programs[@]}"; do
+    strip --strip-all -o "$bundle/bin/$program" "build/static-run/$program"
+    carry_libraries "build/static-run/$program" "$bundle"
+    check_self_contained "$bundle/bin/$program"
+    gzip -9 "$bundle/bin/$program"
   done
-  cp tools/gpu_check.sh "$bundle/"
+  cp tools/gpu_check.sh tools/{gpu_report,gpu_torch,cpu_report}.py "$bundle/"
   git describe --always --dirty >"$bundle/revision" 2>/dev/null || echo unknown >"$bundle/revision"
   toolkit=$(toolkit_folder)
   copy_nvrtc "$toolkit" "$bundle"
@@ -124,14 +127,14 @@ unpack_bundle() {
   if compgen -G "$work/lib/libnvrtc.so.*" >/dev/null; then export GEMMSMITH_NVRTC=${GEMMSMITH_NVRTC:-$work/lib}; fi
 }
 
-# cuBLAS: where the loader looks, in a toolkit, or in pip's wheels of the python3 that is here.
+# cuBLASLt: where the loader looks, in a toolkit, or in pip's wheels of the python3 that is here.
 find_cublas() {
   local folder
-  if [[ $(ldconfig -p 2>/dev/null) == *libcublas.so.* ]]; then return; fi
+  if [[ $(ldconfig -p 2>/dev/null) == *libcublasLt.so.* ]]; then return; fi
   for folder in /usr/local/cuda/lib64 "${CUDA_HOME:-}/lib64" \
     "$(python3 -c 'import nvidia, os; print(os.path.join(list(nvidia.__path__)[0], "cu13", "lib"))' 2>/dev/null)" \
     "$(python3 -c 'import nvidia, os; print(os.path.join(list(nvidia.__path__)[0], "cublas", "lib"))' 2>/dev/null)"; do
-    if compgen -G "$folder/libcublas.so.*" >/dev/null; then
+    if compgen -G "$folder/libcublasLt.so.*" >/dev/null; then
       export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
       return
     fi
@@ -140,8 +143,10 @@ find_cublas() {
 
 # step NAME SECONDS COMMAND...: its standard output goes to $work/NAME.out, everything to the log.
 step() {
-  local name=$1 seconds=$2 code=0
+  local name=$1 seconds=$2 code=0 left=$((limit_seconds - SECONDS))
   shift 2
+  if ((left < 1)); then left=1; fi
+  if ((seconds > left)); then seconds=$left; fi
   echo "== $name: $*" | tee -a "$log"
   timeout "$seconds" "$@" >"$work/$name.out" 2>"$work/$name.err" || code=$?
   cat "$work/$name.out" "$work/$name.err" >>"$log"
@@ -171,28 +176,80 @@ run_tests() {
   local program name
   for program in "$work"/bin/gpu_*_test; do
     name=$(basename "$program")
-    step "$name" 240 "$program" --gtest_brief=1 "--gtest_output=json:$work/$name.json"
+    step "$name" 120 "$program" --gtest_brief=1 "--gtest_output=json:$work/$name.json"
     summaries+=("$(test_summary "$name" "$work/$name.json")")
   done
 }
 
-# The tests of small kernels and of memory; the table of shapes would take too long.
+# All shards of a program at once, since most of their time goes to compiling; the exit code of one that failed.
+shards() {
+  local count=$1 program=$2 name=$3 shard pids=() pid code=0
+  for ((shard = 0; shard < count; ++shard)); do
+    GTEST_TOTAL_SHARDS=$count GTEST_SHARD_INDEX=$shard "$program" --gtest_brief=1 \
+      "--gtest_output=json:$work/$name-$shard.json" &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || code=$?; done
+  return "$code"
+}
+
+# Every family's table of shapes, types and configurations, as it runs on the emulated devices everywhere else.
+run_families() {
+  local program name shard count
+  count=$(nproc)
+  if ((count > 8)); then count=8; fi
+  export GEMMSMITH_TEST_DEVICE=cuda:0 work
+  export -f shards
+  for program in "$work"/bin/{simt,sm}*_gemm_test; do
+    name=$(basename "$program")
+    step "$name" 150 bash -c 'shards "$@"' shards "$count" "$program" "$name"
+    for ((shard = 0; shard < count; ++shard)); do
+      summaries+=("$(test_summary "$name-$shard" "$work/$name-$shard.json")")
+    done
+  done
+}
+
+# The tests of memory and of small kernels, and the smallest of the families'; tables of shapes would take too long.
 run_sanitizer() {
-  local sanitizer=$bundle/compute-sanitizer/compute-sanitizer program
+  local sanitizer=$bundle/compute-sanitizer/compute-sanitizer tool
   if [[ $with_sanitizer == no ]]; then return; fi
   if [[ ! -x $sanitizer ]]; then sanitizer=compute-sanitizer; fi
-  for program in gpu_runtime_test gpu_user_kernel_test; do
-    step "sanitizer-$program" 240 "$sanitizer" --error-exitcode 1 "$work/bin/$program" --gtest_brief=1
+  if "$sanitizer" "$work/bin/gpu_user_kernel_test" --gtest_brief=1 2>&1 | grep -q 'Device not supported'; then
+    echo "== no sanitizer: it says that this device is not supported (as under some virtual machines)" | tee -a "$log"
+    return
+  fi
+  for tool in memcheck racecheck; do
+    step "$tool-runtime" 60 "$sanitizer" --tool "$tool" --error-exitcode 1 "$work/bin/gpu_runtime_test" --gtest_brief=1
+    step "$tool-sm90" 90 env GEMMSMITH_TEST_DEVICE=cuda:0 "$sanitizer" --tool "$tool" --error-exitcode 1 \
+      "$work/bin/sm90_gemm_test" --gtest_brief=1 --gtest_filter='*IsWhatAnEngineChooses:*LeavesWhat*'
   done
 }
 
 run_programs() {
   local cli=$work/bin/gemmsmith device=$1
   step run 120 "$cli" run --m 512 --n 4096 --k 4096 --dtype "$2" --device "$device" --check --json
-  if [[ $quick == yes ]]; then return; fi
-  step demo 240 "$cli" demo --json
+  if [[ $quick == no ]]; then step demo 120 "$cli" demo --json; fi
+}
+
+run_bench() {
   find_cublas
-  step bench 240 "$work/bin/gemmsmith-bench" --benchmark_filter="$3" --benchmark_min_time=0.1 --benchmark_format=json
+  step bench 150 "$work/bin/gemmsmith-bench-gpu"
+  if ! command -v python3 >/dev/null; then return; fi
+  local code=0
+  timeout $((limit_seconds > SECONDS + 91 ? 90 : 1)) python3 "$bundle/gpu_torch.py" "$work/bench.out" >"$work/torch.out" 2>"$work/torch.err" || code=$?
+  cat "$work/torch.err" >>"$log"
+  if ((code != 0)); then
+    echo "gpu_check: nothing of torch and Triton: $(tail -n 1 "$work/torch.err")" | tee -a "$log"
+    : >"$work/torch.out"
+  fi
+}
+
+write_report() {
+  if ! command -v python3 >/dev/null || [[ ! -s $work/bench.out ]]; then return; fi
+  local files=("$out/results.json")
+  if [[ -s $work/torch.out ]]; then files+=("$work/torch.out"); fi
+  python3 "$bundle/gpu_report.py" "${files[@]}" >"$out/report.md"
+  echo "gpu_check: a table in $out/report.md"
 }
 
 # Objects, one per argument, as a JSON array.
@@ -224,6 +281,7 @@ write_results() {
   "doctor": $(json_file "$work/doctor.out"),
   "run": $(json_file "$work/run.out"),
   "demo": $(json_file "$work/demo.out"),
+  "torch": $(json_file "$work/torch.out"),
   "benchmarks": $(json_file "$work/bench.out")
 }
 END
@@ -256,12 +314,15 @@ check_gpu() {
   step doctor 60 "$work/bin/gemmsmith" doctor --json
   run_tests
   if [[ $gpu == true ]]; then
+    if [[ $quick == no ]]; then run_families; fi
     run_sanitizer
-    run_programs cuda:0 bf16 '^cuda_'
+    run_programs cuda:0 bf16
+    if [[ $quick == no ]]; then run_bench; fi
   else
-    run_programs cpu f32 '^cpu_'
+    run_programs cpu f32
   fi
   write_results "$gpu" "$before"
+  write_report
   echo "gpu_check: results in $out/results.json"
   return "$failed"
 }

@@ -74,7 +74,8 @@ struct PlanInfo {
 
 struct PrepareOptions {
   bool auto_tune = false;  ///< A short tuning (see Engine::Tune), unless the problem is tuned already.
-  CancellationToken cancel;
+  CancellationToken cancel{};
+  Stream stream{};  ///< Whose workspace is reserved, where the plan needs one.
 };
 
 /// One façade over choosing, compiling, caching, loading and launching. Thread-safe. Several engines may share devices
@@ -87,11 +88,13 @@ class GEMMSMITH_API Engine {
   Engine& operator=(const Engine&) = delete;
 
   /// D = alpha * A * B + beta * C on the device that holds the tensors. The first call of a problem plans it; later
-  /// calls are a lookup and a launch. Throws before anything is launched, with D untouched.
+  /// calls are a lookup and a launch. Throws before anything is launched, with D untouched. While `stream` is captured
+  /// into a CUDA graph, also kInvalidArgument for what Prepare has not made ready for it; a graph uses the workspace of
+  /// the stream that it was captured on, and must not run beside other calls on that stream.
   void Gemm(const GemmProblem& problem, const GemmArgs& args, Stream stream = {});
   /// The same for the problem that `args` pose, with the accumulator that fits their types.
   void Gemm(const GemmArgs& args, Stream stream = {});
-  /// Plans, compiles and reserves; launches nothing.
+  /// Plans, compiles and reserves; launches nothing. Not while a stream of the device is captured.
   PlanInfo Prepare(const GemmProblem& problem, DeviceId device, const PrepareOptions& options = {});
   /// Does the same for the call that `args` pose, and keeps what was found. Throws as Gemm does.
   PreparedGemm Prepare(const GemmArgs& args, const PrepareOptions& options = {});

@@ -29,6 +29,13 @@ void CheckSame(const GemmProblem& promised, const GemmProblem& given) {
                "gemm: the tensors pose \"{}\", the problem is \"{}\"", ToString(given), ToString(promised));
 }
 
+/// Compiling and loading are nothing that a graph could record, and may break its capture.
+void CheckNotCapturing(const GemmProblem& problem, const Device& device, Stream stream) {
+  if (device.IsCapturing(stream))
+    throw Fail(Code::kInvalidArgument, "call Engine::Prepare for the problem, with this stream, before the capture",
+               "gemm: {} is not prepared, and its stream is captured into a graph", ToString(problem));
+}
+
 void LaunchAsNamed(const Plan& plan, const GemmArgs& args, Devices& devices, Workspaces& workspaces, Stream stream) {
   if (plan.prepare != nullptr) [[unlikely]]
     plan.prepare(args, devices.Get(plan.device), stream);
@@ -63,15 +70,21 @@ Engine::~Engine() = default;
 const Plan& Engine::PlanFor(const GemmProblem& problem, DeviceId device, const PrepareOptions& options) {
   State& s = *state_;
   const Plan* plan = s.plans.Find(problem, device);
-  if (plan == nullptr) [[unlikely]] {
+  if (plan == nullptr) {
     if (options.auto_tune) AutoTune(problem, device, options.cancel);
     plan = s.plans.Insert(s.planner().Make(problem, device, options.cancel));
   }
+  if (plan->workspace_bytes != 0) s.workspaces.Take(s.devices.Get(device), options.stream, plan->workspace_bytes);
   return *plan;
 }
 
 void Engine::Run(const GemmProblem& problem, const GemmArgs& args, Stream stream, bool auto_tune) {
-  Run(PlanFor(problem, args.d.device, {auto_tune, {}}), args, stream);
+  const Plan* plan = state_->plans.Find(problem, args.d.device);
+  if (plan == nullptr) [[unlikely]] {
+    CheckNotCapturing(problem, state_->devices.Get(args.d.device), stream);
+    plan = &PlanFor(problem, args.d.device, {auto_tune, {}, stream});
+  }
+  Run(*plan, args, stream);
 }
 
 void Engine::Run(const Plan& plan, const GemmArgs& args, Stream stream) {

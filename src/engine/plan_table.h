@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "gemmsmith/engine.h"
@@ -64,7 +65,7 @@ class PlanTable {
     const Table& table = *current_.load(std::memory_order_acquire);
     for (std::size_t i = HashOf(problem, device) & table.mask;; i = (i + 1) & table.mask) {
       const Plan* plan = table.slots[i].load(std::memory_order_acquire);
-      if (plan == nullptr || (plan->problem == problem && plan->device == device)) return plan;
+      if (plan == nullptr || (Same(plan->problem, problem) && plan->device == device)) return plan;
     }
   }
 
@@ -115,6 +116,11 @@ class PlanTable {
 
   static std::size_t HashOf(const GemmProblem& problem, DeviceId device) {
     return Hash(problem) + (static_cast<std::size_t>(device.kind) << 8 | device.index) * 0x9e3779b97f4a7c15u;
+  }
+  /// As ==, a field after the other, only faster: it is hashed as bytes too.
+  static bool Same(const GemmProblem& x, const GemmProblem& y) {
+    static_assert(std::has_unique_object_representations_v<GemmProblem>);
+    return std::memcmp(&x, &y, sizeof(GemmProblem)) == 0;
   }
   static void Place(Table& table, const Plan* plan) {
     std::size_t i = HashOf(plan->problem, plan->device) & table.mask;

@@ -1,5 +1,9 @@
 #include "engine/workspaces.h"
 
+#include <algorithm>
+
+#include "util/log.h"
+
 namespace gemmsmith {
 
 Workspaces::Block& Workspaces::Find(const Device& device, Stream stream) {
@@ -12,12 +16,16 @@ Workspaces::Block& Workspaces::Find(const Device& device, Stream stream) {
 Workspaces::Lease Workspaces::Take(Device& device, Stream stream, std::size_t bytes) {
   Block& block = Find(device, stream);
   Lease lease{std::unique_lock(block.mutex), nullptr};
-  if (block.buffer.bytes() < bytes) {
-    if (block.buffer.data() != nullptr) device.Synchronize(stream);  // launches may still use the old one
-    block.buffer = Buffer();
-    block.buffer = device.Allocate(bytes);
+  const std::size_t reserved = block.buffers.empty() ? 0 : block.buffers.back().bytes();
+  if (reserved < bytes) {
+    if (device.IsCapturing(stream))
+      throw Fail(Code::kInvalidArgument, "call Engine::Prepare for the problem, with this stream, before the capture",
+                 "workspace: a call needs {} bytes, {} are reserved for its stream, which is captured into a graph",
+                 bytes, reserved);
+    // By half more at the least, so that all it ever had is no more than three times the last.
+    block.buffers.push_back(device.Allocate(std::max(bytes, reserved + reserved / 2)));
   }
-  lease.data = block.buffer.data();
+  lease.data = block.buffers.back().data();
   return lease;
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <ctime>
+#include <unordered_set>
 
 #include "util/digest.h"
 
@@ -60,7 +61,7 @@ void Contents::Apply(Change change, std::int64_t now) {
                      const ResultKey key = entry.key;
                      entries.insert_or_assign(key, std::move(entry));
                    },
-                   [&](TuningRecord& record) { tunings.push_back(std::move(record)); },
+                   [&](TuningRecord& record) { tunings.Add(std::move(record)); },
                    [&](const Use& use) {
                      const auto found = entries.find(use.key);
                      if (found != entries.end())
@@ -109,28 +110,28 @@ std::string WhyImpossible(const TuningRecord& record) {
 ResultsChange Prune(Contents& contents, std::int64_t oldest, std::uint64_t most) {
   struct Candidate {
     std::int64_t used;
-    const ResultKey* key;  // Of a result; null: of a tuning record.
-    std::size_t tuning;
+    const ResultKey* key;        // Of a result; null: of a tuning record.
+    const TuningRecord* tuning;  // Stays where it is until all are known.
   };
   std::vector<Candidate> candidates;
-  for (const auto& [key, entry] : contents.entries) candidates.push_back({entry.last_used_unix, &key, 0});
-  for (std::size_t i = 0; i < contents.tunings.size(); ++i)
-    if (MayGo(contents.tunings[i])) candidates.push_back({contents.tunings[i].created_unix, nullptr, i});
+  for (const auto& [key, entry] : contents.entries) candidates.push_back({entry.last_used_unix, &key, nullptr});
+  contents.tunings.ForEach([&](const TuningRecord& record) {
+    if (MayGo(record)) candidates.push_back({record.created_unix, nullptr, &record});
+  });
   std::ranges::stable_sort(candidates, {}, &Candidate::used);
   const auto first_kept = std::ranges::lower_bound(candidates, oldest, {}, &Candidate::used) - candidates.begin();
   const std::size_t surplus = contents.size() - std::min<std::uint64_t>(most, contents.size());
   candidates.resize(std::min(candidates.size(), std::max<std::size_t>(surplus, first_kept)));
 
-  std::vector<bool> goes(contents.tunings.size());
   ResultsChange gone;
+  std::unordered_set<const TuningRecord*> goes;
   for (const Candidate& candidate : candidates) {
-    if (candidate.key == nullptr) goes[candidate.tuning] = true;
+    if (candidate.key == nullptr) goes.insert(candidate.tuning);
     (candidate.key == nullptr ? gone.tunings : gone.results) += 1;
   }
   for (const Candidate& candidate : candidates)
     if (candidate.key != nullptr) contents.entries.erase(ResultKey(*candidate.key));
-  std::size_t index = 0;
-  std::erase_if(contents.tunings, [&](const TuningRecord&) { return goes[index++]; });
+  contents.tunings.EraseIf([&](const TuningRecord& record) { return goes.contains(&record); });
   return gone;
 }
 

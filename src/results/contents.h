@@ -1,9 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -33,10 +36,39 @@ struct Lookups {
 };
 using Change = std::variant<StoredResult, TuningRecord, Use, Lookups>;
 
+/// Those of one problem lie together, in the order in which they came.
+class TuningRecords {
+ public:
+  void Add(TuningRecord record) {
+    // What a document lists comes in the map's own order.
+    by_problem_.try_emplace(by_problem_.end(), record.problem)->second.push_back(std::move(record));
+    ++size_;
+  }
+  std::size_t size() const { return size_; }
+  std::span<const TuningRecord> Of(const std::string& problem) const {
+    const auto found = by_problem_.find(problem);
+    return found == by_problem_.end() ? std::span<const TuningRecord>() : found->second;
+  }
+  template <class Visit>
+  void ForEach(const Visit& visit) const {
+    for (const auto& [problem, records] : by_problem_) std::ranges::for_each(records, visit);
+  }
+  template <class Goes>
+  void EraseIf(const Goes& goes) {
+    for (auto& [problem, records] : by_problem_) size_ -= std::erase_if(records, goes);
+    std::erase_if(by_problem_, [](const auto& group) { return group.second.empty(); });
+  }
+  friend bool operator==(const TuningRecords&, const TuningRecords&) = default;
+
+ private:
+  std::map<std::string, std::vector<TuningRecord>> by_problem_;
+  std::size_t size_ = 0;
+};
+
 /// Everything that a database of one architecture holds.
 struct Contents {
   std::unordered_map<ResultKey, StoredResult, KeyHash> entries;
-  std::vector<TuningRecord> tunings;
+  TuningRecords tunings;
   Counters counters;
 
   std::size_t size() const { return entries.size() + tunings.size(); }

@@ -175,11 +175,12 @@ ResultsChange ResultsDatabase::Import(const std::string& path) {
     state_->pending.emplace_back(entry);
     ++added.results;
   }
-  for (const TuningRecord& record : document.contents.tunings) {
-    if (std::ranges::find(present.tunings, record) != present.tunings.end()) continue;
+  document.contents.tunings.ForEach([&](const TuningRecord& record) {
+    const std::span<const TuningRecord> same = present.tunings.Of(record.problem);
+    if (std::ranges::find(same, record) != same.end()) return;
     state_->pending.emplace_back(record);
     ++added.tunings;
-  }
+  });
   state_->unsaved.Apply(state_->pending);
   if (!state_->Save(/*lookups_too=*/false, /*again=*/true))
     throw Fail(Code::kIo, "", "import {}: it could not be saved", path);

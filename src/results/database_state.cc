@@ -195,7 +195,7 @@ Contents ResultsDatabase::State::ReadAll() {
   With([&](Store& kept) { contents = kept.Read(); });
   const Contents more = unsaved.Read();
   for (const auto& [key, entry] : more.entries) contents.Apply(entry, entry.created_unix);
-  for (const TuningRecord& record : more.tunings) contents.Apply(record, record.created_unix);
+  more.tunings.ForEach([&](const TuningRecord& record) { contents.Apply(record, record.created_unix); });
   contents.counters.hits += lookups.hits;
   contents.counters.misses += lookups.misses;
   return contents;

@@ -80,7 +80,7 @@ void ReadTunings(Members& in, Document& document, int& damaged) {
     return NoteDamage(document.verdict, "its tuning_records are no list", damaged);
   for (const element value : tunings)
     if (std::optional<TuningRecord> record = ReadTuning(value, why))
-      document.contents.tunings.push_back(std::move(*record));
+      document.contents.tunings.Add(std::move(*record));
     else
       NoteDamage(document.verdict, why, damaged);
 }
@@ -275,11 +275,11 @@ std::string WriteDocument(const Contents& contents, const Architecture& architec
   }
   out += "\n  },\n  \"tuning_records\": [";
   comma = "";
-  for (const TuningRecord& record : contents.tunings) {
+  contents.tunings.ForEach([&](const TuningRecord& record) {
     out += fmt::format("{}\n    ", comma);
     AppendJson(out, record);
     comma = ",";
-  }
+  });
   const Counters& c = contents.counters;
   out += fmt::format(
       "\n  ],\n  \"statistics\": {{\"total_entries\": {}, \"created_at\": \"{}\", \"last_updated\": \"{}\", "

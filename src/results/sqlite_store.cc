@@ -217,7 +217,7 @@ Contents SqliteStore::Read() {
     const ResultKey key = entry->key;
     contents.entries.insert_or_assign(key, std::move(*entry));
   });
-  contents.tunings = Tunings("");
+  for (TuningRecord& record : Tunings("")) contents.tunings.Add(std::move(record));
   contents.counters = Summarize().counters;
   return contents;
 }
@@ -260,7 +260,7 @@ ResultsChange SqliteStore::Prune(std::int64_t oldest, std::uint64_t most, bool d
   }
   file_.Run("DELETE FROM tunings");
   Writer writer(file_);
-  for (TuningRecord& record : after.tunings) writer.Write(std::move(record));
+  after.tunings.ForEach([&](const TuningRecord& record) { writer.Write(record); });
   transaction.Commit();
   return gone;
 }
@@ -274,7 +274,7 @@ void CreateSqlite(const Place& place, const Contents& contents) {
     for (const auto& [name, sql] : kSchema) file.Run(sql);
     Writer writer(file);
     for (const auto& [key, entry] : contents.entries) writer.Put(entry);
-    for (const TuningRecord& record : contents.tunings) writer.Write(record);
+    contents.tunings.ForEach([&](const TuningRecord& record) { writer.Write(record); });
     const Counters& c = contents.counters;
     writer.Set("version", kResultsVersion);
     writer.Set("cache_format_version", kResultsFormatVersion);

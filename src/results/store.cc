@@ -1,5 +1,7 @@
 #include "results/store.h"
 
+#include <algorithm>
+
 namespace gemmsmith::results {
 
 std::optional<StoredResult> FindIn(const Contents& contents, const ResultKey& key) {
@@ -8,9 +10,13 @@ std::optional<StoredResult> FindIn(const Contents& contents, const ResultKey& ke
 }
 
 std::vector<TuningRecord> TuningsIn(const Contents& contents, const std::string& problem) {
+  if (!problem.empty()) {
+    const std::span<const TuningRecord> of_one = contents.tunings.Of(problem);
+    return {of_one.begin(), of_one.end()};
+  }
   std::vector<TuningRecord> found;
-  for (const TuningRecord& record : contents.tunings)
-    if (problem.empty() || record.problem == problem) found.push_back(record);
+  contents.tunings.ForEach([&](const TuningRecord& record) { found.push_back(record); });
+  std::ranges::stable_sort(found, {}, &TuningRecord::created_unix);
   return found;
 }
 

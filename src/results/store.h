@@ -26,7 +26,7 @@ class Store {
   virtual const char* name() const = 0;
 
   virtual std::optional<StoredResult> Find(const ResultKey& key) = 0;
-  /// Empty: of all problems.
+  /// The oldest first. `problem` empty: of all problems.
   virtual std::vector<TuningRecord> Tunings(const std::string& problem) = 0;
   virtual Contents Read() = 0;
   /// Without reading it all.

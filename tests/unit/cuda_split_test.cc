@@ -1,6 +1,7 @@
 // Plans of two launches that share a workspace. The driver is the fake one: kernels that only look at their arguments.
 #include <dlfcn.h>
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -127,6 +128,47 @@ TEST_F(CudaSplit, TheWorkspaceGrowsAndIsKept) {
   EXPECT_EQ(seen[2], seen[3]);
   EXPECT_EQ(seen[2], seen[4]) << "which is enough for the smaller one";
   EXPECT_EQ(seen[4], seen[5]);
+}
+
+TEST_F(CudaSplit, WhatAGraphCapturesMustBePreparedForItsStream) {
+  std::vector<const void*> seen;
+  const Look look = [&](const Sm80Params& p) { seen.push_back(p.partial); };
+  const GemmProblem problem = Problem(64, DType::kBf16), larger = Problem(192, DType::kF16);
+  Keep(problem, look, look);
+  Keep(larger, look, look);
+  Device& gpu = engine_.devices().Get(kGpu);
+  const Buffer buffer = gpu.Allocate(24 << 20);
+  const Stream stream = gpu.CreateStream();
+  const auto refusal = [&]() -> std::string {
+    try {
+      engine_.Gemm(problem, Args(problem, buffer), stream);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Code::kInvalidArgument);
+      return error.what();
+    }
+    return "";
+  };
+  fake_driver::SetCapturing(true);
+  EXPECT_THAT(refusal(), ::testing::HasSubstr("is not prepared"));
+  fake_driver::SetCapturing(false);
+  engine_.Prepare(problem, kGpu);
+  fake_driver::SetCapturing(true);
+  EXPECT_THAT(refusal(), ::testing::HasSubstr("0 are reserved for its stream"));
+  EXPECT_TRUE(seen.empty()) << "nothing may be launched";
+  fake_driver::SetCapturing(false);
+  PrepareOptions options;
+  options.stream = stream;
+  engine_.Prepare(problem, kGpu, options);
+  fake_driver::SetCapturing(true);
+  EXPECT_EQ(refusal(), "");
+  fake_driver::SetCapturing(false);
+  const int frees = fake_driver::Calls("cuMemFree_v2"), waits = fake_driver::Calls("cuStreamSynchronize");
+  engine_.Gemm(larger, Args(larger, buffer), stream);
+  ASSERT_EQ(seen.size(), 4u);
+  EXPECT_NE(seen[0], seen[2]);
+  EXPECT_EQ(fake_driver::Calls("cuMemFree_v2"), frees) << "the graph still uses the smaller one";
+  EXPECT_EQ(fake_driver::Calls("cuStreamSynchronize"), waits);
+  gpu.DestroyStream(stream);
 }
 
 }  // namespace
