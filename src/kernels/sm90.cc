@@ -200,13 +200,18 @@ TileConfig WithCtas(TileConfig c, const GemmProblem& p, const DeviceSpec& spec) 
 
 std::string Macros(const GemmProblem& p, const TileConfig& c) {
   const bool transposes = SizeOf(p.a_type) == 2, integer = p.acc_type == DType::kS32;
-  return fmt::format(
-      "#define GEMMSMITH_WGMMA_N {}\n#define GEMMSMITH_WGMMA_TYPES \"{}\"\n#define GEMMSMITH_WGMMA_MAJORS \"{}\"\n{}",
-      c[kBlockN], ProductTypes(p),
-      integer      ? ""
-      : transposes ? fmt::format(", 1, 1, {:d}, {:d}", !AAlongK(p), !BAlongK(p))
-                   : ", 1, 1",
-      integer ? "#define GEMMSMITH_WGMMA_INTEGER\n" : "");
+  std::string text =
+      fmt::format("#define GEMMSMITH_WGMMA_N {}\n#define GEMMSMITH_WGMMA_TYPES \"{}\"\n", c[kBlockN], ProductTypes(p));
+  text += fmt::format("#define GEMMSMITH_WGMMA_MAJORS \"{}\"\n",
+                      integer      ? ""
+                      : transposes ? fmt::format(", 1, 1, {:d}, {:d}", !AAlongK(p), !BAlongK(p))
+                                   : ", 1, 1");
+  // Of 16 bytes: 32 along k; across it two atoms of 8 rows.
+  const auto step = [](bool along_k) { return along_k ? 2 : 128; };
+  text += fmt::format("#define GEMMSMITH_WGMMA_STEP_A \"{}\"\n#define GEMMSMITH_WGMMA_STEP_B \"{}\"\n",
+                      step(AAlongK(p)), step(BAlongK(p)));
+  if (integer) text += "#define GEMMSMITH_WGMMA_INTEGER\n";
+  return text;
 }
 
 std::string KernelName(const GemmProblem& p, const TileConfig& c) {

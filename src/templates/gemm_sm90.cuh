@@ -85,7 +85,7 @@ class Sm90Gemm {
     kGroups = Config::kConsumers,
     kGroupsPerTile = Config::kPingPong ? 1 : kGroups,
     kRows = Config::kBlockM / kGroupsPerTile,  // of a tile, that one warp group makes
-    kProducts = kRows / 64,
+    kProducts = kRows / 64,                    // one or two
     kDepth = TileA::kDepth,
     kStageBytes = TileA::kBytes + TileB::kBytes,
     // What leaves by bulk copies: panels of 128 bytes of each row, swizzled as operands are.
@@ -112,6 +112,7 @@ class Sm90Gemm {
   /// The whole kernel. grid.x: a multiple of the cluster. `shared`: kSharedBytes, a multiple of 1024.
   template <class Epilogue = StoreSums>
   __device__ static void Run(const Sm90Params& params, unsigned char* shared, Epilogue epilogue = {}) {
+    ptx::DeclareProducts();
     const Ring ring(shared);
     const unsigned rank = kBlocks > 1 ? ptx::ClusterRank() : 0;
     if (threadIdx.x == 0) ring.Init();
@@ -257,16 +258,17 @@ class Sm90Gemm {
   }
 
   /// The products of one stage, as a group. `adds`: to what the sums are.
-  __device__ __forceinline__ static void Step(const Ring& ring, int stage, int first_row, int adds,
-                                              ptx::ProductSums (&sums)[kProducts]) {
+  __device__ __forceinline__ static void Step(const Ring& ring, int stage, int first_row, int adds) {
+    const unsigned a = ring.a(stage), b = TileB::Descriptor(ring.b(stage), 0);
     ptx::FenceProducts();
-#pragma unroll
-    for (int slice = 0; slice < 4; ++slice)
-#pragma unroll
-      for (int i = 0; i < kProducts; ++i)
-        ptx::AddProduct(sums[i], TileA::Descriptor(ring.a(stage), first_row + 64 * i, slice),
-                        TileB::Descriptor(ring.b(stage), 0, slice), slice > 0 ? 1 : adds);
+    ptx::AddProducts<0>(TileA::Descriptor(a, first_row), b, adds);
+    if constexpr (kProducts > 1) ptx::AddProducts<1>(TileA::Descriptor(a, first_row + 64), b, adds);
     ptx::CommitProducts();
+  }
+  /// When they are complete.
+  __device__ __forceinline__ static void Read(ptx::ProductSums (&sums)[kProducts]) {
+    ptx::ReadSums<0>(sums[0]);
+    if constexpr (kProducts > 1) ptx::ReadSums<1>(sums[1]);
   }
 
   /// The products of a step are awaited when those of the next are under way.
@@ -276,15 +278,14 @@ class Sm90Gemm {
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
       ptx::WaitFor(ring.full(at.stage), at.parity);
-      Step(ring, at.stage, first_row, step, sums);
+      Step(ring, at.stage, first_row, step);
       ptx::WaitForProducts<1>();
       if (step > 0) ring.Release(before);
       before = at.stage;
       at.Advance();
     }
     ptx::WaitForProducts<0>();
-#pragma unroll
-    for (int i = 0; i < kProducts; ++i) ptx::Settle(sums[i]);
+    Read(sums);
     ring.Release(before);
   }
 
@@ -341,10 +342,9 @@ class Sm90Gemm {
       const Factors factors(params, tile, first_row,
                             steps.first_k / kDepth + step);  // on their way during the products
       ptx::WaitFor(ring.full(at.stage), at.parity);
-      Step(ring, at.stage, first_row, 0, some);
+      Step(ring, at.stage, first_row, 0);
       ptx::WaitForProducts<0>();
-#pragma unroll
-      for (int i = 0; i < kProducts; ++i) ptx::Settle(some[i]);
+      Read(some);
       ring.Release(at.stage);
 #pragma unroll
       for (int i = 0; i < kProducts; ++i)

@@ -1,6 +1,8 @@
 #define GEMMSMITH_WGMMA_N 256
 #define GEMMSMITH_WGMMA_TYPES "k16.f32.bf16.bf16"
 #define GEMMSMITH_WGMMA_MAJORS ", 1, 1, 0, 0"
+#define GEMMSMITH_WGMMA_STEP_A "2"
+#define GEMMSMITH_WGMMA_STEP_B "2"
 #include "gemm_sm90.cuh"
 
 struct Config {

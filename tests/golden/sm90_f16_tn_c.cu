@@ -1,6 +1,8 @@
 #define GEMMSMITH_WGMMA_N 256
 #define GEMMSMITH_WGMMA_TYPES "k16.f32.f16.f16"
 #define GEMMSMITH_WGMMA_MAJORS ", 1, 1, 1, 1"
+#define GEMMSMITH_WGMMA_STEP_A "128"
+#define GEMMSMITH_WGMMA_STEP_B "128"
 #include "gemm_sm90.cuh"
 
 struct Config {

@@ -1,6 +1,8 @@
 #define GEMMSMITH_WGMMA_N 256
 #define GEMMSMITH_WGMMA_TYPES "k32.s32.s8.s8"
 #define GEMMSMITH_WGMMA_MAJORS ""
+#define GEMMSMITH_WGMMA_STEP_A "2"
+#define GEMMSMITH_WGMMA_STEP_B "2"
 #define GEMMSMITH_WGMMA_INTEGER
 #include "gemm_sm90.cuh"
 
