@@ -10,11 +10,11 @@
 // warp groups either share a tile or, in ping-pong, take turns: one multiplies while the other stores.
 //
 // Config (rendered by the host) has: types A, B, D, Accumulator; kBlockM, kBlockN, kStages; kConsumers (warp groups
-// that multiply), kPingPong; kClusterM, kClusterN (blocks; at most two in all); kAAlongK, kBAlongK (elements along k
-// are contiguous); kShortSums (the tensor cores sum to less than f32: not more than a step's products); kScaled (a
-// step's sums are multiplied by factors of A's rows and of B), kScaledColumns (each of B's columns has its own); kBulkD
-// (D leaves by bulk copies; it is alpha * A * B, no more), else kVectorD, kReadC; kSplit (sums of a part of k are
-// stored as they are).
+// that multiply), kPingPong; kSwap (what is multiplied is D^T = B^T * A^T); kClusterM, kClusterN (blocks; at most two
+// in all); kAAlongK, kBAlongK (elements along k are contiguous); kShortSums (the tensor cores sum to less than f32: not
+// more than a step's products); kScaled (a step's sums are multiplied by factors of A's rows and of B's columns),
+// kScaledRows, kScaledColumns (each has its own, else 128 have one); kBulkD (D leaves by bulk copies; it is alpha * A *
+// B, no more), else kVectorD, kReadC; kSplit (sums of a part of k are stored as they are).
 
 namespace gemmsmith {
 
@@ -99,12 +99,14 @@ class Sm90Gemm {
                                                 : 16,
     kPieces = Config::kBlockN / kPieceColumns,
     kPitch = kPieceColumns + 8,
+    kSwappedPitch = 64 + 4,
     kGroupOutBytes = Config::kSplit   ? 0
                      : Config::kBulkD ? kPanels * kPanelBytes
+                     : Config::kSwap  ? kPieceColumns * kSwappedPitch * static_cast<int>(sizeof(Accumulator))
                                       : 4 * 16 * kPitch * static_cast<int>(sizeof(Accumulator)),
     kOutBytes = kGroups * kGroupOutBytes
   };
-  static_assert(!Config::kBulkD || Config::kBlockN % kPanelColumns == 0, "whole panels");
+  static_assert(!Config::kBulkD || (Config::kBlockN % kPanelColumns == 0 && !Config::kSwap), "whole panels");
 
  public:
   enum : int { kThreads = (kGroups + 1) * 128, kSharedBytes = Config::kStages * (kStageBytes + 16) + kOutBytes };
@@ -248,6 +250,8 @@ class Sm90Gemm {
         StorePartial(params.base, place, sums);
       } else if constexpr (Config::kBulkD) {
         StorePanels(params, out, group, place, sums);
+      } else if constexpr (Config::kSwap) {
+        StoreSwapped(params.base.gemm, out, group, place, sums, epilogue);
       } else {
         StoreRows(params.base.gemm, out, place, sums, epilogue);
       }
@@ -303,11 +307,13 @@ class Sm90Gemm {
     __device__ __forceinline__ Factors(const Sm90Params& params, const Place& tile, int first_row, int step) {
       if constexpr (Config::kScaled) {
         const Lane lane;
-        const int last_row = static_cast<int>(params.base.gemm.m) - 1, last = static_cast<int>(params.base.gemm.n) - 1;
+        const int last_m = static_cast<int>(params.base.gemm.m) - 1, last_n = static_cast<int>(params.base.gemm.n) - 1;
+        const int last_row = Config::kSwap ? last_n : last_m, last = Config::kSwap ? last_m : last_n;
 #pragma unroll
         for (int i = 0; i < 2 * kProducts; ++i) {
           const int row = tile.row + first_row + i / 2 * 64 + i % 2 * 8 + lane.row;
-          row_[i] = params.scale_a[(row < last_row ? row : last_row) * params.scale_a_row + step * params.scale_a_k];
+          const int place = (row < last_row ? row : last_row) / (Config::kScaledRows ? 1 : 128);
+          row_[i] = params.scale_a[place * params.scale_a_row + step * params.scale_a_k];
         }
         const float* b = params.scale_b + step * params.scale_b_k;
 #pragma unroll
@@ -358,15 +364,25 @@ class Sm90Gemm {
                                                       const ptx::ProductSums (&sums)[kProducts]) {
     const Lane lane;
     Accumulator* to = static_cast<Accumulator*>(params.partial) + at.split * params.partial_split_stride +
-                      at.batch * params.partial_batch_stride + (at.row + lane.row) * params.partial_ld + at.column +
-                      lane.column;
+                      at.batch * params.partial_batch_stride;
+    const long long ld = params.partial_ld;
+    if constexpr (Config::kSwap) {
+      to += (at.column + lane.column) * ld + at.row + lane.row;
 #pragma unroll
-    for (int i = 0; i < kProducts; ++i, to += 64 * params.partial_ld)
+      for (int i = 0; i < kProducts; ++i)
 #pragma unroll
-      for (int j = 0; j < Config::kBlockN / 8; ++j) {
-        ptx::StoreGlobalPair(to + j * 8, sums[i][4 * j], sums[i][4 * j + 1]);
-        ptx::StoreGlobalPair(to + 8 * params.partial_ld + j * 8, sums[i][4 * j + 2], sums[i][4 * j + 3]);
-      }
+        for (int j = 0; j < Config::kBlockN / 2; ++j)
+          to[(j / 4 * 8 + j % 2) * ld + i * 64 + j % 4 / 2 * 8] = sums[i][j];
+    } else {
+      to += (at.row + lane.row) * ld + at.column + lane.column;
+#pragma unroll
+      for (int i = 0; i < kProducts; ++i, to += 64 * ld)
+#pragma unroll
+        for (int j = 0; j < Config::kBlockN / 8; ++j) {
+          ptx::StoreGlobalPair(to + j * 8, sums[i][4 * j], sums[i][4 * j + 1]);
+          ptx::StoreGlobalPair(to + 8 * ld + j * 8, sums[i][4 * j + 2], sums[i][4 * j + 3]);
+        }
+    }
   }
 
   /// D = alpha * sums: panels in shared memory, which bulk copies store while the next tile is made.
@@ -455,6 +471,36 @@ class Sm90Gemm {
       StagedLines<Config, Epilogue, 32, kPieceColumns, 16, kPitch>::Store(
           finisher, epilogue, staged, lane, at.batch, row, column, Left(gemm.m - row, 16),
           Left(gemm.n - column, kPieceColumns), [](unsigned line) { return line; });
+    }
+  }
+
+  /// The same where a tile's columns are rows of D: a warp group brings a piece of them, of 64 of D's columns, into
+  /// order. The pitch keeps the lanes of a store in banks of their own.
+  template <class Epilogue>
+  __device__ __forceinline__ static void StoreSwapped(const SimtParams& gemm, unsigned char* shared, int group,
+                                                      const Place& at, const ptx::ProductSums (&sums)[kProducts],
+                                                      Epilogue epilogue) {
+    const Finisher<Config, Epilogue> finisher(gemm);
+    const Lane lane;
+    Accumulator* const staged = reinterpret_cast<Accumulator*>(shared);
+    Accumulator* const to = staged + lane.column * kSwappedPitch + lane.row;
+#pragma unroll 1
+    for (int turn = 0; turn < kProducts * kPieces; ++turn) {
+      const long long row = at.column + turn % kPieces * kPieceColumns, column = at.row + turn / kPieces * 64;
+      if (row >= gemm.m || column >= gemm.n) continue;  // for the whole warp group
+      ptx::SyncThreads<128>(group + 1);                 // All have read what is there.
+#pragma unroll
+      for (int i = 0; i < kProducts * kPieces; ++i) {
+        if (i != turn) continue;
+#pragma unroll
+        for (int j = 0; j < kPieceColumns / 2; ++j)
+          to[(j / 4 * 8 + j % 2) * kSwappedPitch + j % 4 / 2 * 8] =
+              sums[i / kPieces][i % kPieces * (kPieceColumns / 2) + j];
+      }
+      ptx::SyncThreads<128>(group + 1);  // All have written theirs.
+      StagedLines<Config, Epilogue, 128, 64, kPieceColumns, kSwappedPitch>::Store(
+          finisher, epilogue, staged, threadIdx.x % 128, at.batch, row, column, Left(gemm.m - row, kPieceColumns),
+          Left(gemm.n - column, 64), [](unsigned line) { return line; });
     }
   }
   __device__ __forceinline__ static int Left(long long left, int limit) {

@@ -19,10 +19,12 @@ struct Config {
   enum : int { kClusterN = 1 };
   enum : int { kVectorD = 1 };
   enum : bool { kPingPong = false };
+  enum : bool { kSwap = false };
   enum : bool { kAAlongK = true };
   enum : bool { kBAlongK = true };
   enum : bool { kShortSums = false };
   enum : bool { kScaled = false };
+  enum : bool { kScaledRows = true };
   enum : bool { kScaledColumns = false };
   enum : bool { kBulkD = false };
   enum : bool { kReadC = false };

@@ -158,6 +158,33 @@ TEST_F(Sm90Gemm, ScalesBlocksInEveryConfiguration) {
   }
 }
 
+TEST_F(Sm90Gemm, LetsColumnsTakeThePlaceOfFewRows) {
+  std::size_t turn = seed_;
+  // A third of those configurations, each time others.
+  const auto expect_right = [&](const Case& c) {
+    ++turn;
+    ExpectConfigsRight(c, [&](const TileConfig& config, const std::vector<TileConfig>& all) {
+      const auto at = std::find(all.begin(), all.end(), config) - all.begin();
+      return config.Get("swap") != 0 && static_cast<std::size_t>(at) % 3 == turn % 3;
+    });
+  };
+  for (const Types& types : {k16BitTypes[1], kOtherTypes[0], kOtherTypes[6]}) {
+    Case c = Aligned(27, 203, 139, types);
+    expect_right(c);
+    c.m = 16, c.n = 144, c.k = 2080, c.padding = 0, c.batch = 2;
+    c.alpha = 2, c.beta = 1;
+    expect_right(c);
+    c.beta = 0, c.epilogue = "bias+swiglu+amax_row+amax_column";
+    expect_right(c);
+  }
+  expect_right(Aligned(24, 72, 200, k16BitTypes[0], "nn"));
+  for (const Scaling scaling : {Scaling::kBlock1x128, Scaling::kBlock128x128}) {
+    Case c = Aligned(9, 281, 1097, kOtherTypes[1]);
+    c.scaling = scaling;
+    expect_right(c);
+  }
+}
+
 TEST_F(Sm90Gemm, IsWhatAnEngineChooses) {
   for (const Types& types : k16BitTypes) ExpectEngineRight({256, 192, 128, types, "nn"}, "sm90");
   for (const Types& types : kOtherTypes) ExpectEngineRight({256, 192, 128, types}, "sm90");
