@@ -149,7 +149,8 @@ Plane PlaneD(const GemmProblem& p) { return {"d", p.d_type, p.n, p.m, p.ldd, p.b
 /// Whether D can leave by bulk copies: it is alpha * A * B, and its lines are aligned.
 bool CanBulk(const GemmProblem& p, const Tile& tile) {
   const bool plain = p.beta == BetaClass::kZero && p.epilogue_id == 0;
-  const bool known = p.d_type == p.acc_type || (p.acc_type == DType::kF32 && SizeOf(p.d_type) == 2);
+  const bool known =
+      p.d_type == p.acc_type || SizeOf(p.d_type) == 1 || (p.acc_type == DType::kF32 && SizeOf(p.d_type) == 2);
   const bool overlapping = p.batch > 1 && p.batch_stride_d == 0;
   return plain && known && !overlapping && !tile.swap && tile.block_n * SizeOf(p.d_type) % kRowBytes == 0 &&
          PlaneD(p).WhyNot().empty();

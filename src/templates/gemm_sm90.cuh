@@ -395,7 +395,12 @@ class Sm90Gemm {
     if (first) ptx::WaitForStoresToRead();  // of the tile before
     ptx::SyncThreads<128>(group + 1);
 #pragma unroll
-    for (int i = 0; i < kProducts; ++i) WritePanels(out + i * 64 * 128, alpha, sums[i], static_cast<D*>(nullptr));
+    for (int i = 0; i < kProducts; ++i)
+      if constexpr (sizeof(D) == 1) {
+        WriteBytes(out + i * 64 * 128, alpha, sums[i]);
+      } else {
+        WritePanels(out + i * 64 * 128, alpha, sums[i], static_cast<D*>(nullptr));
+      }
     ptx::FenceForBulk();
     ptx::SyncThreads<128>(group + 1);
     if (first) {
@@ -432,6 +437,23 @@ class Sm90Gemm {
       const unsigned to = out + j / 4 * kPanelBytes + lane.row * 128 + unit * 16 + lane.column % 4 * 4;
       ptx::StoreSharedPair(to, Scaled(alpha, sums[4 * j]), Scaled(alpha, sums[4 * j + 1]));
       ptx::StoreSharedPair(to + 8 * 128, Scaled(alpha, sums[4 * j + 2]), Scaled(alpha, sums[4 * j + 3]));
+    }
+  }
+  __device__ __forceinline__ static void WriteBytes(unsigned out, Accumulator alpha, const ptx::ProductSums& sums) {
+    const Lane lane;
+#pragma unroll
+    for (int j = 0; j < Config::kBlockN / 8; ++j) {
+      const int unit = (j % 16 / 2) ^ lane.row % 8;
+      const unsigned to = out + j / 16 * kPanelBytes + lane.row * 128 + unit * 16 + j % 2 * 8 + lane.column;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        Vector<D, 2> pair;
+        Narrow(Scaled(alpha, sums[4 * j + 2 * half]), pair.at[0]);
+        Narrow(Scaled(alpha, sums[4 * j + 2 * half + 1]), pair.at[1]);
+        unsigned short bits;
+        memcpy(&bits, &pair, 2);
+        ptx::StoreSharedHalf(to + half * 8 * 128, bits);
+      }
     }
   }
   __device__ __forceinline__ static unsigned Both(float low, float high, Half*) {

@@ -42,6 +42,12 @@ constexpr Types kOtherTypes[] = {
     {DType::kU8, DType::kU8, DType::kS32},
 };
 
+constexpr Types kTo8Bits[] = {
+    {DType::kBf16, DType::kBf16, DType::kE4m3}, {DType::kE4m3, DType::kE4m3, DType::kE5m2},
+    {DType::kS8, DType::kS8, DType::kS8},       {DType::kF16, DType::kF16, DType::kU8},
+    {DType::kE5m2, DType::kE4m3, DType::kE4m3},
+};
+
 Case Aligned(std::int64_t m, std::int64_t n, std::int64_t k, const Types& types, const char* layout = "nt") {
   Case c{m, n, k, types, layout};
   c.padding = (16 - k % 16) % 16;
@@ -133,6 +139,23 @@ TEST_F(Sm90Gemm, FusesEpilogues) {
       c.m = 21, c.n = 32, c.k = 4096, c.batch = 2;
       ExpectConfigsRight(c, FirstSplitting);
     }
+}
+
+TEST_F(Sm90Gemm, StoresResultsOf8Bits) {
+  for (const Types& types : kTo8Bits) {
+    Case c = Aligned(208, 272, 144, types);
+    ExpectConfigsRight(c, FirstAndLast);
+    c.m = 67, c.n = 83, c.k = 51, c.padding = 13;
+    c.alpha = types.integer() ? 2 : 0.5, c.beta = 1;
+    ExpectConfigsRight(c, FirstAndLast);
+    c.beta = 0;
+    const char* const last = Info(types.d).is_integer() ? "s8" : types.d == DType::kE4m3 ? "e4m3" : "e5m2";
+    const std::string epilogue = fmt::format("scale_row+amax_row+amax_column+quantise_{}", last);
+    c.epilogue = epilogue.c_str();
+    ExpectConfigsRight(c, FirstAndLast);
+    c.m = 16, c.n = 32, c.k = 4096, c.padding = 0;
+    ExpectConfigsRight(c, FirstSplitting);
+  }
 }
 
 /// Factors lie by rows or by columns, as m and n are odd or even.

@@ -123,11 +123,10 @@
   x #a ", " x #b ", " x #c ", " x #d ", " x #e ", " x #f ", " x #g ", " x #h
 #define GEMMSMITH_WGMMA_MORE_NAMES(...) ", " GEMMSMITH_WGMMA_NAMES(__VA_ARGS__)
 // What reads them, and where to.
-#define GEMMSMITH_WGMMA_READ(x, i) "mov.b32 %" #i ", " x #i ";\n"
-#define GEMMSMITH_WGMMA_READS(x, a, b, c, d, e, f, g, h)                                                      \
-  GEMMSMITH_WGMMA_READ(x, a)                                                                                  \
-  GEMMSMITH_WGMMA_READ(x, b) GEMMSMITH_WGMMA_READ(x, c) GEMMSMITH_WGMMA_READ(x, d) GEMMSMITH_WGMMA_READ(x, e) \
-      GEMMSMITH_WGMMA_READ(x, f) GEMMSMITH_WGMMA_READ(x, g) GEMMSMITH_WGMMA_READ(x, h)
+#define GEMMSMITH_WGMMA_READS(x, a, b, c, d, e, f, g, h)                                                          \
+  "mov.b32 %" #a ", " x #a ";\nmov.b32 %" #b ", " x #b ";\nmov.b32 %" #c ", " x #c ";\nmov.b32 %" #d ", " x #d    \
+  ";\nmov.b32 %" #e ", " x #e ";\nmov.b32 %" #f ", " x #f ";\nmov.b32 %" #g ", " x #g ";\nmov.b32 %" #h ", " x #h \
+  ";\n"
 #define GEMMSMITH_WGMMA_OUTPUTS(x, a, b, c, d, e, f, g, h)                                                            \
   GEMMSMITH_WGMMA_CLASS(x[a]), GEMMSMITH_WGMMA_CLASS(x[b]), GEMMSMITH_WGMMA_CLASS(x[c]), GEMMSMITH_WGMMA_CLASS(x[d]), \
       GEMMSMITH_WGMMA_CLASS(x[e]), GEMMSMITH_WGMMA_CLASS(x[f]), GEMMSMITH_WGMMA_CLASS(x[g]),                          \
