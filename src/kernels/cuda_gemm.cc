@@ -66,10 +66,11 @@ std::string WhyNotTensorTypes(const GemmProblem& p, const CodeTarget& target) {
   } else if (p.a_type != p.b_type || (p.a_type != DType::kF16 && p.a_type != DType::kBf16)) {
     return fmt::format("{}: tensor cores take two f16, two bf16, two f32 as tf32, or 8-bit types", types);
   }
-  const bool integer = p.acc_type == DType::kS32;
-  const bool d_is_float = p.d_type == DType::kF32 || p.d_type == DType::kF16 || p.d_type == DType::kBf16;
-  if (!d_is_float && !(integer && p.d_type == DType::kS32))
-    return fmt::format("d={}: stores f32, f16 and bf16, and sums of integers as s32", ToString(p.d_type));
+  if (p.d_type == DType::kF64 || (p.d_type == DType::kS32 && p.acc_type != DType::kS32))
+    return fmt::format("d={}: stores floats of 32 bits and less, s8 and u8, and sums of integers as s32",
+                       ToString(p.d_type));
+  if (Is8BitFloat(p.d_type) && target.version < 89)
+    return fmt::format("d={}: stores 8-bit floats from sm_89 on", ToString(p.d_type));
   return "";
 }
 

@@ -61,15 +61,11 @@ struct BulkTile {
     }
   }
 
-  /// What tensor cores are told of the part of the tile at `tile` that has `line` (a multiple of 64, or of 8 where
-  /// elements along k are contiguous) as its first and the i-th 32 bytes of k (PTX ISA, matrix descriptor).
-  __device__ __forceinline__ static unsigned long long Descriptor(unsigned tile, int line, int i) {
-    constexpr unsigned long long kSwizzle128 = 1;
-    const unsigned at =
-        tile + (Operand::kAlongK ? line * kRowBytes + i * 32 : line / 64 * kBoxBytes + i * 2 * kAtomBytes);
-    // Between atoms of 8 rows; and, along the lines, between boxes of 64.
-    return static_cast<unsigned long long>(at >> 4) | static_cast<unsigned long long>(kBoxBytes >> 4) << 16 |
-           static_cast<unsigned long long>(kAtomBytes >> 4) << 32 | kSwizzle128 << 62;
+  /// The lower half of what tensor cores are told of the part of the tile at `tile` that has `line` (a multiple of 64,
+  /// or of 8 where elements along k are contiguous) as its first (PTX ISA, matrix descriptor).
+  __device__ __forceinline__ static unsigned Descriptor(unsigned tile, int line) {
+    const unsigned at = tile + (Operand::kAlongK ? line * kRowBytes : line / 64 * kBoxBytes);
+    return at >> 4 | static_cast<unsigned>(kBoxBytes >> 4) << 16;  // Along the lines, boxes of 64 follow each other.
   }
 };
 

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "bulk_tile.cuh"
 #include "finish.cuh"
 #include "ptx/shared.cuh"
+#include "tile_walk.cuh"
 
 // D = alpha * A * B + beta * C on Hopper's tensor cores. One warp of a block loads tiles of A and B by bulk copies into
 // a ring of stages in shared memory; one or two warp groups multiply what has arrived. Blocks stay, and go from tile to
@@ -10,99 +10,13 @@
 // warp groups either share a tile or, in ping-pong, take turns: one multiplies while the other stores.
 //
 // Config (rendered by the host) has: types A, B, D, Accumulator; kBlockM, kBlockN, kStages; kConsumers (warp groups
-// that multiply), kPingPong; kClusterM, kClusterN (blocks; at most two in all); kAAlongK, kBAlongK (elements along k
-// are contiguous); kShortSums (the tensor cores sum to less than f32: not more than a step's products); kScaled (a
-// step's sums are multiplied by factors of A's rows and of B), kScaledColumns (each of B's columns has its own); kBulkD
-// (D leaves by bulk copies; it is alpha * A * B, no more), else kVectorD, kReadC; kSplit (sums of a part of k are
-// stored as they are).
+// that multiply), kPingPong; kSwap (what is multiplied is D^T = B^T * A^T); kClusterM, kClusterN (blocks; at most two
+// in all); kAAlongK, kBAlongK (elements along k are contiguous); kShortSums (the tensor cores sum to less than f32: not
+// more than a step's products); kScaled (a step's sums are multiplied by factors of A's rows and of B's columns),
+// kScaledRows, kScaledColumns (each has its own, else 128 have one); kBulkD (D leaves by bulk copies; it is alpha * A *
+// B, no more), else kVectorD, kReadC; kSplit (sums of a part of k are stored as they are).
 
 namespace gemmsmith {
-
-template <class Config>
-struct BulkA {
-  using Type = typename Config::A;
-  enum : int { kLines = Config::kBlockM, kSharers = Config::kClusterN };
-  enum : bool { kAlongK = Config::kAAlongK };
-};
-template <class Config>
-struct BulkB {
-  using Type = typename Config::B;
-  enum : int { kLines = Config::kBlockN, kSharers = Config::kClusterM };
-  enum : bool { kAlongK = Config::kBAlongK };
-};
-
-/// The steps of k that make a tile.
-struct TileSteps {
-  int first_k, count;
-  int first;  // elements of k in the first one, where the walk cuts it; the others are whole
-};
-
-/// The tiles of D that this block makes, in their order: those of a few rows of tiles together, column by column.
-/// Others, where a call is many products, are in grouped_tiles.cuh.
-template <class Config>
-class TileWalk {
- public:
-  enum : bool {
-    kCutsRows = false,  // RowsEnd may be within a tile, with rows of D after it
-    kCutsSteps = false  // the first step may have less of k, even none, than is loaded
-  };
-  struct Place {
-    int batch, split;
-    int row, column;  // of D
-  };
-
-  __device__ __forceinline__ TileWalk(const Sm90Params& params, unsigned rank)
-      : params_(params), rank_(rank), index_(blockIdx.x / kBlocks), step_(gridDim.x / kBlocks) {}
-
-  __device__ __forceinline__ bool Next(Place& place) {
-    const int per_batch = params_.tiles_m * params_.tiles_n;
-    const int splits = Config::kSplit ? params_.base.splits : 1;
-    if (index_ >= static_cast<unsigned>(per_batch * splits) * static_cast<unsigned>(params_.base.gemm.batch))
-      return false;
-    const int outer = static_cast<int>(index_ / static_cast<unsigned>(per_batch));
-    const int tile = static_cast<int>(index_ % static_cast<unsigned>(per_batch));
-    place.split = Config::kSplit ? outer % splits : 0;
-    place.batch = Config::kSplit ? outer / splits : outer;
-    PlaceTile(tile, params_.tiles_m, place);
-    index_ += step_;
-    return true;
-  }
-
-  /// Whose factors those of the tile are.
-  __device__ __forceinline__ int Group(const Place&) const { return 0; }
-  /// Which entry of A's batch, or of B's, makes the tile.
-  __device__ __forceinline__ int OfA(const Place& place) const { return params_.batch_a != 0 ? place.batch : 0; }
-  __device__ __forceinline__ int OfB(const Place& place) const { return params_.batch_b != 0 ? place.batch : 0; }
-  /// Its rows are those below.
-  __device__ __forceinline__ int RowsEnd(const Place&) const { return static_cast<int>(params_.base.gemm.m); }
-
-  __device__ __forceinline__ TileSteps Steps(const Place& place) const {
-    const int k = static_cast<int>(params_.base.gemm.k);
-    const int first = Config::kSplit ? place.split * params_.base.k_per_split : 0, left = k - first;
-    const int own = Config::kSplit && params_.base.k_per_split < left ? params_.base.k_per_split : left;
-    return {first, (own + kDepth - 1) / kDepth, kDepth};
-  }
-
- protected:
-  enum : int { kDepth = BulkTile<BulkA<Config>>::kDepth };
-  enum : unsigned { kBlocks = Config::kClusterM * Config::kClusterN };
-
-  /// Of a D with `tiles_m` rows of tiles.
-  __device__ __forceinline__ void PlaceTile(int tile, int tiles_m, Place& place) const {
-    const int first = tile / (params_.group * params_.tiles_n) * params_.group;
-    const int rows = tiles_m - first < params_.group ? tiles_m - first : params_.group;
-    const int inside = tile - first * params_.tiles_n;
-    const int rank_m = Config::kClusterM > 1 ? static_cast<int>(rank_) : 0;
-    const int rank_n = Config::kClusterN > 1 ? static_cast<int>(rank_) : 0;
-    place.row = ((first + inside % rows) * Config::kClusterM + rank_m) * Config::kBlockM;
-    place.column = (inside / rows * Config::kClusterN + rank_n) * Config::kBlockN;
-  }
-
-  const Sm90Params& params_;
-  const unsigned rank_;
-  unsigned index_;
-  const unsigned step_;
-};
 
 /// Walk: a TileWalk.
 template <class Config, template <class> class Walk = TileWalk>
@@ -119,7 +33,7 @@ class Sm90Gemm {
     kGroups = Config::kConsumers,
     kGroupsPerTile = Config::kPingPong ? 1 : kGroups,
     kRows = Config::kBlockM / kGroupsPerTile,  // of a tile, that one warp group makes
-    kProducts = kRows / 64,
+    kProducts = kRows / 64,                    // one or two
     kDepth = TileA::kDepth,
     kStageBytes = TileA::kBytes + TileB::kBytes,
     // What leaves by bulk copies: panels of 128 bytes of each row, swizzled as operands are.
@@ -133,12 +47,14 @@ class Sm90Gemm {
                                                 : 16,
     kPieces = Config::kBlockN / kPieceColumns,
     kPitch = kPieceColumns + 8,
+    kSwappedPitch = 64 + 4,
     kGroupOutBytes = Config::kSplit   ? 0
                      : Config::kBulkD ? kPanels * kPanelBytes
+                     : Config::kSwap  ? kPieceColumns * kSwappedPitch * static_cast<int>(sizeof(Accumulator))
                                       : 4 * 16 * kPitch * static_cast<int>(sizeof(Accumulator)),
     kOutBytes = kGroups * kGroupOutBytes
   };
-  static_assert(!Config::kBulkD || Config::kBlockN % kPanelColumns == 0, "whole panels");
+  static_assert(!Config::kBulkD || (Config::kBlockN % kPanelColumns == 0 && !Config::kSwap), "whole panels");
 
  public:
   enum : int { kThreads = (kGroups + 1) * 128, kSharedBytes = Config::kStages * (kStageBytes + 16) + kOutBytes };
@@ -146,6 +62,7 @@ class Sm90Gemm {
   /// The whole kernel. grid.x: a multiple of the cluster. `shared`: kSharedBytes, a multiple of 1024.
   template <class Epilogue = StoreSums>
   __device__ static void Run(const Sm90Params& params, unsigned char* shared, Epilogue epilogue = {}) {
+    ptx::DeclareProducts();
     const Ring ring(shared);
     const unsigned rank = kBlocks > 1 ? ptx::ClusterRank() : 0;
     if (threadIdx.x == 0) ring.Init();
@@ -232,7 +149,8 @@ class Sm90Gemm {
 #pragma unroll 1
     while (walk.Next(place)) {
       const TileSteps steps = walk.Steps(place);
-      const int of_a = walk.OfA(place), of_b = walk.OfB(place);
+      const int entry = walk.Entry(place);
+      const int of_a = params.batch_a != 0 ? entry : 0, of_b = params.batch_b != 0 ? entry : 0;
 #pragma unroll 1
       for (int step = 0, k = steps.first_k; step < steps.count; ++step, at.Advance()) {
         ptx::WaitFor(ring.empty(at.stage), at.parity ^ 1);  // the first lap passes at once
@@ -273,6 +191,8 @@ class Sm90Gemm {
         StorePartial(params.base, place, sums);
       } else if constexpr (Config::kBulkD) {
         StorePanels(params, out, group, place, rows_end, sums);
+      } else if constexpr (Config::kSwap) {
+        StoreSwapped(params.base.gemm, out, group, place, rows_end, sums, epilogue);
       } else {
         StoreRows(params.base.gemm, out, place, rows_end, sums, epilogue);
       }
@@ -299,16 +219,17 @@ class Sm90Gemm {
   }
 
   /// The products of one stage, as a group. `adds`: to what the sums are.
-  __device__ __forceinline__ static void Step(const Ring& ring, int stage, int first_row, int adds,
-                                              ptx::ProductSums (&sums)[kProducts]) {
+  __device__ __forceinline__ static void Step(const Ring& ring, int stage, int first_row, int adds) {
+    const unsigned a = ring.a(stage), b = TileB::Descriptor(ring.b(stage), 0);
     ptx::FenceProducts();
-#pragma unroll
-    for (int slice = 0; slice < 4; ++slice)
-#pragma unroll
-      for (int i = 0; i < kProducts; ++i)
-        ptx::AddProduct(sums[i], TileA::Descriptor(ring.a(stage), first_row + 64 * i, slice),
-                        TileB::Descriptor(ring.b(stage), 0, slice), slice > 0 ? 1 : adds);
+    ptx::AddProducts<0>(TileA::Descriptor(a, first_row), b, adds);
+    if constexpr (kProducts > 1) ptx::AddProducts<1>(TileA::Descriptor(a, first_row + 64), b, adds);
     ptx::CommitProducts();
+  }
+  /// When they are complete.
+  __device__ __forceinline__ static void Read(ptx::ProductSums (&sums)[kProducts]) {
+    ptx::ReadSums<0>(sums[0]);
+    if constexpr (kProducts > 1) ptx::ReadSums<1>(sums[1]);
   }
 
   /// The products of a step are awaited when those of the next are under way.
@@ -318,15 +239,14 @@ class Sm90Gemm {
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
       ptx::WaitFor(ring.full(at.stage), at.parity);
-      Step(ring, at.stage, first_row, step, sums);
+      Step(ring, at.stage, first_row, step);
       ptx::WaitForProducts<1>();
       if (step > 0) ring.Release(before);
       before = at.stage;
       at.Advance();
     }
     ptx::WaitForProducts<0>();
-#pragma unroll
-    for (int i = 0; i < kProducts; ++i) ptx::Settle(sums[i]);
+    Read(sums);
     ring.Release(before);
   }
 
@@ -344,8 +264,8 @@ class Sm90Gemm {
     const float *a, *b;
     __device__ __forceinline__ Scales(const Sm90Params& params, const Walk<Config>& walk, const Place& place)
         : params(params),
-          a(params.scale_a + walk.Group(place) * params.scale_a_group),
-          b(params.scale_b + walk.Group(place) * params.scale_b_group) {}
+          a(params.scale_a + walk.Entry(place) * params.scale_a_group),
+          b(params.scale_b + walk.Entry(place) * params.scale_b_group) {}
   };
 
   /// The factors of one step's sums of a thread: two rows of each product, and its columns.
@@ -355,11 +275,13 @@ class Sm90Gemm {
       if constexpr (Config::kScaled) {
         const Sm90Params& params = scales.params;
         const Lane lane;
-        const int last_row = static_cast<int>(params.base.gemm.m) - 1, last = static_cast<int>(params.base.gemm.n) - 1;
+        const int last_m = static_cast<int>(params.base.gemm.m) - 1, last_n = static_cast<int>(params.base.gemm.n) - 1;
+        const int last_row = Config::kSwap ? last_n : last_m, last = Config::kSwap ? last_m : last_n;
 #pragma unroll
         for (int i = 0; i < 2 * kProducts; ++i) {
           const int row = tile.row + first_row + i / 2 * 64 + i % 2 * 8 + lane.row;
-          row_[i] = scales.a[(row < last_row ? row : last_row) * params.scale_a_row + step * params.scale_a_k];
+          const int place = (row < last_row ? row : last_row) / (Config::kScaledRows ? 1 : 128);
+          row_[i] = scales.a[place * params.scale_a_row + step * params.scale_a_k];
         }
         const float* b = scales.b + step * params.scale_b_k;
 #pragma unroll
@@ -394,10 +316,9 @@ class Sm90Gemm {
       const Factors factors(scales, tile, first_row,
                             steps.first_k / kDepth + step);  // on their way during the products
       ptx::WaitFor(ring.full(at.stage), at.parity);
-      Step(ring, at.stage, first_row, 0, some);
+      Step(ring, at.stage, first_row, 0);
       ptx::WaitForProducts<0>();
-#pragma unroll
-      for (int i = 0; i < kProducts; ++i) ptx::Settle(some[i]);
+      Read(some);
       ring.Release(at.stage);
 #pragma unroll
       for (int i = 0; i < kProducts; ++i)
@@ -411,15 +332,25 @@ class Sm90Gemm {
                                                       const ptx::ProductSums (&sums)[kProducts]) {
     const Lane lane;
     Accumulator* to = static_cast<Accumulator*>(params.partial) + at.split * params.partial_split_stride +
-                      at.batch * params.partial_batch_stride + (at.row + lane.row) * params.partial_ld + at.column +
-                      lane.column;
+                      at.batch * params.partial_batch_stride;
+    const long long ld = params.partial_ld;
+    if constexpr (Config::kSwap) {
+      to += (at.column + lane.column) * ld + at.row + lane.row;
 #pragma unroll
-    for (int i = 0; i < kProducts; ++i, to += 64 * params.partial_ld)
+      for (int i = 0; i < kProducts; ++i)
 #pragma unroll
-      for (int j = 0; j < Config::kBlockN / 8; ++j) {
-        ptx::StoreGlobalPair(to + j * 8, sums[i][4 * j], sums[i][4 * j + 1]);
-        ptx::StoreGlobalPair(to + 8 * params.partial_ld + j * 8, sums[i][4 * j + 2], sums[i][4 * j + 3]);
-      }
+        for (int j = 0; j < Config::kBlockN / 2; ++j)
+          to[(j / 4 * 8 + j % 2) * ld + i * 64 + j % 4 / 2 * 8] = sums[i][j];
+    } else {
+      to += (at.row + lane.row) * ld + at.column + lane.column;
+#pragma unroll
+      for (int i = 0; i < kProducts; ++i, to += 64 * ld)
+#pragma unroll
+        for (int j = 0; j < Config::kBlockN / 8; ++j) {
+          ptx::StoreGlobalPair(to + j * 8, sums[i][4 * j], sums[i][4 * j + 1]);
+          ptx::StoreGlobalPair(to + 8 * ld + j * 8, sums[i][4 * j + 2], sums[i][4 * j + 3]);
+        }
+    }
   }
 
   /// D = alpha * sums: panels in shared memory, which bulk copies store while the next tile is made.
@@ -433,7 +364,12 @@ class Sm90Gemm {
     if (first) ptx::WaitForStoresToRead();  // of the tile before
     ptx::SyncThreads<128>(group + 1);
 #pragma unroll
-    for (int i = 0; i < kProducts; ++i) WritePanels(out + i * 64 * 128, alpha, sums[i], static_cast<D*>(nullptr));
+    for (int i = 0; i < kProducts; ++i)
+      if constexpr (sizeof(D) == 1) {
+        WriteBytes(out + i * 64 * 128, alpha, sums[i]);
+      } else {
+        WritePanels(out + i * 64 * 128, alpha, sums[i], static_cast<D*>(nullptr));
+      }
     ptx::FenceForBulk();
     ptx::SyncThreads<128>(group + 1);
     if constexpr (Walk<Config>::kCutsRows)
@@ -491,6 +427,23 @@ class Sm90Gemm {
       ptx::StoreSharedPair(to + 8 * 128, Scaled(alpha, sums[4 * j + 2]), Scaled(alpha, sums[4 * j + 3]));
     }
   }
+  __device__ __forceinline__ static void WriteBytes(unsigned out, Accumulator alpha, const ptx::ProductSums& sums) {
+    const Lane lane;
+#pragma unroll
+    for (int j = 0; j < Config::kBlockN / 8; ++j) {
+      const int unit = (j % 16 / 2) ^ lane.row % 8;
+      const unsigned to = out + j / 16 * kPanelBytes + lane.row * 128 + unit * 16 + j % 2 * 8 + lane.column;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        Vector<D, 2> pair;
+        Narrow(Scaled(alpha, sums[4 * j + 2 * half]), pair.at[0]);
+        Narrow(Scaled(alpha, sums[4 * j + 2 * half + 1]), pair.at[1]);
+        unsigned short bits;
+        memcpy(&bits, &pair, 2);
+        ptx::StoreSharedHalf(to + half * 8 * 128, bits);
+      }
+    }
+  }
   __device__ __forceinline__ static unsigned Both(float low, float high, Half*) {
     return ptx::FloatsToHalves(low, high);
   }
@@ -529,6 +482,36 @@ class Sm90Gemm {
       StagedLines<Config, Epilogue, 32, kPieceColumns, 16, kPitch>::Store(
           finisher, epilogue, staged, lane, at.batch, row, column, Left(rows_end - row, 16),
           Left(gemm.n - column, kPieceColumns), [](unsigned line) { return line; });
+    }
+  }
+
+  /// The same where a tile's columns are rows of D: a warp group brings a piece of them, of 64 of D's columns, into
+  /// order. The pitch keeps the lanes of a store in banks of their own.
+  template <class Epilogue>
+  __device__ __forceinline__ static void StoreSwapped(const SimtParams& gemm, unsigned char* shared, int group,
+                                                      const Place& at, int rows_end,
+                                                      const ptx::ProductSums (&sums)[kProducts], Epilogue epilogue) {
+    const Finisher<Config, Epilogue> finisher(gemm);
+    const Lane lane;
+    Accumulator* const staged = reinterpret_cast<Accumulator*>(shared);
+    Accumulator* const to = staged + lane.column * kSwappedPitch + lane.row;
+#pragma unroll 1
+    for (int turn = 0; turn < kProducts * kPieces; ++turn) {
+      const long long row = at.column + turn % kPieces * kPieceColumns, column = at.row + turn / kPieces * 64;
+      if (row >= rows_end || column >= gemm.n) continue;  // for the whole warp group
+      ptx::SyncThreads<128>(group + 1);                   // All have read what is there.
+#pragma unroll
+      for (int i = 0; i < kProducts * kPieces; ++i) {
+        if (i != turn) continue;
+#pragma unroll
+        for (int j = 0; j < kPieceColumns / 2; ++j)
+          to[(j / 4 * 8 + j % 2) * kSwappedPitch + j % 4 / 2 * 8] =
+              sums[i / kPieces][i % kPieces * (kPieceColumns / 2) + j];
+      }
+      ptx::SyncThreads<128>(group + 1);  // All have written theirs.
+      StagedLines<Config, Epilogue, 128, 64, kPieceColumns, kSwappedPitch>::Store(
+          finisher, epilogue, staged, threadIdx.x % 128, at.batch, row, column, Left(rows_end - row, kPieceColumns),
+          Left(gemm.n - column, 64), [](unsigned line) { return line; });
     }
   }
   __device__ __forceinline__ static int Left(long long left, int limit) {

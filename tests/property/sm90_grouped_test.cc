@@ -59,6 +59,8 @@ const GroupedCase kBf16[] = {
     {"masked:3", 40, 72, 136, "f16", "nn", "none", {40, 0, 39}},
     {"masked:2", 264, 264, 64, "bf16,bf16,f32", "nt", "none", {263, 1}},
     {"masked:6:20", 200, 48, 64, "bf16", "nt"},
+    {"masked:4:30", 90, 136, 72, "bf16", "nn", "none", {31, 0, 90, 5}},
+    {"contiguous:3", 30, 136, 72, "f16", "nt", "none", Index(30, {{2, 29}})},
     {"along_k:3", 136, 72, 328, "bf16,bf16,f32", "tn", "none", {64, 200, 328}},
     {"along_k:4", 72, 136, 264, "bf16,bf16,f32", "nt", "none", {0, 33, 33, 250}, BetaClass::kGeneral},
     {"along_k:3", 264, 48, 200, "f16", "nn", "none", {1, 66, 66}},
@@ -74,17 +76,19 @@ const GroupedCase kFp8[] = {
     {"ends:3", 200, 136, 304, "e5m2,e4m3,f16", "nt", "1x128", {1, 130, 131}},
     {"masked:4", 160, 144, 272, "e4m3,e4m3,bf16", "nt", "128x128", {0, 160, 7, 65}},
     {"masked:2", 272, 56, 144, "e4m3,e4m3,bf16", "nt", "1x128", {271, 0}},
+    {"masked:3:17", 80, 144, 272, "e4m3,e4m3,bf16", "nt", "128x128", {17, 0, 80}},
+    {"ends:9", 80, 144, 272, "e4m3,e4m3,bf16", "nt", "1x128", {1, 9, 17, 17, 40, 50, 51, 60, 79}},
     {"masked:3", 40, 72, 144, "e4m3,e4m3,f32", "nt", "none", {40, 0, 39}},
     {"along_k:3", 136, 72, 528, "e4m3,e5m2,f32", "nt", "none", {129, 129, 417}},
     {"ends:2", 70, 80, 48, "s8,s8,s32", "nt", "none", {31, 70}},
 };
 
 TEST_F(Sm90Grouped, OfRaggedEmptyAndMissingGroupsAreRight) {
-  for (const GroupedCase& c : kBf16) ExpectGroupsRight(c, 9);
+  for (const GroupedCase& c : kBf16) ExpectGroupsRight(c, 19);
 }
 
 TEST_F(Sm90Grouped, Of8BitsWithBlockScalesAreRight) {
-  for (const GroupedCase& c : kFp8) ExpectGroupsRight(c, 9);
+  for (const GroupedCase& c : kFp8) ExpectGroupsRight(c, 19);
 }
 
 /// The engine plans one for all sizes, and sizes out of range are nobody's.
@@ -150,8 +154,9 @@ TEST_F(Sm90Grouped, AreTunedAndVerified) {
   }
 }
 
-TEST_F(Sm90Grouped, AreRightInEveryConfiguration) {
-  ExpectGroupsRight({"ends:3", 560, 280, 136, "bf16", "nt", "none", {270, 271, 555}}, 1);
+TEST_F(Sm90Grouped, AreRightInConfigurationsOfAllKinds) {
+  ExpectGroupsRight({"ends:3", 90, 280, 72, "bf16", "nt", "none", {31, 32, 88}}, 7);
+  ExpectGroupsRight({"ends:3", 560, 280, 136, "bf16", "nt", "none", {270, 271, 555}}, 5);
 }
 
 }  // namespace

@@ -74,7 +74,8 @@ class Sm90Code : public testing::Test {
   /// A step, of 128 bytes of k, is there once; so is everything else that Hopper has of its own.
   static void ExpectInstructions(const GemmProblem& p, const TileConfig& c, const CubinKernel& kernel) {
     const bool eight_bits = Info(p.a_type).bits == 8, integer = p.acc_type == DType::kS32;
-    const int rows = c.Get("block_m") / (c.Get("ping_pong") != 0 ? 1 : c.Get("consumers"));
+    const int rows =
+        c.Get(c.Get("swap") != 0 ? "block_n" : "block_m") / (c.Get("ping_pong") != 0 ? 1 : c.Get("consumers"));
     const std::uint16_t product = integer ? sass::kIgmma : eight_bits ? sass::kQgmma : sass::kHgmma;
     EXPECT_EQ(kernel.Count(product), rows / 64 * 4);
     EXPECT_EQ(kernel.Count(sass::kHgmma) + kernel.Count(sass::kIgmma) + kernel.Count(sass::kQgmma), rows / 64 * 4);
@@ -131,6 +132,19 @@ TEST_F(Sm90Code, NeedsNoLocalMemoryForGroups) {
     const GemmProblem p = Problem(row);
     const std::vector<TileConfig> configs = Candidates(p);
     for (const std::size_t i : {std::size_t{0}, configs.size() / 2, configs.size() - 1}) Check(p, configs[i]);
+  }
+}
+
+TEST_F(Sm90Code, NeedsNoLocalMemoryWhereColumnsTakeThePlaceOfRows) {
+  for (const Row& row : {Row{"bf16", "nt"},
+                         {"f16", "nn", BetaClass::kZero, "swiglu+amax_row"},
+                         {"e4m3,e4m3,bf16", "nt", BetaClass::kZero, nullptr, "1x128"}}) {
+    GemmProblem p = Problem(row);
+    p.m = 32;
+    int swapped = 0;
+    for (const TileConfig& config : Candidates(p))
+      if (config.Get("swap") != 0 && swapped++ % 2 == 0) Check(p, config);
+    EXPECT_GT(swapped, 0);
   }
 }
 
