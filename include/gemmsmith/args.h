@@ -40,15 +40,26 @@ struct EpilogueArgs {
   Tensor amax_block;   ///< (rows of D / block rows, columns of D / block columns), rounded up; or one for each entry.
 };
 
-/// Factors of 8-bit operands (Scaling), f32, with any strides. That of a partial block counts as one of a whole.
+/// Factors of 8-bit operands (Scaling), f32, with any strides. That of a partial block counts as one of a whole. Where
+/// A or B is one for each group, so are its factors: (groups, ...).
 struct ScaleArgs {
   Tensor a;  ///< (m, k / 128), rounded up.
   Tensor b;  ///< (n, k / 128), or (n / 128, k / 128), rounded up.
 };
 
+/// What belongs to which group (Grouping): one tensor of the three, s32, its elements side by side, on D's device,
+/// where kernels read it. It may be written there until the launch: the host never reads it, but for calls on the CPU
+/// and where EngineOptions::check_groups asks for it.
+struct GroupArgs {
+  Tensor index;   ///< (m): the group of each row; -1: of none. Each group's rows follow each other (GroupAlignment).
+  Tensor ends;    ///< (groups): the row, or with A and B cut along k the k, after each group's last.
+  Tensor counts;  ///< (groups): how many rows each has, from the first on (kMasked).
+  std::int64_t expected_m = 0;  ///< GemmProblem::expected_m.
+};
+
 /// The tensors of one call, by name. What the problem does not use must not be given.
 struct GemmArgs {
-  Tensor a;  ///< (m, k), or (batch, m, k).
+  Tensor a;  ///< (m, k), or (batch, m, k); with groups as Grouping says, and so b, c and d.
   Tensor b;  ///< (k, n), or (batch, k, n); rank 2 is shared by the whole batch. Packed: from Engine::Pack.
   Tensor c;  ///< (m, n), or (batch, m, n); may be d itself. Not read where beta is 0.
   Tensor d;  ///< (m, n), or (batch, m, n); may not overlap a or b. (m, n / 2) if the epilogue pairs columns.
@@ -56,6 +67,7 @@ struct GemmArgs {
   Scalar beta = 0.0;
   const EpilogueArgs* epilogue = nullptr;  ///< Read during the call only; null: none.
   const ScaleArgs* scales = nullptr;       ///< The same.
+  const GroupArgs* groups = nullptr;       ///< The same. Rows of D that are of no group stay as they are.
 };
 
 /// The accumulator that fits operands of these types: f64 for f64, s32 for integers, else f32.

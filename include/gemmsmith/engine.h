@@ -99,8 +99,8 @@ class GEMMSMITH_API Engine {
   /// Does the same for the call that `args` pose, and keeps what was found. Throws as Gemm does.
   PreparedGemm Prepare(const GemmArgs& args, const PrepareOptions& options = {});
   /// Ranks the configs for a device, or for a target and a device that need not be here. Not empty, `group_rows` are
-  /// the sizes in m of groups that share one launch, each with a B of its own, instead of problem.m: for plans only,
-  /// as there are no such kernels yet (docs/select.md).
+  /// the sizes in m of groups that share one launch, each with a B of its own, instead of problem.m: to see what
+  /// sizes cost; a grouped problem is ranked as it is planned, by what it expects (docs/select.md).
   Explanation Explain(const GemmProblem& problem, DeviceId device, std::span<const std::int64_t> group_rows = {}) const;
   Explanation Explain(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
                       std::span<const std::int64_t> group_rows = {}) const;
@@ -161,6 +161,7 @@ class GEMMSMITH_API Engine {
   void Run(const GemmProblem& problem, const GemmArgs& args, Stream stream, bool auto_tune);
   void Run(const Plan& plan, const GemmArgs& args, Stream stream);
   void Launch(const Plan& plan, const GemmArgs& args, Stream stream);
+  void LaunchByGroups(const Plan& plan, const GemmArgs& args, Stream stream);
   void RunFirst(const Plan& plan, const GemmArgs& args, Stream stream);
   std::string RunVerified(const Plan& plan, const GemmArgs& args, Stream stream);
   void RecordWrong(const Plan& plan, const std::string& wrong);

@@ -57,9 +57,10 @@ struct Environment {
   std::string nvcc;                          ///< GEMMSMITH_NVCC: executable.
   std::string cuda_home;                     ///< CUDA_HOME or CUDA_PATH.
   std::string log_level;                     ///< GEMMSMITH_LOG: trace, debug, info, warn, error, off. Default warn.
-  std::string trace_file;  ///< GEMMSMITH_TRACE: where to write a trace of all stages, for trace viewers.
-  int num_threads = 0;     ///< GEMMSMITH_NUM_THREADS for the CPU device; 0: one per core this process may use.
-  std::string cpu_isa;     ///< GEMMSMITH_CPU_ISA: "portable", "avx2", "avx512", ... caps what is used; empty: the best.
+  std::string trace_file;     ///< GEMMSMITH_TRACE: where to write a trace of all stages, for trace viewers.
+  bool check_groups = false;  ///< GEMMSMITH_CHECK_GROUPS=1: see EngineOptions.
+  int num_threads = 0;        ///< GEMMSMITH_NUM_THREADS for the CPU device; 0: one per core this process may use.
+  std::string cpu_isa;  ///< GEMMSMITH_CPU_ISA: "portable", "avx2", "avx512", ... caps what is used; empty: the best.
   bool emulator_checks = true;  ///< GEMMSMITH_EMULATOR_CHECKS=off: emulated devices do not look for races and the like.
   std::uint64_t emulator_seed =
       1;  ///< GEMMSMITH_EMULATOR_SEED: of the order of what emulated devices run side by side.
@@ -90,6 +91,9 @@ struct EngineOptions {
   VerifyMode verify = VerifyMode::kOff;
   BaseConfig tile;  ///< Only kernels of this tile are chosen; where there is none, planning throws kUnsupported.
   bool enable_tma_multicast = true;  ///< False: no kernels whose blocks load tiles for each other.
+  /// Groups (GroupArgs) are fetched from the device, after all before them on the stream, and checked before each call:
+  /// kInvalidArgument says which is wrong. Else what is out of range is left out. Not while a CUDA graph is captured.
+  bool check_groups = false;  ///< Environment::check_groups does the same.
 
   friend bool operator==(const EngineOptions&, const EngineOptions&) = default;
 };

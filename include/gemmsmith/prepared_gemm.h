@@ -22,7 +22,7 @@ class GEMMSMITH_API PreparedGemm {
  public:
   /// The call as it was prepared.
   void Run(Stream stream = {}) const;
-  /// With other matrices of the same shapes, strides, types and device; all else (alpha, beta, scales, what the
+  /// With other matrices of the same shapes, strides, types and device; all else (alpha, beta, scales, groups, what the
   /// epilogue reads and makes) as it was prepared. `c`: null for D itself. Throws kInvalidArgument, with nothing
   /// launched, for a null pointer, one that is less aligned than the ones prepared with, and a D that overlaps A, B or
   /// part of C.
@@ -40,6 +40,7 @@ class GEMMSMITH_API PreparedGemm {
   GemmProblem problem_;
   std::shared_ptr<const EpilogueArgs> epilogue_;
   std::shared_ptr<const ScaleArgs> scales_;
+  std::shared_ptr<const GroupArgs> groups_;
   GemmArgs args_;
   std::uintptr_t misaligned_ = 0;       ///< Bits that no pointer may have.
   std::array<std::size_t, 4> bytes_{};  ///< From the first to past the last element of a, b, c, d.

@@ -26,16 +26,27 @@ GEMMSMITH_API std::string_view ToString(ComputeMode mode);
 enum class Scaling : std::uint8_t { kNone, kBlock1x128, kBlock128x128 };
 /// "none", "1x128", "128x128".
 GEMMSMITH_API std::string_view ToString(Scaling scaling);
-/// How one call is split into several GEMMs. Only kNone (with batch) has kernels so far.
-enum class Grouping : std::uint8_t { kNone, kContiguous, kMasked, kAlongK };
+/// How one call is several products, one for each of `groups` groups, as a tensor on the device says (GroupArgs).
+/// kContiguous and kEnds: A (m, k) and D (m, n) hold the rows of all groups, B (groups, k, n) is each group's own; each
+/// row says which group it is of (kContiguous), or each group where its rows end (kEnds). kMasked: A (groups, m, k) and
+/// D (groups, m, n) have room for m rows of each group, which says how many it has. kAlongK: A (m, k) and B (k, n) are
+/// cut along k, and D (groups, m, n) has a product for each group.
+enum class Grouping : std::uint8_t { kNone, kContiguous, kMasked, kAlongK, kEnds };
+/// "none", "contiguous", "masked", "along_k", "ends".
+GEMMSMITH_API std::string_view ToString(Grouping grouping);
+/// What groups must begin at multiples of: rows of kContiguous (128), whose tiles are of one group; all others begin
+/// anywhere (1).
+GEMMSMITH_API std::int64_t GroupAlignment(Grouping grouping);
 
-/// D = epilogue(alpha * A * B + beta * C) for A (m, k), B (k, n), C and D (m, n), once per batch entry. Where the
-/// epilogue pairs columns of the product, D is (m, n / 2) and beta must be 0. A plain value, hashed as bytes: made by
-/// the caller or by Describe from the tensors of a call.
+/// D = epilogue(alpha * A * B + beta * C) for A (m, k), B (k, n), C and D (m, n), once per batch entry, or as Grouping
+/// says. Where the epilogue pairs columns of the product, D is (m, n / 2) and beta must be 0. A plain value, hashed as
+/// bytes: made by the caller or by Describe from the tensors of a call.
 struct GemmProblem {
   std::int64_t m = 0, n = 0, k = 0;
   std::int64_t batch = 1;
-  std::int64_t groups = 1;
+  std::int64_t groups = 1;  ///< With a Grouping; batch is 1 then, and its strides are those between groups.
+  std::int64_t expected_m =
+      0;  ///< Rows that a group is expected to have, to choose by; 0: as many as it can, or m / groups.
   std::int64_t lda = 0, ldb = 0, ldc = 0, ldd = 0;  ///< Elements between rows (kRowMajor) or columns (kColMajor).
   std::int64_t batch_stride_a = 0, batch_stride_b = 0, batch_stride_c = 0, batch_stride_d = 0;  ///< Elements.
   std::int64_t ld_residual = 0, batch_stride_residual = 0;  ///< Of the epilogue's residual; 0 where it reads none.
@@ -54,7 +65,16 @@ struct GemmProblem {
   DType bias_type = DType::kF32, residual_type = DType::kF32;  ///< Of the epilogue's inputs; the others are f32.
 
   friend bool operator==(const GemmProblem&, const GemmProblem&) = default;
-  double flops() const { return 2.0 * m * n * k * batch; }
+  /// Of kMasked: with all rows that there is room for.
+  double flops() const { return 2.0 * m * n * k * (grouping == Grouping::kMasked ? groups : batch); }
+  /// How many matrices A, B, and D (as C and the residual) are, one after the other.
+  std::int64_t entries_a() const { return grouping == Grouping::kMasked ? groups : batch; }
+  std::int64_t entries_b() const {
+    return grouping == Grouping::kNone || grouping == Grouping::kAlongK ? batch : groups;
+  }
+  std::int64_t entries_d() const {
+    return grouping == Grouping::kMasked || grouping == Grouping::kAlongK ? groups : batch;
+  }
   /// Columns of D, and of the epilogue's residual.
   std::int64_t d_columns() const { return columns_per_d == 2 ? n / 2 : n; }
 };
@@ -71,6 +91,9 @@ GEMMSMITH_API void SetDTypes(GemmProblem& problem, std::string_view dtypes);
 GEMMSMITH_API void SetCompute(GemmProblem& problem, std::string_view mode);
 /// "none", "1x128" or "128x128". Throws kInvalidArgument, or kUnsupported as Validate.
 GEMMSMITH_API void SetScaling(GemmProblem& problem, std::string_view scaling);
+/// "masked:32", or "masked:32:192" with the rows that each of 32 groups is expected to have; "none". B, and what else
+/// each group has its own of, follows the one before in memory. Throws kInvalidArgument, or kUnsupported as Validate.
+GEMMSMITH_API void SetGrouping(GemmProblem& problem, std::string_view grouping);
 /// Makes it `batch` problems of this size, whose dense operands follow each other in memory.
 GEMMSMITH_API void SetBatch(GemmProblem& problem, std::int64_t batch);
 /// With this epilogue, whose residual is of D's type (f32, if that is none of f32, f16 and bf16) and dense, and whose

@@ -23,10 +23,14 @@ GEMMSMITH_API RowRange ParseRowRange(std::string_view text);
 /// the name of a built-in list ("deepseek-v3"), or a Hugging Face config.json. What attention multiplies grows with the
 /// context and is left out; an expert counts as a product of its own. Throws as ReadModelConfig.
 GEMMSMITH_API std::vector<NamedProblem> ModelWeights(const std::string& model);
+/// The products of a mixture of experts, each (n, k) once, as one call for as many experts as a GPU may hold:
+/// kContiguous with 8 and kMasked with 32. None for a model without experts. Throws the same.
+GEMMSMITH_API std::vector<NamedProblem> ModelExperts(const std::string& model);
 
 /// Problems that need all kernels which are chosen first for any m of `rows`: of each of `problems` and each of its
 /// kernels one, with an m that gets it; those whose kernel no problem before needs come first. Problems that no kernel
-/// does are among them. For GPUs; A must be row-major and not batched. Throws kUnsupported or kInvalidArgument, and as
+/// does are among them. Of groups of rows, m is that of the problem, with dense operands. For GPUs; A must be row-major
+/// and not batched. Throws kUnsupported or kInvalidArgument, and as
 /// Validate.
 GEMMSMITH_API std::vector<NamedProblem> DistinctKernels(std::span<const NamedProblem> problems, const RowRange& rows,
                                                         const CodeTarget& target, const DeviceSpec& spec);

@@ -11,6 +11,10 @@ namespace gemmsmith {
 /// Fills a host tensor with seeded uniform values in [-1, 1] (integers: the whole range of 8-bit types, [-127, 127]
 /// otherwise), rounded to its dtype. The same seed gives the same values on every machine.
 GEMMSMITH_API void FillRandom(const Tensor& tensor, std::uint64_t seed);
+/// Fills GroupArgs's tensor of a grouped problem, in host memory, with groups whose seeded sizes are up to 30 % off
+/// `expected_m`, or an equal share, as far as there is room: without expected_m nothing of m or k is left over, but for
+/// rows of kContiguous before a group's first.
+GEMMSMITH_API void FillGroups(const GemmProblem& problem, const Tensor& tensor, std::uint64_t seed);
 /// Fills with NaN (integers: 0x5a bytes), so that an element that is never written is found.
 GEMMSMITH_API void Poison(const Tensor& tensor);
 
@@ -32,7 +36,8 @@ struct VerifyReport {
 /// element: it would else drown a wrong term of a long sum. With an epilogue, an element is right if the interpreter
 /// makes it of a sum within the tolerance, with functions that are at most 2 ulp off; the error is then what it lies
 /// beyond all of these, relative to the nearest. Maxima that the epilogue takes are checked likewise; of one whose
-/// elements are not all sampled, that it is not too small.
+/// elements are not all sampled, that it is not too small. Of groups each is checked so, or of many some; rows of D
+/// that are of no group are not looked at.
 GEMMSMITH_API VerifyReport Verify(const GemmProblem& problem, const GemmArgs& args, const Tensor& c_before,
                                   std::uint64_t seed = 0);
 

@@ -70,7 +70,8 @@ void EpilogueOperands::AddInputs(const GemmProblem& p) {
   using enum EpilogueInput;
   if (epilogue_.Reads(kBias) || epilogue_.Reads(kPairedBias)) AddValues(&EpilogueArgs::bias, p.bias_type, {p.n});
   if (epilogue_.Reads(kBiasM)) AddValues(&EpilogueArgs::bias_m, p.bias_type, {p.m});
-  if (epilogue_.Reads(kResidual)) AddValues(&EpilogueArgs::residual, p.residual_type, {p.m, p.d_columns()}, p.batch);
+  if (epilogue_.Reads(kResidual))
+    AddValues(&EpilogueArgs::residual, p.residual_type, {p.m, p.d_columns()}, p.entries_d());
 }
 
 void EpilogueOperands::AddScaleInputs(const GemmProblem& p) {

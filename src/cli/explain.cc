@@ -56,7 +56,7 @@ void Print(const Explanation& explanation) {
   fmt::print("{} on {} ({})\n", ToString(explanation.problem), explanation.device, explanation.target);
   if (const auto& groups = explanation.group_rows; !groups.empty()) {
     const auto [least, most] = std::ranges::minmax(groups);
-    fmt::print("as one launch over {} groups of {} to {} rows, which no kernel does yet\n", groups.size(), least, most);
+    fmt::print("as one launch over {} groups of {} to {} rows\n", groups.size(), least, most);
   }
   if (!explanation.calibration.empty()) fmt::print("the model is calibrated: {}\n", explanation.calibration);
   if (!explanation.measured.empty()) fmt::print("the first is chosen by measurements: {}\n", explanation.measured);

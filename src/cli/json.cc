@@ -5,16 +5,18 @@ namespace gemmsmith::cli {
 std::string Dump(const Json& document) { return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
 Json ToJson(const GemmProblem& p) {
-  return {{"m", p.m},
-          {"n", p.n},
-          {"k", p.k},
-          {"batch", p.batch},
-          {"a_type", ToString(p.a_type)},
-          {"b_type", ToString(p.b_type)},
-          {"d_type", ToString(p.d_type)},
-          {"acc_type", ToString(p.acc_type)},
-          {"compute", ToString(p.compute)},
-          {"layout", LayoutName(p)}};
+  Json json = {{"m", p.m},
+               {"n", p.n},
+               {"k", p.k},
+               {"batch", p.batch},
+               {"a_type", ToString(p.a_type)},
+               {"b_type", ToString(p.b_type)},
+               {"d_type", ToString(p.d_type)},
+               {"acc_type", ToString(p.acc_type)},
+               {"compute", ToString(p.compute)},
+               {"layout", LayoutName(p)}};
+  if (p.grouping != Grouping::kNone) json["grouping"] = ToString(p.grouping), json["groups"] = p.groups;
+  return json;
 }
 
 Json ToJson(const KernelReport& k) {

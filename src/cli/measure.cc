@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "cli/epilogue_operands.h"
+#include "cli/group_operands.h"
 #include "cli/scale_operands.h"
 
 namespace gemmsmith::cli {
@@ -28,18 +29,32 @@ std::size_t DenseBytes(DType dtype, std::int64_t batch, std::int64_t rows, std::
 /// Bytes that the inputs of `p` take in the pool of each dtype.
 std::map<DType, std::size_t> InputBytes(const GemmProblem& p) {
   std::map<DType, std::size_t> bytes;
-  bytes[p.a_type] += DenseBytes(p.a_type, p.batch, p.m, p.k);
-  bytes[p.b_type] += DenseBytes(p.b_type, p.batch, p.k, p.n);
-  if (p.beta != BetaClass::kZero) bytes[p.c_type] += DenseBytes(p.c_type, p.batch, p.m, p.n);
+  bytes[p.a_type] += DenseBytes(p.a_type, p.entries_a(), p.m, p.k);
+  bytes[p.b_type] += DenseBytes(p.b_type, p.entries_b(), p.k, p.n);
+  if (p.beta != BetaClass::kZero) bytes[p.c_type] += DenseBytes(p.c_type, p.entries_d(), p.m, p.n);
   return bytes;
 }
 
-Tensor DenseTensor(void* data, DType dtype, const GemmProblem& p, std::int64_t rows, std::int64_t columns,
+/// How many matrices of a problem follow each other, and whether they are a tensor of rank 3.
+struct Entries {
+  std::int64_t count;
+  bool rank_3;
+};
+Entries EntriesOf(const GemmProblem& p, std::int64_t count, bool for_groups) {
+  return {count, p.grouping == Grouping::kNone ? p.batch != 1 : for_groups};
+}
+Entries EntriesOfA(const GemmProblem& p) { return EntriesOf(p, p.entries_a(), p.grouping == Grouping::kMasked); }
+Entries EntriesOfB(const GemmProblem& p) { return EntriesOf(p, p.entries_b(), p.grouping != Grouping::kAlongK); }
+Entries EntriesOfD(const GemmProblem& p) {
+  return EntriesOf(p, p.entries_d(), p.grouping == Grouping::kMasked || p.grouping == Grouping::kAlongK);
+}
+
+Tensor DenseTensor(void* data, DType dtype, const Entries& entries, std::int64_t rows, std::int64_t columns,
                    Layout layout, DeviceId device) {
   const bool transposed = layout == Layout::kColMajor;
   if (transposed) std::swap(rows, columns);
-  const Tensor tensor = p.batch == 1 ? Tensor(data, dtype, {rows, columns}, device)
-                                     : Tensor(data, dtype, {p.batch, rows, columns}, device);
+  const Tensor tensor = entries.rank_3 ? Tensor(data, dtype, {entries.count, rows, columns}, device)
+                                       : Tensor(data, dtype, {rows, columns}, device);
   return transposed ? tensor.Transposed() : tensor;
 }
 
@@ -59,7 +74,10 @@ double Measurement::compile_ms() const {
 double Measurement::gflops() const { return median_ms > 0 ? shape.problem.flops() / median_ms / 1e6 : 0; }
 
 std::string SizeText(const GemmProblem& p) {
-  return (p.batch == 1 ? "" : fmt::format("{}*", p.batch)) + fmt::format("{}x{}x{}", p.m, p.n, p.k);
+  const std::string times = p.grouping != Grouping::kNone ? fmt::format("{}:{} ", ToString(p.grouping), p.groups)
+                            : p.batch != 1                ? fmt::format("{}*", p.batch)
+                                                          : "";
+  return times + fmt::format("{}x{}x{}", p.m, p.n, p.k);
 }
 
 Json ToJson(const Measurement& m) {
@@ -89,7 +107,7 @@ Workbench::Workbench(Engine& engine, DeviceId device, std::span<const NamedProbl
   for (const NamedProblem& shape : problems) {
     const GemmProblem& p = shape.problem;
     for (const auto& [dtype, bytes] : InputBytes(p)) input_bytes[dtype] = std::max(input_bytes[dtype], bytes);
-    output_bytes = std::max(output_bytes, DenseBytes(p.d_type, p.batch, p.m, p.d_columns()));
+    output_bytes = std::max(output_bytes, DenseBytes(p.d_type, p.entries_d(), p.m, p.d_columns()));
   }
   for (const auto& [dtype, bytes] : input_bytes) {
     DeviceMemory& pool = pools_[dtype] = DeviceMemory(engine, device, bytes);
@@ -106,17 +124,17 @@ Workbench::Operands Workbench::Bind(const NamedProblem& shape, double alpha) con
     const bool host = args == &operands.host;
     const DeviceId id = host ? DeviceId{} : device_.id();
     std::map<DType, std::size_t> used;
-    const auto take = [&](DType dtype, std::int64_t rows, std::int64_t columns, Layout layout) {
+    const auto take = [&](DType dtype, const Entries& entries, std::int64_t rows, std::int64_t columns, Layout layout) {
       const DeviceMemory& pool = pools_.at(dtype);
       char* data = static_cast<char*>(host ? pool.host() : pool.device()) + used[dtype];
-      used[dtype] += DenseBytes(dtype, p.batch, rows, columns);
-      return DenseTensor(data, dtype, p, rows, columns, layout, id);
+      used[dtype] += DenseBytes(dtype, entries.count, rows, columns);
+      return DenseTensor(data, dtype, entries, rows, columns, layout, id);
     };
-    args->a = take(p.a_type, p.m, p.k, p.a_layout);
-    args->b = take(p.b_type, p.k, p.n, p.b_layout);
-    if (p.beta != BetaClass::kZero) args->c = take(p.c_type, p.m, p.n, Layout::kRowMajor);
-    args->d =
-        DenseTensor(host ? output_.host() : output_.device(), p.d_type, p, p.m, p.d_columns(), Layout::kRowMajor, id);
+    args->a = take(p.a_type, EntriesOfA(p), p.m, p.k, p.a_layout);
+    args->b = take(p.b_type, EntriesOfB(p), p.k, p.n, p.b_layout);
+    if (p.beta != BetaClass::kZero) args->c = take(p.c_type, EntriesOfD(p), p.m, p.n, Layout::kRowMajor);
+    args->d = DenseTensor(host ? output_.host() : output_.device(), p.d_type, EntriesOfD(p), p.m, p.d_columns(),
+                          Layout::kRowMajor, id);
     args->alpha = alpha;
     args->beta = shape.beta;
   }
@@ -179,6 +197,12 @@ Measurement Workbench::Measure(const NamedProblem& shape, const Work& work) {
     scales.emplace(engine_, device_.id(), shape.problem, seed_ + 7);
     operands.device.scales = &scales->device();
     operands.host.scales = &scales->host();
+  }
+  std::optional<GroupOperands> groups;
+  if (shape.problem.grouping != Grouping::kNone) {
+    groups.emplace(engine_, device_.id(), shape.problem, seed_ + 9);
+    operands.device.groups = &groups->device();
+    operands.host.groups = &groups->host();
   }
   Measurement measurement;
   measurement.shape = shape;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <iostream>
@@ -138,7 +139,17 @@ void AddProblem(CLI::App& app, Options& options) {
   AddSizes(app, options);
   AddForm(app, options);
   CLI::Option* beta = app.add_option("--beta", options.beta, "D = alpha*A*B + beta*C; 0: there is no C [0]");
-  app.get_option("--shapes")->excludes(app.get_option("--layout"), beta);
+  CLI::Option* grouping =
+      app.add_option("--grouping", options.grouping,
+                     "A product for each of N groups of rows, or parts of k, of random sizes: contiguous:N, ends:N, "
+                     "masked:N, along_k:N; :M: of M rows each, as far as is known ahead [none]")
+          ->type_name("KIND:N[:M]")
+          ->excludes("--batch")
+          ->check(Accepted([](const std::string& text) {
+            GemmProblem problem = MakeProblem(kMostSize, 1, 1);
+            SetGrouping(problem, text);
+          }));
+  app.get_option("--shapes")->excludes(app.get_option("--layout"), beta, grouping);
 }
 
 void AddChip(CLI::App& app, Options& options) {
@@ -404,12 +415,17 @@ std::vector<NamedProblem> WithDType(std::vector<NamedProblem> problems, const st
 }
 
 std::vector<NamedProblem> PlainProblems(const Options& options) {
-  if (!options.model.empty()) return WithDType(ModelWeights(options.model), options.dtype);
+  if (!options.model.empty()) {
+    std::vector<NamedProblem> served = ModelWeights(options.model);
+    std::ranges::move(ModelExperts(options.model), std::back_inserter(served));
+    return WithDType(std::move(served), options.dtype);
+  }
   if (options.shapes.empty()) {
     const BetaClass beta = options.beta == 0 ? BetaClass::kZero : BetaClass::kGeneral;
     GemmProblem problem = MakeProblem(options.m, options.n, options.k, DType::kF32, options.layout, beta);
     if (!options.dtype.empty()) SetDTypes(problem, options.dtype);
     SetBatch(problem, options.batch);
+    if (!options.grouping.empty()) SetGrouping(problem, options.grouping);
     return {{"", problem, options.beta}};
   }
   std::vector<NamedProblem> problems =

@@ -18,7 +18,7 @@ namespace gemmsmith::cli {
 /// change what it does.
 struct Options {
   std::int64_t m = 0, n = 0, k = 0, batch = 1;
-  std::string dtype, compute, layout = "nn", scaling, epilogue, shapes;
+  std::string dtype, compute, layout = "nn", scaling, grouping, epilogue, shapes;
   double alpha = 1, beta = 0;
   std::uint64_t seed = 0, seeds = 0;
 
@@ -69,7 +69,7 @@ struct Options {
 void AddSizes(CLI::App& app, Options& options, const char* dtype = "f32");  ///< --m --n --k --batch --dtype --shapes
 void AddDType(CLI::App& app, Options& options, const char* otherwise);      ///< --dtype
 void AddForm(CLI::App& app, Options& options);                              ///< --compute --scaling --layout
-/// --m --n --k --batch --dtype --compute --scaling --layout --beta --shapes
+/// --m --n --k --batch --grouping --dtype --compute --scaling --layout --beta --shapes
 void AddProblem(CLI::App& app, Options& options);
 void AddChip(CLI::App& app, Options& options);        ///< --chip --tile-search --partition-search --effort --roofline
 void AddModel(CLI::App& app, Options& options);       ///< --model --seq --context

@@ -13,18 +13,22 @@ std::int64_t Blocks(std::int64_t extent) { return (extent + 127) / 128; }
 }  // namespace
 
 ScaleOperands::ScaleOperands(Engine& engine, DeviceId device, const GemmProblem& p, std::uint64_t seed) {
-  const auto make = [&](DeviceMemory& memory, Tensor ScaleArgs::*member, std::int64_t rows) {
+  const auto make = [&](DeviceMemory& memory, Tensor ScaleArgs::*member, std::int64_t rows, bool for_groups) {
     const std::int64_t columns = Blocks(p.k);
-    const std::size_t bytes = static_cast<std::size_t>(rows * columns) * sizeof(float);
+    const auto tensor = [&](void* data, DeviceId id) {
+      return for_groups ? Tensor(data, DType::kF32, {p.groups, rows, columns}, id)
+                        : Tensor(data, DType::kF32, {rows, columns}, id);
+    };
+    const auto bytes = static_cast<std::size_t>(tensor(nullptr, {}).size()) * sizeof(float);
     memory = DeviceMemory(engine, device, bytes);
-    device_args_.*member = Tensor(memory.device(), DType::kF32, {rows, columns}, device);
-    const Tensor host = host_args_.*member = Tensor(memory.host(), DType::kF32, {rows, columns});
+    device_args_.*member = tensor(memory.device(), device);
+    const Tensor host = host_args_.*member = tensor(memory.host(), {});
     FillRandom(host, ++seed);
     for (float& x : std::span(static_cast<float*>(host.data), static_cast<std::size_t>(host.size()))) x = 1 + 0.5f * x;
     memory.ToDevice(bytes);
   };
-  make(a_, &ScaleArgs::a, p.m);
-  make(b_, &ScaleArgs::b, p.scaling == Scaling::kBlock1x128 ? p.n : Blocks(p.n));
+  make(a_, &ScaleArgs::a, p.m, p.grouping == Grouping::kMasked);
+  make(b_, &ScaleArgs::b, p.scaling == Scaling::kBlock1x128 ? p.n : Blocks(p.n), p.grouping != Grouping::kNone);
 }
 
 }  // namespace gemmsmith::cli

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <span>
 
+#include "core/describe_groups.h"
 #include "core/describe_scales.h"
 #include "gemmsmith/args.h"
 #include "util/log.h"
@@ -103,7 +104,7 @@ void CheckWhole(const char* name, const Scalar& scalar) {
                "gemm: {} is {}, and sums of integers take a whole number of 32 bits", name, value);
 }
 
-void CheckShapes(const Matrix& a, const Matrix& b, const Matrix& d, bool pairs_columns) {
+void CheckShapes(const Matrix& a, const Matrix& b, const Matrix& d, bool pairs_columns, const GemmProblem& p) {
   if (a.columns != b.rows) [[unlikely]]
     Mismatch("columns of a and rows of b differ", a.columns, b.rows);
   if (d.rows != a.rows) [[unlikely]]
@@ -117,10 +118,14 @@ void CheckShapes(const Matrix& a, const Matrix& b, const Matrix& d, bool pairs_c
   } else if (d.columns != b.columns) [[unlikely]] {
     Mismatch("columns of d and columns of b differ", d.columns, b.columns);
   }
-  if (a.batch != d.batch && a.batch_stride != 0) [[unlikely]]
-    Mismatch("batch of a and batch of d differ", a.batch, d.batch);
-  if (b.batch != d.batch && b.batch_stride != 0) [[unlikely]]
-    Mismatch("batch of b and batch of d differ", b.batch, d.batch);
+  const bool grouped = p.grouping != Grouping::kNone;
+  if (a.batch != p.entries_a() && (grouped || a.batch_stride != 0)) [[unlikely]]
+    Mismatch(grouped ? "groups of a and groups of b differ" : "batch of a and batch of d differ", a.batch,
+             p.entries_a());
+  if (b.batch != p.entries_b() && (grouped || b.batch_stride != 0)) [[unlikely]]
+    Mismatch("batch of b and batch of d differ", b.batch, p.entries_b());
+  if (grouped && d.batch != p.entries_d()) [[unlikely]]
+    Mismatch("groups of d and groups of b differ", d.batch, p.entries_d());
 }
 
 void CheckOutput(const GemmArgs& args, const Matrix& a, const Matrix& b, const Matrix& d) {
@@ -295,7 +300,11 @@ class EpilogueTensors {
 GemmProblem Describe(const GemmArgs& args, DType acc_type, ComputeMode compute) {
   const Matrix a = View("a", args.a), b = View("b", args.b), d = View("d", args.d);
   const bool pairs_columns = args.epilogue != nullptr && args.epilogue->epilogue.pairs_columns();
-  CheckShapes(a, b, d, pairs_columns);
+  GemmProblem p;
+  p.batch = d.batch;
+  if (args.groups != nullptr) [[unlikely]]
+    DescribeGroups(args, p);
+  CheckShapes(a, b, d, pairs_columns, p);
   CheckPointer("a", args.a, a);
   CheckPointer("b", args.b, b);
   CheckPointer("d", args.d, d);
@@ -304,8 +313,7 @@ GemmProblem Describe(const GemmArgs& args, DType acc_type, ComputeMode compute) 
     CheckWhole("alpha", args.alpha);
     CheckWhole("beta", args.beta);
   }
-  GemmProblem p;
-  p.m = d.rows, p.n = b.columns, p.k = a.columns, p.batch = d.batch;
+  p.m = d.rows, p.n = b.columns, p.k = a.columns;
   p.columns_per_d = pairs_columns ? 2 : 1;
   p.lda = a.ld, p.ldb = b.ld, p.ldd = d.ld;
   p.batch_stride_a = a.batch_stride, p.batch_stride_b = b.batch_stride, p.batch_stride_d = d.batch_stride;
@@ -331,7 +339,7 @@ GemmProblem Describe(const GemmArgs& args, DType acc_type, ComputeMode compute) 
     const bool reads_c = p.beta != BetaClass::kZero && args.c.given();
     EpilogueTensors(args, d, std::span(operands).first(reads_c ? 3 : 2)).Describe(p);
   }
-  if (p.scaling != Scaling::kNone) [[unlikely]]
+  if (p.scaling != Scaling::kNone || p.grouping != Grouping::kNone) [[unlikely]]
     Validate(p);
   return p;
 }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "util/log.h"
 
@@ -35,9 +36,18 @@ void Check(const char* name, const Tensor& t, const GemmArgs& args) {
     throw Fail(Code::kInvalidArgument, "write to other memory", "gemm: d overlaps {}", name);
 }
 
-bool Is(const Tensor& t, std::int64_t rows, std::int64_t columns) {
-  return t.rank == 2 && t.shape[0] == rows && t.shape[1] == columns;
-}
+/// A matrix, or with groups of its own one for each.
+struct Shape {
+  std::int64_t groups, rows, columns;  ///< 0 groups: a matrix.
+
+  bool Is(const Tensor& t) const {
+    const int r = groups > 0 ? 1 : 0;
+    return t.rank == r + 2 && (r == 0 || t.shape[0] == groups) && t.shape[r] == rows && t.shape[r + 1] == columns;
+  }
+  std::string Text() const {
+    return groups > 0 ? fmt::format("({}, {}, {})", groups, rows, columns) : fmt::format("({}, {})", rows, columns);
+  }
+};
 
 }  // namespace
 
@@ -46,12 +56,16 @@ Scaling DescribeScales(const GemmArgs& args, const GemmProblem& p) {
   Check("scale_a", a, args);
   Check("scale_b", b, args);
   const std::int64_t k = Blocks(p.k);
-  if (!Is(a, p.m, k))
-    throw Fail(Code::kInvalidArgument, "", "gemm: scale_a must be a matrix ({}, {}), one factor for 128 of k", p.m, k);
-  if (Is(b, Blocks(p.n), k)) return Scaling::kBlock128x128;
-  if (Is(b, p.n, k)) return Scaling::kBlock1x128;
-  throw Fail(Code::kInvalidArgument, "",
-             "gemm: scale_b must be a matrix ({}, {}), one factor for 128 by 128, or ({}, {})", Blocks(p.n), k, p.n, k);
+  const bool grouped = p.grouping != Grouping::kNone;
+  const Shape of_rows{p.grouping == Grouping::kMasked ? p.groups : 0, p.m, k};
+  const Shape of_blocks{grouped ? p.groups : 0, Blocks(p.n), k}, of_columns{grouped ? p.groups : 0, p.n, k};
+  if (!of_rows.Is(a))
+    throw Fail(Code::kInvalidArgument, "", "gemm: scale_a must be a tensor {}, one factor for 128 of k",
+               of_rows.Text());
+  if (of_blocks.Is(b)) return Scaling::kBlock128x128;
+  if (of_columns.Is(b)) return Scaling::kBlock1x128;
+  throw Fail(Code::kInvalidArgument, "", "gemm: scale_b must be a tensor {}, one factor for 128 by 128, or {}",
+             of_blocks.Text(), of_columns.Text());
 }
 
 }  // namespace gemmsmith

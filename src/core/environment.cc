@@ -79,6 +79,7 @@ Environment ReadAll() {
   if (e.cuda_home.empty()) e.cuda_home = Read("CUDA_PATH");
   e.log_level = Read("GEMMSMITH_LOG");
   e.trace_file = Read("GEMMSMITH_TRACE");
+  e.check_groups = ReadSwitch("GEMMSMITH_CHECK_GROUPS");
   e.num_threads = ReadCount("GEMMSMITH_NUM_THREADS");
   e.cpu_isa = Read("GEMMSMITH_CPU_ISA");
   e.emulator_checks = ReadOff("GEMMSMITH_EMULATOR_CHECKS");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <optional>
 #include <type_traits>
 #include <vector>
@@ -56,9 +57,10 @@ void CheckTypes(const GemmProblem& p) {
 void CheckBatchOfD(const GemmProblem& p) {
   const bool by_rows = p.d_layout == Layout::kRowMajor;
   const std::int64_t run = by_rows ? p.d_columns() : p.m, lines = by_rows ? p.m : p.d_columns();
-  if (p.batch <= 1 || run == 0 || lines == 0) return;
+  const std::int64_t entries = p.entries_d();
+  if (entries <= 1 || run == 0 || lines == 0) return;
   const bool blocks = p.batch_stride_d >= (lines - 1) * p.ldd + run;
-  const bool interleaved = p.batch_stride_d >= run && p.ldd >= (p.batch - 1) * p.batch_stride_d + run;
+  const bool interleaved = p.batch_stride_d >= run && p.ldd >= (entries - 1) * p.batch_stride_d + run;
   if (!blocks && !interleaved)
     throw Fail(Code::kInvalidArgument, "", "gemm: batch entries of d overlap: stride {} with rows of {} every {}",
                p.batch_stride_d, run, p.ldd);
@@ -89,7 +91,7 @@ void CheckEpilogue(const GemmProblem& p) {
   if (p.ld_residual != 0)
     CheckSide(
         {"residual", p.m, p.d_columns(), p.ld_residual, p.batch_stride_residual, Layout::kRowMajor, p.residual_type},
-        p.batch);
+        p.entries_d());
 }
 
 void CheckScaling(const GemmProblem& p) {
@@ -99,6 +101,35 @@ void CheckScaling(const GemmProblem& p) {
   if (p.batch > 1 || p.d_layout != Layout::kRowMajor || p.a_layout == Layout::kPacked || p.b_layout == Layout::kPacked)
     throw Fail(Code::kUnsupported, "call once for each entry, with a row-major d",
                "gemm: block scales take no batch ({}), no packed operands and no column-major d", p.batch);
+}
+
+/// Whether what an epilogue does to rows is the same, wherever a group begins.
+bool KnowsNoPlace(const Epilogue& epilogue) {
+  for (const EpilogueInput input : {EpilogueInput::kRow, EpilogueInput::kScaleBlock, EpilogueInput::kDScaleBlock})
+    if (epilogue.Reads(input)) return false;
+  for (const EpilogueOutput output :
+       {EpilogueOutput::kAmaxRow, EpilogueOutput::kAmaxColumn, EpilogueOutput::kAmaxBlock})
+    if (epilogue.Makes(output)) return false;
+  return true;
+}
+
+void CheckGrouping(const GemmProblem& p) {
+  if (p.grouping == Grouping::kNone) {
+    if (p.groups == 1 && p.expected_m == 0) return;
+    throw Fail(Code::kInvalidArgument, "call SetGrouping", "gemm: groups={} and expected_m={} without a grouping",
+               p.groups, p.expected_m);
+  }
+  if (p.batch != 1 || p.d_layout != Layout::kRowMajor || p.b_layout == Layout::kPacked)
+    throw Fail(Code::kUnsupported, "give D row-major, and plain operands",
+               "gemm: groups take no batch ({}), no packed operands and no column-major d", p.batch);
+  if (const std::optional<Epilogue> epilogue = Epilogue::Find(p.epilogue_id); epilogue && !KnowsNoPlace(*epilogue))
+    throw Fail(Code::kUnsupported, "apply it in a launch of its own",
+               "gemm: groups take no epilogue with maxima, block scales or a row's number");
+  if (p.grouping == Grouping::kAlongK && p.scaling != Scaling::kNone)
+    throw Fail(Code::kUnsupported, "", "gemm: groups along k take no block scales");
+  if (p.expected_m < 0 || p.expected_m > p.m || (p.expected_m != 0 && p.grouping == Grouping::kAlongK))
+    throw Fail(Code::kInvalidArgument, "", "gemm: expected_m={} of groups of at most m={} rows", p.expected_m,
+               p.grouping == Grouping::kAlongK ? 0 : p.m);
 }
 
 std::uint8_t TightAlignment(const GemmProblem& p) {
@@ -174,8 +205,9 @@ GemmProblem Normalized(GemmProblem p) {
   if (p.beta != BetaClass::kZero) side(c_layout, p.ldc, p.m, p.n);
   side(p.d_layout, p.ldd, p.m, p.d_columns());
   if (p.ld_residual != 0 && p.m <= 1) p.ld_residual = std::max<std::int64_t>(p.d_columns(), 1);
-  if (p.batch == 1) p.batch_stride_residual = 0;
-  if (p.batch == 1) p.batch_stride_a = p.batch_stride_b = p.batch_stride_c = p.batch_stride_d = 0;
+  if (p.entries_a() == 1) p.batch_stride_a = 0;
+  if (p.entries_b() == 1) p.batch_stride_b = 0;
+  if (p.entries_d() == 1) p.batch_stride_c = p.batch_stride_d = p.batch_stride_residual = 0;
   if (p.beta == BetaClass::kZero) {
     p.ldc = p.batch_stride_c = 0;
     p.c_type = p.d_type;
@@ -226,8 +258,9 @@ void SetScaling(GemmProblem& p, std::string_view scaling) {
   Validate(p);
 }
 
-void SetBatch(GemmProblem& p, std::int64_t batch) {
-  p.batch = batch;
+namespace {
+
+void SetDenseStrides(GemmProblem& p) {
   const auto stride = [](Layout layout, std::int64_t ld, std::int64_t rows, std::int64_t columns) {
     return ld * (layout == Layout::kRowMajor ? rows : columns);
   };
@@ -238,6 +271,44 @@ void SetBatch(GemmProblem& p, std::int64_t batch) {
   p.batch_stride_residual = p.ld_residual * p.m;
   Validate(p);
   p = Normalized(p);
+}
+
+constexpr std::pair<Grouping, std::string_view> kGroupings[] = {{Grouping::kNone, "none"},
+                                                                {Grouping::kContiguous, "contiguous"},
+                                                                {Grouping::kMasked, "masked"},
+                                                                {Grouping::kAlongK, "along_k"},
+                                                                {Grouping::kEnds, "ends"}};
+
+std::int64_t ParseCount(std::string_view text, std::string_view grouping) {
+  std::int64_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || end != text.data() + text.size() || count < 1)
+    throw Fail(Code::kInvalidArgument, "write masked:32, or masked:32:192 for 32 groups of about 192 rows",
+               "grouping \"{}\"", grouping);
+  return count;
+}
+
+}  // namespace
+
+void SetBatch(GemmProblem& p, std::int64_t batch) {
+  p.batch = batch;
+  SetDenseStrides(p);
+}
+
+std::string_view ToString(Grouping grouping) { return kGroupings[static_cast<std::size_t>(grouping)].second; }
+
+void SetGrouping(GemmProblem& p, std::string_view grouping) {
+  const std::vector<std::string_view> parts = Split(grouping, ':');
+  const auto* const row =
+      std::find_if(std::begin(kGroupings), std::end(kGroupings), [&](const auto& r) { return r.second == parts[0]; });
+  const bool none = row == std::begin(kGroupings);
+  if (row == std::end(kGroupings) || parts.size() > 3 || (parts.size() == 1) != none)
+    throw Fail(Code::kInvalidArgument, "write masked:32, or masked:32:192 for 32 groups of about 192 rows",
+               "grouping \"{}\": there are none, contiguous, ends, masked and along_k", grouping);
+  p.grouping = row->first;
+  p.groups = none ? 1 : ParseCount(parts[1], grouping);
+  p.expected_m = parts.size() > 2 ? ParseCount(parts[2], grouping) : 0;
+  SetDenseStrides(p);
 }
 
 void SetEpilogue(GemmProblem& p, const Epilogue& epilogue, DType bias_type) {
@@ -255,20 +326,22 @@ void SetEpilogue(GemmProblem& p, const Epilogue& epilogue, DType bias_type) {
 
 void Validate(const GemmProblem& p) {
   if (p.m < 0 || p.n < 0 || p.k < 0 || p.batch < 0 || p.groups < 1)
-    throw Fail(Code::kInvalidArgument, "", "gemm: sizes must not be negative: m={} n={} k={} batch={}", p.m, p.n, p.k,
-               p.batch);
+    throw Fail(Code::kInvalidArgument, "", "gemm: sizes must not be negative: m={} n={} k={} batch={} groups={}", p.m,
+               p.n, p.k, p.batch, p.groups);
   if (p.a_layout == Layout::kPacked || p.d_layout == Layout::kPacked ||
       (p.b_layout == Layout::kPacked && p.d_layout != Layout::kRowMajor))
     throw Fail(Code::kUnsupported, "give D row-major", "gemm: only b can be packed, and only beside a row-major d");
   CheckColumnsPerD(p);
-  CheckSide({"a", p.m, p.k, p.lda, p.batch_stride_a, p.a_layout, p.a_type}, p.batch);
-  CheckSide({"b", p.k, p.n, p.ldb, p.batch_stride_b, p.b_layout, p.b_type}, p.batch);
-  CheckSide({"d", p.m, p.d_columns(), p.ldd, p.batch_stride_d, p.d_layout, p.d_type}, p.batch);
-  if (p.beta != BetaClass::kZero) CheckSide({"c", p.m, p.n, p.ldc, p.batch_stride_c, p.d_layout, p.c_type}, p.batch);
+  CheckSide({"a", p.m, p.k, p.lda, p.batch_stride_a, p.a_layout, p.a_type}, p.entries_a());
+  CheckSide({"b", p.k, p.n, p.ldb, p.batch_stride_b, p.b_layout, p.b_type}, p.entries_b());
+  CheckSide({"d", p.m, p.d_columns(), p.ldd, p.batch_stride_d, p.d_layout, p.d_type}, p.entries_d());
+  if (p.beta != BetaClass::kZero)
+    CheckSide({"c", p.m, p.n, p.ldc, p.batch_stride_c, p.d_layout, p.c_type}, p.entries_d());
   CheckBatchOfD(p);
   CheckTypes(p);
   CheckEpilogue(p);
   CheckScaling(p);
+  CheckGrouping(p);
 }
 
 std::size_t Hash(const GemmProblem& problem) { return Hash64(&problem, sizeof(problem)); }
@@ -287,7 +360,8 @@ std::string ToString(const GemmProblem& p) {
   text += fmt::format(" {}", LayoutName(p));
   if (p.batch != 1) text += fmt::format(" batch={}", p.batch);
   if (p.beta != BetaClass::kZero) text += " beta";
-  if (p.groups != 1) text += fmt::format(" groups={}", p.groups);
+  if (p.grouping != Grouping::kNone) text += fmt::format(" grouping={}:{}", ToString(p.grouping), p.groups);
+  if (p.expected_m != 0) text += fmt::format(":{}", p.expected_m);
   if (p.compute == ComputeMode::kTf32) text += " tf32";
   if (p.scaling != Scaling::kNone) text += fmt::format(" scaling={}", ToString(p.scaling));
   if (p.epilogue_id != 0) text += fmt::format(" epilogue={:016x}", p.epilogue_id);

@@ -1,8 +1,11 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <span>
 #include <vector>
 
+#include "core/groups.h"
 #include "core/parallel.h"
 #include "gemmsmith/verify.h"
 #include "util/log.h"
@@ -77,7 +80,57 @@ void FillPoison(const Tensor& tensor) {
   Fill<T>(tensor, [poison](std::int64_t) { return poison; });
 }
 
+/// Where each group ends in `total` rows, or of k: sizes are up to 30 % off an equal share, or off `expected`.
+std::vector<std::int64_t> RandomEnds(std::int64_t groups, std::int64_t total, std::int64_t expected,
+                                     std::uint64_t start) {
+  std::vector<double> sums;
+  double sum = 0;
+  for (std::int64_t i = 0; i < groups; ++i) sums.push_back(sum += 1 + 0.3 * Uniform(Mix(start + i)));
+  const double unit = expected > 0 ? static_cast<double>(expected) : static_cast<double>(total) / sum;
+  std::vector<std::int64_t> ends;
+  for (const double share : sums) ends.push_back(std::min<std::int64_t>(total, std::llround(unit * share)));
+  return ends;
+}
+
+/// Groups that begin at multiples of `alignment` rows; what they leave of the last of them is of no group.
+void FillIndex(std::span<const std::int64_t> ends, std::int64_t alignment, std::span<std::int32_t> index,
+               std::uint64_t start) {
+  std::fill(index.begin(), index.end(), -1);
+  const std::int64_t last_begin = std::max<std::int64_t>(0, (ends.back() - 1) / alignment * alignment);
+  std::int64_t begin = 0;
+  for (std::size_t group = 0; group < ends.size(); ++group) {
+    const bool last = group + 1 == ends.size();
+    const std::int64_t next =
+        last ? ends[group] : std::min(last_begin, (ends[group] + alignment / 2) / alignment * alignment);
+    const auto spare = static_cast<std::int64_t>(Mix(~start + group) % static_cast<std::uint64_t>(alignment));
+    const std::int64_t end = last ? next : std::max(next - spare, std::min(begin + 1, next));
+    for (std::int64_t row = begin; row < end; ++row)
+      index[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(group);
+    begin = std::max(begin, next);
+  }
+}
+
 }  // namespace
+
+void FillGroups(const GemmProblem& p, const Tensor& tensor, std::uint64_t seed) {
+  CheckHost("fill", tensor);
+  if (tensor.dtype != DType::kS32 || tensor.size() != GroupElements(p))
+    throw Fail(Code::kInvalidArgument, "", "fill: groups of {} are {} s32, not {} {}", ToString(p), GroupElements(p),
+               tensor.size(), ToString(tensor.dtype));
+  const std::span to(static_cast<std::int32_t*>(tensor.data), static_cast<std::size_t>(tensor.size()));
+  const std::uint64_t start = Mix(seed);
+  if (p.grouping == Grouping::kMasked) {
+    const double mean = static_cast<double>(p.expected_m > 0 ? p.expected_m : p.m);
+    for (std::size_t i = 0; i < to.size(); ++i)
+      to[i] = static_cast<std::int32_t>(
+          std::min<std::int64_t>(p.m, std::llround(mean * (1 + 0.3 * Uniform(Mix(start + i))))));
+    return;
+  }
+  const bool along_k = p.grouping == Grouping::kAlongK;
+  const std::vector<std::int64_t> ends = RandomEnds(p.groups, along_k ? p.k : p.m, p.expected_m, start);
+  if (p.grouping == Grouping::kContiguous) return FillIndex(ends, GroupAlignment(p.grouping), to, start);
+  std::copy(ends.begin(), ends.end(), to.begin());
+}
 
 void FillRandom(const Tensor& tensor, std::uint64_t seed) {
   CheckHost("fill", tensor);

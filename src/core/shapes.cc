@@ -90,7 +90,8 @@ std::string CheckedName(std::string_view name) {
 }
 
 struct Settings {
-  std::string_view dtype = "f32", layout = "nn", batch = "1", beta = "0", compute = "ieee", scaling = "none";
+  std::string_view dtype = "f32", layout = "nn", batch = "1", beta = "0", compute = "ieee", scaling = "none",
+                   grouping = "none";
 };
 
 Settings ParseSettings(std::span<const std::string_view> fields) {
@@ -100,19 +101,20 @@ Settings ParseSettings(std::span<const std::string_view> fields) {
     std::string_view& value;
     bool given = false;
   };
-  std::array<Slot, 6> slots{{{"dtype", settings.dtype},
+  std::array<Slot, 7> slots{{{"dtype", settings.dtype},
                              {"layout", settings.layout},
                              {"batch", settings.batch},
                              {"beta", settings.beta},
                              {"compute", settings.compute},
-                             {"scaling", settings.scaling}}};
+                             {"scaling", settings.scaling},
+                             {"grouping", settings.grouping}}};
   for (const std::string_view field : fields) {
     const std::size_t equals = std::min(field.find('='), field.size());
     const auto slot =
         std::find_if(slots.begin(), slots.end(), [&](const Slot& s) { return s.name == field.substr(0, equals); });
     if (slot == slots.end() || equals == field.size())
       throw Fail(Code::kInvalidArgument,
-                 "there are dtype=, layout=, batch=, beta=, compute= and scaling=", "unknown setting {}",
+                 "there are dtype=, layout=, batch=, beta=, compute=, scaling= and grouping=", "unknown setting {}",
                  Quoted(field));
     if (slot->given) throw Fail(Code::kInvalidArgument, "", "{}= is given twice", slot->name);
     slot->given = true;
@@ -123,7 +125,9 @@ Settings ParseSettings(std::span<const std::string_view> fields) {
 
 /// Names in dtype and layout errors come from the file: they must be shown as harmlessly as the rest.
 void CheckWord(std::string_view what, std::string_view text) {
-  const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == ','; };
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == ',' || c == ':' || c == '_';
+  };
   if (text.size() > kMaxNameLength || !std::all_of(text.begin(), text.end(), allowed))
     throw Fail(Code::kInvalidArgument, "", "{}={} is not known", what, Quoted(text));
 }
@@ -142,6 +146,7 @@ void ParseLine(std::string_view line, std::vector<NamedProblem>& problems) {
   CheckWord("layout", settings.layout);
   CheckWord("compute", settings.compute);
   CheckWord("scaling", settings.scaling);
+  CheckWord("grouping", settings.grouping);
   const double beta = ParseBeta(settings.beta);
   const std::int64_t batch = ParseSize("batch", settings.batch, 1);
   if (static_cast<double>(ms.size()) * ns.size() * ks.size() + problems.size() > kMaxProblems)
@@ -154,6 +159,7 @@ void ParseLine(std::string_view line, std::vector<NamedProblem>& problems) {
         SetDTypes(problem, settings.dtype);
         SetCompute(problem, settings.compute);
         SetBatch(problem, batch);
+        SetGrouping(problem, settings.grouping);
         SetScaling(problem, settings.scaling);
         problems.push_back({name, problem, beta});
       }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/epilogue_reference.h"
+#include "core/groups.h"
 #include "core/parallel.h"
 #include "util/log.h"
 
@@ -396,9 +397,37 @@ Samples ChooseSamples(const GemmProblem& p) {
           within(half / (m * k * p.columns_per_d), std::min<std::int64_t>(p.d_columns(), kRows))};
 }
 
+/// Each group as the dense call that it is, or some of them, if there is much to multiply.
+VerifyReport VerifyGroups(const GemmProblem& p, const GemmArgs& args, const Tensor& c_before, std::uint64_t seed) {
+  constexpr std::int64_t kSome = 8;
+  if (args.groups == nullptr)
+    throw Fail(Code::kInvalidArgument, "give GemmArgs::groups", "verify: {} has no groups", ToString(p));
+  const std::vector<GroupPart> parts = PartsOf(p, GroupTensor(p.grouping, *args.groups));
+  VerifyReport report;
+  report.ok = true;
+  report.tolerance = Tolerance(p);
+  std::mt19937_64 random(seed);
+  const auto count = static_cast<std::int64_t>(parts.size());
+  for (const std::int64_t i : Sample(p.flops() / 2 <= kFullWork ? count : std::min(count, kSome), count, random)) {
+    const GroupPart& part = parts[static_cast<std::size_t>(i)];
+    const PartOfCall call(p, args, part);
+    const Tensor c = p.beta == BetaClass::kZero ? Tensor() : call.OfD(c_before);
+    const VerifyReport found = Verify(call.problem(), call.args(), c, random());
+    report.checked += found.checked;
+    if (found.max_error <= report.max_error && found.ok) continue;
+    const bool of_all_rows = p.grouping == Grouping::kContiguous || p.grouping == Grouping::kEnds;
+    report.max_error = std::max(report.max_error, found.max_error);
+    report.worst_row = found.worst_row + (of_all_rows ? part.begin : 0);
+    report.worst_column = found.worst_column;
+    report.ok = report.ok && found.ok;
+  }
+  return report;
+}
+
 }  // namespace
 
 VerifyReport Verify(const GemmProblem& problem, const GemmArgs& args, const Tensor& c_before, std::uint64_t seed) {
+  if (problem.grouping != Grouping::kNone) return VerifyGroups(problem, args, c_before, seed);
   VerifyReport report;
   report.tolerance = Tolerance(problem);
   report.ok = true;

@@ -1,7 +1,9 @@
 #include "gemmsmith/engine.h"
 
 #include <algorithm>
+#include <deque>
 
+#include "core/groups.h"
 #include "engine/engine_state.h"
 #include "engine/wanted_configs.h"
 #include "kernels/cpu_gemm.h"
@@ -20,8 +22,7 @@ void CheckSame(const GemmProblem& promised, const GemmProblem& given) {
                1 << given.alignment, 1 << promised.alignment);
   GemmProblem comparable = given;
   comparable.alignment = promised.alignment;
-  comparable.grouping = promised.grouping;
-  comparable.groups = promised.groups;
+  comparable.expected_m = promised.expected_m;
   comparable.deterministic = promised.deterministic;
   comparable.compute = promised.compute;
   if (!(comparable == promised))
@@ -50,6 +51,16 @@ void LaunchAdjusted(const Plan& plan, const GemmArgs& args, Devices& devices, Wo
   GemmArgs adjusted = args;
   if (!adjusted.c.given()) adjusted.c = adjusted.d;
   LaunchAsNamed(plan, plan.swapped ? Canonical(adjusted) : adjusted, devices, workspaces, stream);
+}
+
+/// Groups that lie on `device`, after what was launched before, by the rules for its kernels.
+void CheckGroups(const GemmProblem& problem, const GemmArgs& args, Device& device, Stream stream) {
+  if (device.IsCapturing(stream)) return;
+  const Tensor& there = GroupTensor(problem.grouping, *args.groups);
+  std::vector<std::int32_t> values(static_cast<std::size_t>(there.size()));
+  device.Copy(values.data(), there.data, values.size() * sizeof(std::int32_t), stream);
+  device.Synchronize(stream);
+  PartsOf(problem, Tensor(values.data(), DType::kS32, {there.size()}), GroupAlignment(problem.grouping));
 }
 
 }  // namespace
@@ -88,6 +99,11 @@ void Engine::Run(const Plan& plan, const GemmArgs& args, Stream stream) {
 
 void Engine::Launch(const Plan& plan, const GemmArgs& args, Stream stream) {
   State& s = *state_;
+  if (plan.problem.grouping != Grouping::kNone) [[unlikely]] {
+    if (plan.by_groups) return LaunchByGroups(plan, args, stream);
+    if (s.options.check_groups || Environment::Get().check_groups)
+      CheckGroups(plan.problem, args, s.devices.Get(plan.device), stream);
+  }
   const Profiler::Span span(s.profiler, "launch");
   const bool reads_d_as_c = plan.problem.beta != BetaClass::kZero && !args.c.given();
   if (!reads_d_as_c && !plan.swapped) [[likely]] {
@@ -95,6 +111,18 @@ void Engine::Launch(const Plan& plan, const GemmArgs& args, Stream stream) {
   } else {
     LaunchAdjusted(plan, args, s.devices, s.workspaces, stream);
   }
+}
+
+/// All are planned before the first is launched, so that what cannot be done leaves D as it is.
+void Engine::LaunchByGroups(const Plan& plan, const GemmArgs& args, Stream stream) {
+  const std::vector<GroupPart> parts = PartsOf(plan.problem, GroupTensor(plan.problem.grouping, *args.groups));
+  std::deque<PartOfCall> calls;
+  std::vector<const Plan*> plans;
+  for (const GroupPart& part : parts) {
+    const PartOfCall& call = calls.emplace_back(plan.problem, args, part);
+    plans.push_back(&PlanFor(call.problem(), plan.device, {}));
+  }
+  for (std::size_t i = 0; i < plans.size(); ++i) Run(*plans[i], calls[i].args(), stream);
 }
 
 void Engine::Gemm(const GemmProblem& problem, const GemmArgs& args, Stream stream) {

@@ -51,6 +51,10 @@ CallOnHost::CallOnHost(const GemmArgs& args, DType acc_type, Device& device, Str
     scales_ = {Fetch(args.scales->a), Fetch(args.scales->b)};
     host_.scales = &scales_;
   }
+  if (args.groups != nullptr) {
+    groups_ = {Fetch(args.groups->index), Fetch(args.groups->ends), Fetch(args.groups->counts), 0};
+    host_.groups = &groups_;
+  }
   device_.Synchronize(stream_);
 }
 

@@ -35,6 +35,7 @@ class CallOnHost {
   GemmArgs host_;
   EpilogueArgs epilogue_;
   ScaleArgs scales_;
+  GroupArgs groups_;
   Tensor d_before_, c_before_;
 };
 

@@ -35,6 +35,7 @@ struct Plan {
   DeviceId device;
   const Device* there = nullptr;                    ///< The same, where there are steps.
   bool swapped = false;                             ///< D is column-major: a and b change places.
+  bool by_groups = false;                           ///< A call is one dense call for each group, with plans of theirs.
   std::vector<Step> steps;                          ///< Empty: there is nothing to compute.
   std::size_t workspace_bytes = 0;                  ///< What the steps share.
   decltype(LaunchStep::prepare) prepare = nullptr;  ///< That of the step which has one.

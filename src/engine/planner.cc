@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/groups.h"
 #include "select/cost_model.h"
 #include "util/log.h"
 
@@ -28,6 +29,10 @@ PackedForm PackedFor(DType dtype, const CodeTarget& target) {
 
 }  // namespace
 
+bool Planner::IsByGroups(const GemmProblem& problem, const Device& device) {
+  return problem.grouping != Grouping::kNone && device.id().kind == DeviceKind::kCpu;
+}
+
 std::vector<CodeTarget> Planner::Targets(Device& device) const {
   std::vector<CodeTarget> targets = device.targets();
   // Without a JIT, CPU code is what was compiled with the library; CUDA kernels come from the cache alone.
@@ -35,8 +40,9 @@ std::vector<CodeTarget> Planner::Targets(Device& device) const {
   return targets;
 }
 
-Planner::Choice Planner::Choose(const GemmProblem& problem, Device& device) {
-  Validate(problem);
+Planner::Choice Planner::Choose(const GemmProblem& posed, Device& device) {
+  Validate(posed);
+  const GemmProblem problem = IsByGroups(posed, device) ? OneGroup(posed) : posed;
   std::vector<std::string> refused;
   const std::vector<CodeTarget> targets = Targets(device);
   for (const CodeTarget& target : targets) {
@@ -135,10 +141,13 @@ std::unique_ptr<const Plan> Planner::Make(const GemmProblem& problem, DeviceId i
   const auto begin = Profiler::Clock::now();
   const Choice choice = Choose(problem, device);
   if (profiler_.enabled()) profiler_.Record("select", {}, begin, Profiler::Clock::now());
-  if (problem.m == 0 || problem.n == 0 || problem.batch == 0) {
+  const bool empty = problem.m == 0 || problem.n == 0 || problem.batch == 0;
+  if (empty || IsByGroups(problem, device)) {
     auto plan = std::make_unique<Plan>();
     plan->problem = plan->info.problem = problem;
     plan->device = id;
+    plan->by_groups = !empty;
+    if (plan->by_groups) plan->info.config = choice.ranking.configs.front().config;
     return plan;
   }
   return BuildBest(problem, device, choice, cancel);

@@ -40,6 +40,9 @@ class Planner {
   /// The device's best target that has a kernel, by what was measured, then by the model. Throws kUnsupported with
   /// every family's reason.
   Choice Choose(const GemmProblem& problem, Device& device);
+  /// Whether a grouped call is one dense call for each group: where the host has the groups at hand. The choice is then
+  /// that of a group of mean size.
+  static bool IsByGroups(const GemmProblem& problem, const Device& device);
 
   /// A kernel, and how it is launched.
   using Rendered = FollowUp;

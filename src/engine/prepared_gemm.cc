@@ -30,12 +30,14 @@ PreparedGemm::PreparedGemm(Engine& engine, const GemmProblem& problem, const Gem
       problem_(problem),
       epilogue_(args.epilogue == nullptr ? nullptr : std::make_shared<const EpilogueArgs>(*args.epilogue)),
       scales_(args.scales == nullptr ? nullptr : std::make_shared<const ScaleArgs>(*args.scales)),
+      groups_(args.groups == nullptr ? nullptr : std::make_shared<const GroupArgs>(*args.groups)),
       args_(args),
       misaligned_((std::uintptr_t{1} << problem.alignment) - 1),
       bytes_{BytesOf(args.a), BytesOf(args.b), BytesOf(args.c.given() ? args.c : args.d), BytesOf(args.d)} {
   if (!args_.c.given()) args_.c = args_.d;
   args_.epilogue = epilogue_.get();
   args_.scales = scales_.get();
+  args_.groups = groups_.get();
 }
 
 void PreparedGemm::Run(Stream stream) const { engine_->Run(*plan_, args_, stream); }
@@ -51,7 +53,7 @@ void PreparedGemm::Run(const void* a, const void* b, const void* c, void* d, Str
   const bool meets = Meet(d, bytes_[3], a, bytes_[0]) || Meet(d, bytes_[3], b, bytes_[1]) ||
                      (args.c.data != d && Meet(d, bytes_[3], args.c.data, bytes_[2]));
   if ((bits & misaligned_) != 0 || meets || a == nullptr || b == nullptr || d == nullptr || epilogue_ != nullptr ||
-      scales_ != nullptr) [[unlikely]]
+      scales_ != nullptr || groups_ != nullptr) [[unlikely]]
     CheckAgain(args);
   engine_->Run(*plan_, args, stream);
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <span>
 
+#include "core/groups.h"
 #include "runtime/cpu/cpu_device.h"
 #include "util/log.h"
 
@@ -43,6 +44,7 @@ struct TrialOperands::Set {
   GemmArgs args;
   EpilogueArgs epilogue;
   ScaleArgs scales;
+  GroupArgs groups;
   std::vector<Buffer> buffers;
 };
 
@@ -67,6 +69,7 @@ TrialOperands::TrialOperands(const GemmProblem& problem, Device& device, const P
   AddMatrices(problem.b_layout == Layout::kPacked ? packed : PackedForm(), seed);
   if (problem.epilogue_id != 0) AddEpilogue(seed + 4);
   if (problem.scaling != Scaling::kNone) AddScales(seed + 20);
+  if (problem.grouping != Grouping::kNone) AddGroups(seed + 30);
   MakeSets();
 }
 
@@ -79,6 +82,8 @@ TrialOperands::Operand& TrialOperands::Add(Member member, const Tensor& form, st
     operand->in = [member](Set& set) -> Tensor& { return set.args.*member; };
   else if constexpr (std::is_same_v<Member, Tensor ScaleArgs::*>)
     operand->in = [member](Set& set) -> Tensor& { return set.scales.*member; };
+  else if constexpr (std::is_same_v<Member, Grouping>)
+    operand->in = [member](Set& set) -> Tensor& { return GroupTensor(member, set.groups); };
   else
     operand->in = [member](Set& set) -> Tensor& { return set.epilogue.*member; };
   operand->form = form;
@@ -100,10 +105,22 @@ void TrialOperands::AddFactors(Member member, const Tensor& form, std::uint64_t 
 void TrialOperands::AddScales(std::uint64_t seed) {
   const GemmProblem& p = problem_;
   const std::int64_t k = CeilDiv(p.k, 128);
-  AddFactors(&ScaleArgs::a, Dense(DType::kF32, p.m, k), seed);
-  AddFactors(&ScaleArgs::b, Dense(DType::kF32, p.scaling == Scaling::kBlock1x128 ? p.n : CeilDiv(p.n, 128), k),
+  const auto factors = [&](std::int64_t groups, std::int64_t rows) {
+    return groups == 0 ? Dense(DType::kF32, rows, k)
+                       : Tensor(static_cast<void*>(nullptr), DType::kF32, {groups, rows, k});
+  };
+  AddFactors(&ScaleArgs::a, factors(p.grouping == Grouping::kMasked ? p.groups : 0, p.m), seed);
+  AddFactors(&ScaleArgs::b,
+             factors(p.grouping == Grouping::kNone ? 0 : p.groups,
+                     p.scaling == Scaling::kBlock1x128 ? p.n : CeilDiv(p.n, 128)),
              seed + 1);
   host_->args.scales = &host_->scales;
+}
+
+void TrialOperands::AddGroups(std::uint64_t seed) {
+  const Tensor form = Line(DType::kS32, GroupElements(problem_));
+  FillGroups(problem_, Add(problem_.grouping, form, form.size()).all(), seed);
+  host_->args.groups = &host_->groups;
 }
 
 void TrialOperands::AddMatrices(const PackedForm& packed, std::uint64_t seed) {
@@ -113,17 +130,17 @@ void TrialOperands::AddMatrices(const PackedForm& packed, std::uint64_t seed) {
     FillRandom(operand.all(), seed++);
     return operand;
   };
-  add(&GemmArgs::a, Matrix(p.a_type, p.m, p.k, p.a_layout, p.lda, p.batch, p.batch_stride_a));
-  Operand& b = add(&GemmArgs::b, Matrix(p.b_type, p.k, p.n, p.b_layout, p.ldb, p.batch, p.batch_stride_b));
+  add(&GemmArgs::a, Matrix(p.a_type, p.m, p.k, p.a_layout, p.lda, p.entries_a(), p.batch_stride_a));
+  Operand& b = add(&GemmArgs::b, Matrix(p.b_type, p.k, p.n, p.b_layout, p.ldb, p.entries_b(), p.batch_stride_b));
   if (packed.panel != 0) {
     b.packed.resize(static_cast<std::size_t>(packed.bytes(p.k, p.n)));
     PackB(Tensor(b.bytes.data(), p.b_type, {p.k, p.n}), packed, b.packed.data());
   }
   if (p.beta != BetaClass::kZero) {
-    add(&GemmArgs::c, Matrix(p.c_type, p.m, p.d_columns(), p.d_layout, p.ldc, p.batch, p.batch_stride_c));
+    add(&GemmArgs::c, Matrix(p.c_type, p.m, p.d_columns(), p.d_layout, p.ldc, p.entries_d(), p.batch_stride_c));
     host_->args.beta = 1.0;
   }
-  add(&GemmArgs::d, Matrix(p.d_type, p.m, p.d_columns(), p.d_layout, p.ldd, p.batch, p.batch_stride_d));
+  add(&GemmArgs::d, Matrix(p.d_type, p.m, p.d_columns(), p.d_layout, p.ldd, p.entries_d(), p.batch_stride_d));
 }
 
 void TrialOperands::AddEpilogue(std::uint64_t seed) {
@@ -150,8 +167,8 @@ void TrialOperands::AddEpilogue(std::uint64_t seed) {
   using enum EpilogueInput;
   values(epilogue.Reads(kBias) || epilogue.Reads(kPairedBias), &EpilogueArgs::bias, Line(p.bias_type, p.n), p.n);
   values(epilogue.Reads(kBiasM), &EpilogueArgs::bias_m, Line(p.bias_type, p.m), p.m);
-  const auto [residual, elements] =
-      Matrix(p.residual_type, p.m, p.d_columns(), Layout::kRowMajor, p.ld_residual, p.batch, p.batch_stride_residual);
+  const auto [residual, elements] = Matrix(p.residual_type, p.m, p.d_columns(), Layout::kRowMajor, p.ld_residual,
+                                           p.entries_d(), p.batch_stride_residual);
   values(epilogue.Reads(kResidual), &EpilogueArgs::residual, residual, elements);
   host_->epilogue.scalar = host_->epilogue.d_scale = 0.75;
   scales(epilogue.Reads(kScaleRow), &EpilogueArgs::scale_row, Line(DType::kF32, p.m));
@@ -184,6 +201,8 @@ void TrialOperands::MakeSets() {
     if (host_->args.epilogue != nullptr) set->args.epilogue = &set->epilogue;
     set->scales = host_->scales;
     if (host_->args.scales != nullptr) set->args.scales = &set->scales;
+    set->groups = host_->groups;
+    if (host_->args.groups != nullptr) set->args.groups = &set->groups;
     for (const auto& operand : operands_) {
       const std::vector<std::byte>& from = operand->device_bytes();
       Buffer& buffer = set->buffers.emplace_back(device_.Allocate(from.size()));

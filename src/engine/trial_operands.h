@@ -33,6 +33,7 @@ class TrialOperands {
   void AddMatrices(const PackedForm& packed, std::uint64_t seed);
   void AddEpilogue(std::uint64_t seed);
   void AddScales(std::uint64_t seed);
+  void AddGroups(std::uint64_t seed);
   /// Around 1.
   template <class Member>
   void AddFactors(Member member, const Tensor& form, std::uint64_t seed);

@@ -66,6 +66,9 @@ std::vector<TuneResult> Tuner::Run(const GemmProblem& problem) {
                options_.budget.count());
   if (problem.n == 0 || problem.batch == 0 || (problem.m == 0 && options_.m_to == 0))
     throw Fail(Code::kInvalidArgument, "", "tune: there is nothing to compute in {}", ToString(problem));
+  if (Planner::IsByGroups(problem, device_))
+    throw Fail(Code::kUnsupported, "tune the product of one group", "tune: {} is one product after the other on {}",
+               ToString(problem), ToString(device_.id()));
   const std::scoped_lock lock(OneAtATime());
   results_.SaveTimings();
   if (options_.m_from == 0 && options_.m_to == 0) return {TunePoint(problem, nullptr)};

@@ -39,7 +39,7 @@ int VectorLength(const GemmProblem& problem, DType dtype, int limit, std::initia
 }
 
 int VectorLengthOfD(const GemmProblem& p, int limit) {
-  const bool batched = p.batch > 1, reads_c = p.beta != BetaClass::kZero;
+  const bool batched = p.entries_d() > 1, reads_c = p.beta != BetaClass::kZero;
   return VectorLength(p, p.d_type, limit,
                       {p.d_columns(), p.ldd, batched ? p.batch_stride_d : 0, reads_c ? p.ldc : 0,
                        reads_c && batched ? p.batch_stride_c : 0});
@@ -66,10 +66,11 @@ std::string WhyNotTensorTypes(const GemmProblem& p, const CodeTarget& target) {
   } else if (p.a_type != p.b_type || (p.a_type != DType::kF16 && p.a_type != DType::kBf16)) {
     return fmt::format("{}: tensor cores take two f16, two bf16, two f32 as tf32, or 8-bit types", types);
   }
-  const bool integer = p.acc_type == DType::kS32;
-  const bool d_is_float = p.d_type == DType::kF32 || p.d_type == DType::kF16 || p.d_type == DType::kBf16;
-  if (!d_is_float && !(integer && p.d_type == DType::kS32))
-    return fmt::format("d={}: stores f32, f16 and bf16, and sums of integers as s32", ToString(p.d_type));
+  if (p.d_type == DType::kF64 || (p.d_type == DType::kS32 && p.acc_type != DType::kS32))
+    return fmt::format("d={}: stores floats of 32 bits and less, s8 and u8, and sums of integers as s32",
+                       ToString(p.d_type));
+  if (Is8BitFloat(p.d_type) && target.version < 89)
+    return fmt::format("d={}: stores 8-bit floats from sm_89 on", ToString(p.d_type));
   return "";
 }
 
@@ -83,11 +84,13 @@ std::string WhyNotEpilogue(const GemmProblem& p) {
   return "";
 }
 
-std::string WhyNotForm(const GemmProblem& p, bool takes_scales) {
+std::string WhyNotForm(const GemmProblem& p, const FormTaken& takes) {
   if (p.a_layout == Layout::kPacked || p.b_layout == Layout::kPacked) return "reads no packed operands";
   if (p.d_layout != Layout::kRowMajor) return "writes row-major D only";
-  if (p.scaling != Scaling::kNone && !takes_scales) return "scales no operands";
-  if (p.grouping != Grouping::kNone || p.groups != 1) return "runs no grouped problems";
+  if (p.scaling != Scaling::kNone && !takes.scales) return "scales no operands";
+  if (p.grouping != Grouping::kNone && !takes.groups)
+    return fmt::format("grouping {}: only Hopper's kernels read groups on the device; call once for each group",
+                       ToString(p.grouping));
   return "";
 }
 

@@ -33,7 +33,10 @@ std::string WhyNotTensorTypes(const GemmProblem& problem, const CodeTarget& targ
 /// Why a kernel cannot fuse the problem's epilogue; empty if it can, or there is none.
 std::string WhyNotEpilogue(const GemmProblem& problem);
 /// Why a kernel of plain operands that are all there at once cannot do the problem; empty if it can.
-std::string WhyNotForm(const GemmProblem& problem, bool takes_scales = false);
+struct FormTaken {
+  bool scales = false, groups = false;
+};
+std::string WhyNotForm(const GemmProblem& problem, const FormTaken& takes = {});
 
 /// Without the pointers of a call.
 SimtParams MakeSimtParams(const GemmProblem& problem);

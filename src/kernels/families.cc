@@ -34,6 +34,7 @@ std::string ProblemClass(const GemmProblem& p) {
   text += fmt::format(" {}", LayoutName(p));
   if (p.compute == ComputeMode::kTf32) text += " tf32";
   if (p.scaling != Scaling::kNone) text += fmt::format(" scaling={}", ToString(p.scaling));
+  if (p.grouping != Grouping::kNone) text += fmt::format(" grouping={}", ToString(p.grouping));
   if (p.beta != BetaClass::kZero) text += " beta";
   if (p.epilogue_id != 0) text += fmt::format(" epilogue={:016x}", p.epilogue_id);
   return text;

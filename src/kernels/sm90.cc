@@ -3,6 +3,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/groups.h"
 #include "kernels/cuda_gemm.h"
 #include "kernels/split_k.h"
 #include "util/log.h"
@@ -10,25 +11,32 @@
 namespace gemmsmith {
 namespace {
 
-enum Field { kBlockM, kBlockN, kStages, kConsumers, kPingPong, kClusterM, kClusterN, kBulkD, kVectorD, kSplits, kCtas };
-constexpr ConfigField kFields[] = {{"block_m", true},
-                                   {"block_n", true},
-                                   {"stages", true},
-                                   {"consumers", true},
-                                   {"ping_pong", true},
-                                   {"cluster_m", true},
-                                   {"cluster_n", true},
-                                   {"bulk_d", true},
-                                   {"vector_d", true},
-                                   {"splits", false},
-                                   {"ctas", false, /*follows=*/true}};
+enum Field {
+  kBlockM,
+  kBlockN,
+  kStages,
+  kConsumers,
+  kPingPong,
+  kClusterM,
+  kClusterN,
+  kSwap,
+  kBulkD,
+  kVectorD,
+  kSplits,
+  kCtas
+};
+constexpr ConfigField kFields[] = {{"block_m", true},   {"block_n", true},   {"stages", true},
+                                   {"consumers", true}, {"ping_pong", true}, {"cluster_m", true},
+                                   {"cluster_n", true}, {"swap", true},      {"bulk_d", true},
+                                   {"vector_d", true},  {"splits", false},   {"ctas", false, /*follows=*/true}};
 
 constexpr int kRowBytes = 128;  // of k, in one stage
 
-/// A shape of the template: one tile of D and the warp groups that multiply.
+/// A shape of the template: one tile of D, or with `swap` of D^T = B^T * A^T, and the warp groups that multiply.
 struct Tile {
   int block_m, block_n, consumers;
   bool ping_pong;
+  bool swap = false;
 
   int rows() const { return block_m / (ping_pong ? 1 : consumers); }  ///< Of one warp group.
   int threads() const { return (consumers + 1) * 128; }
@@ -36,7 +44,8 @@ struct Tile {
   /// As in gemm_sm90.cuh: what D leaves through.
   int out_bytes(bool split, bool bulk_d, int d_size) const {
     const int piece = block_n % 64 == 0 ? 64 : block_n % 32 == 0 ? 32 : 16;
-    return split ? 0 : consumers * (bulk_d ? rows() * block_n * d_size : 4 * 16 * (piece + 8) * 4);
+    if (split) return 0;
+    return consumers * (bulk_d ? rows() * block_n * d_size : swap ? piece * (64 + 4) * 4 : 4 * 16 * (piece + 8) * 4);
   }
 };
 constexpr Tile kTiles[] = {
@@ -44,6 +53,12 @@ constexpr Tile kTiles[] = {
     {128, 128, 2, true},  {64, 256, 2, true},   {64, 192, 2, true},   {64, 128, 2, true},  {128, 64, 2, true},
     {64, 64, 2, true},    {64, 32, 2, true},    {64, 16, 2, true},
 };
+/// A product makes 64 rows, of which few rows of D would leave most empty: n takes their place.
+constexpr Tile kSwappedTiles[] = {
+    {256, 16, 2, false, true}, {256, 32, 2, false, true}, {128, 16, 2, false, true},
+    {128, 32, 2, false, true}, {64, 16, 2, true, true},   {64, 32, 2, true, true},
+};
+constexpr std::int64_t kMostSwappedRows = 32;
 /// Blocks of a cluster, by m and by n.
 constexpr int kClusters[][2] = {{1, 1}, {2, 1}, {1, 2}};
 constexpr int kMostStages = 12;
@@ -70,7 +85,15 @@ std::string_view ProductTypes(const GemmProblem& p) {
   return row == std::end(kRows) ? std::string_view() : row->text;
 }
 
-Tile TileOf(const TileConfig& c) { return {c[kBlockM], c[kBlockN], c[kConsumers], c[kPingPong] != 0}; }
+Tile TileOf(const TileConfig& c) {
+  const bool swap = c[kSwap] != 0;
+  return {c[swap ? kBlockN : kBlockM], c[swap ? kBlockM : kBlockN], c[kConsumers], c[kPingPong] != 0, swap};
+}
+/// The problem that the template is given: with `swap` that of D^T.
+GemmProblem AsMultiplied(GemmProblem p, bool swap) {
+  if (swap) p.d_layout = Layout::kColMajor;
+  return Canonical(p);
+}
 SplitK SplitOf(const GemmProblem& p, const TileConfig& c) {
   return {c[kBlockM] * c[kClusterM], c[kBlockN] * c[kClusterN], kRowBytes / static_cast<int>(SizeOf(p.a_type)),
           c[kSplits]};
@@ -117,36 +140,45 @@ struct Plane {
   }
 };
 Plane PlaneA(const GemmProblem& p) {
-  return {"a", p.a_type, AAlongK(p) ? p.k : p.m, AAlongK(p) ? p.m : p.k, p.lda, p.batch_stride_a, p.batch};
+  return {"a", p.a_type, AAlongK(p) ? p.k : p.m, AAlongK(p) ? p.m : p.k, p.lda, p.batch_stride_a, p.entries_a()};
 }
 Plane PlaneB(const GemmProblem& p) {
-  return {"b", p.b_type, BAlongK(p) ? p.k : p.n, BAlongK(p) ? p.n : p.k, p.ldb, p.batch_stride_b, p.batch};
+  return {"b", p.b_type, BAlongK(p) ? p.k : p.n, BAlongK(p) ? p.n : p.k, p.ldb, p.batch_stride_b, p.entries_b()};
 }
-Plane PlaneD(const GemmProblem& p) { return {"d", p.d_type, p.n, p.m, p.ldd, p.batch_stride_d, p.batch}; }
+Plane PlaneD(const GemmProblem& p) { return {"d", p.d_type, p.n, p.m, p.ldd, p.batch_stride_d, p.entries_d()}; }
 
 /// Whether D can leave by bulk copies: it is alpha * A * B, and its lines are aligned.
 bool CanBulk(const GemmProblem& p, const Tile& tile) {
   const bool plain = p.beta == BetaClass::kZero && p.epilogue_id == 0;
-  const bool known = p.d_type == p.acc_type || (p.acc_type == DType::kF32 && SizeOf(p.d_type) == 2);
-  const bool overlapping = p.batch > 1 && p.batch_stride_d == 0;
-  return plain && known && !overlapping && tile.block_n * SizeOf(p.d_type) % kRowBytes == 0 &&
+  const bool known =
+      p.d_type == p.acc_type || SizeOf(p.d_type) == 1 || (p.acc_type == DType::kF32 && SizeOf(p.d_type) == 2);
+  const bool overlapping = p.entries_d() > 1 && p.batch_stride_d == 0;
+  // Tiles that a group cuts leave in accesses of 16 bytes.
+  const bool cut = p.grouping != Grouping::kNone && p.n * SizeOf(p.d_type) % 16 != 0;
+  return plain && known && !overlapping && !cut && !tile.swap && tile.block_n * SizeOf(p.d_type) % kRowBytes == 0 &&
          PlaneD(p).WhyNot().empty();
 }
 
-double Blocks(const GemmProblem& p, const TileConfig& c) {
+/// Tiles of groups are reckoned with as if all were alike.
+double Blocks(const GemmProblem& grouped, const TileConfig& c) {
+  const GemmProblem p = AsBatch(grouped);
   return static_cast<double>(CeilDiv(p.m, c[kBlockM]) * CeilDiv(p.n, c[kBlockN])) * static_cast<double>(p.batch);
 }
-/// Tiles of whole clusters, times parts of k.
+/// Tiles of whole clusters, times parts of k. Of groups, the most that there can be.
 double Clusters(const GemmProblem& p, const TileConfig& c) {
+  const double tiles = CountTiles(p, c[kBlockM] * c[kClusterM], c[kBlockN] * c[kClusterN]);
+  if (p.grouping == Grouping::kEnds) return tiles + static_cast<double>(p.groups * CeilDiv(p.n, c[kBlockN]));
+  if (p.grouping != Grouping::kNone) return tiles * static_cast<double>(p.entries_d());
   return CountTiles(p, c[kBlockM] * c[kClusterM], c[kBlockN] * c[kClusterN]) * static_cast<double>(p.batch) *
          c[kSplits];
 }
 
 /// The rows of tiles that are made together: what the CTAs read at once is least where it is nearly a square.
 int GroupOf(const TileConfig& c) {
+  const Tile tile = TileOf(c);
   const auto read = [&](int group) {
     const int clusters = std::max(1, c[kCtas] / (c[kClusterM] * c[kClusterN]));
-    return group * c[kBlockM] * c[kClusterM] + CeilDiv(clusters, group) * c[kBlockN] * c[kClusterN];
+    return group * tile.block_m * c[kClusterM] + CeilDiv(clusters, group) * tile.block_n * c[kClusterN];
   };
   int best = 1;
   for (const int group : {2, 4, 8, 16, 32})
@@ -169,18 +201,23 @@ double Efficiency(const GemmProblem& p, const Tile& tile, const DeviceSpec& spec
 bool Fits(const GemmProblem& p, const Tile& tile, int cluster_m, int cluster_n) {
   const int sums = tile.rows() * tile.block_n / 128 * (Is8BitFloat(p.a_type) ? 2 : 1);
   if (sums > 160) return false;
-  if (!BAlongK(p) && tile.block_n % 64 != 0) return false;
-  if (p.scaling == Scaling::kBlock128x128 && 128 % tile.block_n != 0) return false;  // one factor for a tile's step
+  if (!BAlongK(AsMultiplied(p, tile.swap)) && tile.block_n % 64 != 0) return false;
+  // One factor for a tile's step.
+  if (p.scaling == Scaling::kBlock128x128 && !tile.swap && 128 % tile.block_n != 0) return false;
+  // All rows of a cluster are of one group.
+  const int rows = tile.swap ? tile.block_n : cluster_m * tile.block_m;
+  if (p.grouping == Grouping::kContiguous && GroupAlignment(p.grouping) % rows != 0) return false;
   // Blocks without work of their own would only help others.
-  return p.m > (cluster_m - 1) * tile.block_m && p.n > (cluster_n - 1) * tile.block_n;
+  return AsBatch(p).m > (cluster_m - 1) * tile.block_m && p.n > (cluster_n - 1) * tile.block_n;
 }
 
 TileConfig MakeConfig(const GemmProblem& p, const CodeTarget& target, const DeviceSpec& spec, const Tile& tile,
                       const int (&cluster)[2], std::string_view family) {
   TileConfig c{family, kFields, {}};
-  c[kBlockM] = tile.block_m, c[kBlockN] = tile.block_n;
+  c[tile.swap ? kBlockN : kBlockM] = tile.block_m, c[tile.swap ? kBlockM : kBlockN] = tile.block_n;
   c[kConsumers] = tile.consumers, c[kPingPong] = tile.ping_pong ? 1 : 0;
   c[kClusterM] = cluster[0], c[kClusterN] = cluster[1];
+  c[kSwap] = tile.swap ? 1 : 0;
   c[kBulkD] = CanBulk(p, tile) ? 1 : 0;
   c[kVectorD] = c[kBulkD] != 0 ? 1 : VectorLengthOfD(p, 8);
   c[kSplits] = 1;
@@ -198,78 +235,140 @@ TileConfig WithCtas(TileConfig c, const GemmProblem& p, const DeviceSpec& spec) 
   return c;
 }
 
-std::string Macros(const GemmProblem& p, const TileConfig& c) {
+/// The template's walk over the tiles, and the header that has it.
+std::string_view WalkOf(Grouping grouping) {
+  switch (grouping) {
+    case Grouping::kNone:
+      break;
+    case Grouping::kContiguous:
+      return "IndexedRows";
+    case Grouping::kMasked:
+      return "MaskedRows";
+    case Grouping::kAlongK:
+      return "GroupsOfK";
+    case Grouping::kEnds:
+      return "EndedRows";
+  }
+  return "";
+}
+
+/// `p`: as multiplied.
+std::string Macros(const GemmProblem& p, const Tile& tile) {
   const bool transposes = SizeOf(p.a_type) == 2, integer = p.acc_type == DType::kS32;
-  return fmt::format(
-      "#define GEMMSMITH_WGMMA_N {}\n#define GEMMSMITH_WGMMA_TYPES \"{}\"\n#define GEMMSMITH_WGMMA_MAJORS \"{}\"\n{}",
-      c[kBlockN], ProductTypes(p),
-      integer      ? ""
-      : transposes ? fmt::format(", 1, 1, {:d}, {:d}", !AAlongK(p), !BAlongK(p))
-                   : ", 1, 1",
-      integer ? "#define GEMMSMITH_WGMMA_INTEGER\n" : "");
+  std::string text = fmt::format("#define GEMMSMITH_WGMMA_N {}\n#define GEMMSMITH_WGMMA_TYPES \"{}\"\n", tile.block_n,
+                                 ProductTypes(p));
+  text += fmt::format("#define GEMMSMITH_WGMMA_MAJORS \"{}\"\n",
+                      integer      ? ""
+                      : transposes ? fmt::format(", 1, 1, {:d}, {:d}", !AAlongK(p), !BAlongK(p))
+                                   : ", 1, 1");
+  // Of 16 bytes: 32 along k; across it two atoms of 8 rows.
+  const auto step = [](bool along_k) { return along_k ? 2 : 128; };
+  text += fmt::format("#define GEMMSMITH_WGMMA_STEP_A \"{}\"\n#define GEMMSMITH_WGMMA_STEP_B \"{}\"\n",
+                      step(AAlongK(p)), step(BAlongK(p)));
+  if (integer) text += "#define GEMMSMITH_WGMMA_INTEGER\n";
+  return text;
 }
 
 std::string KernelName(const GemmProblem& p, const TileConfig& c) {
-  return fmt::format("sm90_{}_{}x{}_{}{}_c{}x{}_s{}_{}{}{}", OperandsName(p), c[kBlockM], c[kBlockN],
-                     c[kPingPong] != 0 ? "p" : "w", c[kConsumers], c[kClusterM], c[kClusterN], c[kStages],
-                     c[kBulkD] != 0 ? "b" : fmt::format("v{}", c[kVectorD]),
+  return fmt::format("sm90_{}_{}x{}{}_{}{}_c{}x{}_s{}_{}{}{}{}", OperandsName(p), c[kBlockM], c[kBlockN],
+                     c[kSwap] != 0 ? "t" : "", c[kPingPong] != 0 ? "p" : "w", c[kConsumers], c[kClusterM], c[kClusterN],
+                     c[kStages], c[kBulkD] != 0 ? "b" : fmt::format("v{}", c[kVectorD]),
+                     p.grouping == Grouping::kNone ? "" : fmt::format("_{}", ToString(p.grouping)),
                      p.scaling == Scaling::kNone ? "" : fmt::format("_x{}", ToString(p.scaling)),
                      c[kSplits] > 1 ? "_split" : FinishName(p));
 }
 
 std::string RenderText(const GemmProblem& p, const TileConfig& c, std::string_view entry) {
-  KernelText text(p, "gemm_sm90.cuh", Macros(p, c));
-  text.Type("A", p.a_type), text.Type("B", p.b_type), text.Type("D", p.d_type), text.Type("Accumulator", p.acc_type);
-  for (const auto& [name, field] : {std::pair{"kBlockM", kBlockM},
-                                    {"kBlockN", kBlockN},
-                                    {"kStages", kStages},
+  const Tile tile = TileOf(c);
+  const GemmProblem multiplied = AsMultiplied(p, tile.swap);
+  const std::string_view walk = WalkOf(p.grouping);
+  KernelText text(p, walk.empty() ? "gemm_sm90.cuh" : "grouped_tiles.cuh", Macros(multiplied, tile));
+  text.Type("A", multiplied.a_type), text.Type("B", multiplied.b_type);
+  text.Type("D", p.d_type), text.Type("Accumulator", p.acc_type);
+  text.Number("kBlockM", tile.block_m), text.Number("kBlockN", tile.block_n);
+  for (const auto& [name, field] : {std::pair{"kStages", kStages},
                                     {"kConsumers", kConsumers},
                                     {"kClusterM", kClusterM},
                                     {"kClusterN", kClusterN},
                                     {"kVectorD", kVectorD}})
     text.Number(name, c[field]);
-  text.Flag("kPingPong", c[kPingPong] != 0);
-  text.Flag("kAAlongK", AAlongK(p)), text.Flag("kBAlongK", BAlongK(p));
+  text.Flag("kPingPong", tile.ping_pong), text.Flag("kSwap", tile.swap);
+  text.Flag("kAAlongK", AAlongK(multiplied)), text.Flag("kBAlongK", BAlongK(multiplied));
   text.Flag("kShortSums", Is8BitFloat(p.a_type));
   text.Flag("kScaled", p.scaling != Scaling::kNone);
-  text.Flag("kScaledColumns", p.scaling == Scaling::kBlock1x128);
+  const bool each_of_b = p.scaling == Scaling::kBlock1x128;
+  text.Flag("kScaledRows", !tile.swap || each_of_b), text.Flag("kScaledColumns", tile.swap || each_of_b);
   text.Flag("kBulkD", c[kBulkD] != 0 && c[kSplits] <= 1);
   text.Flag("kReadC", p.beta != BetaClass::kZero);
   text.Flag("kSplit", c[kSplits] > 1);
+  const std::string call = walk.empty() ? "gemmsmith::Sm90Gemm<Config>::Run"
+                                        : fmt::format("gemmsmith::Sm90Gemm<Config, gemmsmith::{}>::Run", walk);
   return std::move(text).Finished({.name = entry,
-                                   .threads = TileOf(c).threads(),
+                                   .threads = tile.threads(),
                                    .params = "Sm90Params",
                                    .fused_params = "Sm90FusedParams",
                                    .gemm = "params.tensor.base.gemm",
                                    .plain = "params.tensor",
-                                   .call = "gemmsmith::Sm90Gemm<Config>::Run",
+                                   .call = call,
                                    .shared = true,
                                    .shared_alignment = 1024});
 }
 
+template <bool kSwapped>
 void BindPlain(const GemmArgs& args, std::byte* bytes) {
   auto& params = *reinterpret_cast<Sm90Params*>(bytes);
   Bind(args, params.base.gemm);
   if (args.scales == nullptr) return;
-  const Tensor &a = args.scales->a, &b = args.scales->b;
+  const Tensor& a = kSwapped ? args.scales->b : args.scales->a;
+  const Tensor& b = kSwapped ? args.scales->a : args.scales->b;
   params.scale_a = static_cast<const float*>(a.data), params.scale_b = static_cast<const float*>(b.data);
-  params.scale_a_row = a.strides[0], params.scale_a_k = a.strides[1];
-  params.scale_b_column = b.strides[0], params.scale_b_k = b.strides[1];
+  const int ra = a.rank - 2, rb = b.rank - 2;  // what comes first is the group
+  params.scale_a_row = a.strides[ra], params.scale_a_k = a.strides[ra + 1];
+  params.scale_b_column = b.strides[rb], params.scale_b_k = b.strides[rb + 1];
+  params.scale_a_group = ra > 0 ? a.strides[0] : 0;
+  params.scale_b_group = rb > 0 ? b.strides[0] : 0;
 }
-void BindFused(const GemmArgs& args, std::byte* bytes) {
-  BindPlain(args, bytes);  // first in both structures
-  Bind(*args.epilogue, reinterpret_cast<Sm90FusedParams*>(bytes)->epilogue);
+template <Grouping kGrouping, bool kFused, bool kSwapped>
+void BindAll(const GemmArgs& args, std::byte* bytes) {
+  BindPlain<kSwapped>(args, bytes);  // first in both structures
+  if constexpr (kGrouping != Grouping::kNone)
+    reinterpret_cast<Sm90Params*>(bytes)->groups = static_cast<const int*>(GroupTensor(kGrouping, *args.groups).data);
+  if constexpr (kFused) Bind(*args.epilogue, reinterpret_cast<Sm90FusedParams*>(bytes)->epilogue);
+}
+template <bool kFused, bool kSwapped>
+void (*BindFor(Grouping grouping))(const GemmArgs&, std::byte*) {
+  switch (grouping) {
+    case Grouping::kNone:
+      break;
+    case Grouping::kContiguous:
+      return BindAll<Grouping::kContiguous, kFused, kSwapped>;
+    case Grouping::kMasked:
+      return BindAll<Grouping::kMasked, kFused, kSwapped>;
+    case Grouping::kAlongK:
+      return BindAll<Grouping::kAlongK, kFused, kSwapped>;
+    case Grouping::kEnds:
+      return BindAll<Grouping::kEnds, kFused, kSwapped>;
+  }
+  return BindAll<Grouping::kNone, kFused, kSwapped>;
+}
+void (*BindOf(const GemmProblem& p, bool swapped))(const GemmArgs&, std::byte*) {
+  if (p.epilogue_id == 0) return swapped ? BindFor<false, true>(p.grouping) : BindFor<false, false>(p.grouping);
+  return swapped ? BindFor<true, true>(p.grouping) : BindFor<true, false>(p.grouping);
 }
 void BindPartial(void* workspace, std::byte* bytes) { reinterpret_cast<Sm90Params*>(bytes)->base.partial = workspace; }
 
 Sm90Params MakeParams(const GemmProblem& p, const TileConfig& c) {
   Sm90Params params{};
   params.base = MakeTensorParams(p, SplitOf(p, c));
-  params.tiles_m = static_cast<int>(CeilDiv(p.m, c[kBlockM] * c[kClusterM]));
-  params.tiles_n = static_cast<int>(CeilDiv(p.n, c[kBlockN] * c[kClusterN]));
+  const Tile tile = TileOf(c);
+  const GemmProblem multiplied = AsMultiplied(p, tile.swap);
+  params.tiles_m = static_cast<int>(CeilDiv(multiplied.m, tile.block_m * c[kClusterM]));
+  params.tiles_n = static_cast<int>(CeilDiv(multiplied.n, tile.block_n * c[kClusterN]));
   params.group = GroupOf(c);
-  params.batch_a = PlaneA(p).shared() ? 0 : 1;
-  params.batch_b = PlaneB(p).shared() ? 0 : 1;
+  params.batch_a = (tile.swap ? PlaneB(p) : PlaneA(p)).shared() ? 0 : 1;
+  params.batch_b = (tile.swap ? PlaneA(p) : PlaneB(p)).shared() ? 0 : 1;
+  params.group_count = p.groups;
+  if (p.grouping == Grouping::kAlongK) params.base.gemm.batch = p.groups;  // of D, tile by tile
   return params;
 }
 
@@ -279,11 +378,20 @@ std::vector<LaunchStep::Map> MakeMaps(const GemmProblem& p, const TileConfig& c)
   const auto box = [&](const Plane& plane, bool along_k, int lines, int sharers) {
     return along_k ? plane.Shape(k, lines / sharers, tf32) : plane.Shape(64, k / sharers, tf32);
   };
-  std::vector<LaunchStep::Map> maps = {
-      {box(PlaneA(p), AAlongK(p), c[kBlockM], c[kClusterN]), offsetof(Sm90Params, map_a), &GemmArgs::a},
-      {box(PlaneB(p), BAlongK(p), c[kBlockN], c[kClusterM]), offsetof(Sm90Params, map_b), &GemmArgs::b}};
+  const Tile tile = TileOf(c);
+  const auto map_a = [&](int lines, int sharers) { return box(PlaneA(p), AAlongK(p), lines, sharers); };
+  const auto map_b = [&](int lines, int sharers) { return box(PlaneB(p), BAlongK(p), lines, sharers); };
+  const int a_lines = tile.block_m, b_lines = tile.block_n, a_sharers = c[kClusterN], b_sharers = c[kClusterM];
+  std::vector<LaunchStep::Map> maps;
+  if (tile.swap) {
+    maps = {{map_b(a_lines, a_sharers), offsetof(Sm90Params, map_a), &GemmArgs::b},
+            {map_a(b_lines, b_sharers), offsetof(Sm90Params, map_b), &GemmArgs::a}};
+  } else {
+    maps = {{map_a(a_lines, a_sharers), offsetof(Sm90Params, map_a), &GemmArgs::a},
+            {map_b(b_lines, b_sharers), offsetof(Sm90Params, map_b), &GemmArgs::b}};
+  }
   if (c[kBulkD] != 0 && c[kSplits] <= 1)
-    maps.push_back({PlaneD(p).Shape(kRowBytes / static_cast<int>(SizeOf(p.d_type)), TileOf(c).rows(), false),
+    maps.push_back({PlaneD(p).Shape(kRowBytes / static_cast<int>(SizeOf(p.d_type)), tile.rows(), false),
                     offsetof(Sm90Params, map_d), &GemmArgs::d});
   return maps;
 }
@@ -300,7 +408,7 @@ class Sm90 final : public KernelFamily {
   std::string WhyNot(const GemmProblem& p, const CodeTarget& target) const override {
     if (!Targets(target)) return fmt::format("needs sm_90a, not {}", ToString(target));
     if (std::string reason = WhyNotTensorTypes(p, target); !reason.empty()) return reason;
-    if (std::string reason = WhyNotForm(p, true); !reason.empty()) return reason;
+    if (std::string reason = WhyNotForm(p, {.scales = true, .groups = true}); !reason.empty()) return reason;
     if (p.scaling != Scaling::kNone && !Is8BitFloat(p.a_type))
       return fmt::format("scaling {}: block scales are of 8-bit floats, not of {}", ToString(p.scaling),
                          ToString(p.a_type));
@@ -321,28 +429,31 @@ class Sm90 final : public KernelFamily {
   std::vector<TileConfig> Candidates(const GemmProblem& p, const CodeTarget& target,
                                      const DeviceSpec& spec) const override {
     std::vector<TileConfig> configs;
+    const auto offer = [&](const Tile& tile, const int(&cluster)[2]) {
+      if (!Fits(p, tile, cluster[0], cluster[1])) return;
+      const TileConfig config = MakeConfig(p, target, spec, tile, cluster, name());
+      if (config[kStages] < 2) return;
+      configs.push_back(WithCtas(config, p, spec));
+      if (cluster[0] * cluster[1] > 1 || p.grouping != Grouping::kNone) return;
+      TileConfig split = config;
+      split[kSplits] = ChooseSplits(p, Blocks(p, config), SplitOf(p, config).block_k, spec);
+      split[kBulkD] = 0, split[kVectorD] = VectorLengthOfD(p, 16);
+      if (split[kSplits] > 1) configs.push_back(WithCtas(split, p, spec));
+    };
     for (const Tile& tile : kTiles)
-      for (const auto& cluster : kClusters) {
-        if (!Fits(p, tile, cluster[0], cluster[1])) continue;
-        const TileConfig config = MakeConfig(p, target, spec, tile, cluster, name());
-        if (config[kStages] < 2) continue;
-        configs.push_back(WithCtas(config, p, spec));
-        if (cluster[0] * cluster[1] > 1) continue;
-        TileConfig split = config;
-        split[kSplits] = ChooseSplits(p, Blocks(p, config), SplitOf(p, config).block_k, spec);
-        split[kBulkD] = 0, split[kVectorD] = VectorLengthOfD(p, 16);
-        if (split[kSplits] > 1) configs.push_back(WithCtas(split, p, spec));
-      }
+      for (const auto& cluster : kClusters) offer(tile, cluster);
+    if (AsBatch(p).m <= kMostSwappedRows)
+      for (const Tile& tile : kSwappedTiles) offer(tile, kClusters[0]);
     return configs;
   }
 
   TileShape Shape(const GemmProblem& p, const TileConfig& c, const DeviceSpec& spec) const override {
     const Tile tile = TileOf(c);
     TileShape shape;
-    shape.block_m = tile.block_m;
-    shape.block_n = tile.block_n;
-    shape.micro_m = 64;
-    shape.micro_n = tile.block_n;
+    shape.block_m = c[kBlockM];
+    shape.block_n = c[kBlockN];
+    shape.micro_m = tile.swap ? tile.block_n : 64;
+    shape.micro_n = tile.swap ? 64 : tile.block_n;
     shape.threads = tile.threads();
     shape.issue_efficiency = Efficiency(p, tile, spec);
     shape.flops_per_clock = std::max(spec.tensor_flops_per_clock, 1.0) * 2 / static_cast<double>(SizeOf(p.a_type));
@@ -374,11 +485,10 @@ class Sm90 final : public KernelFamily {
     step.shared_bytes = static_cast<std::uint32_t>(SharedBytes(p, config));
     if (p.epilogue_id == 0) {
       step.SetParams(MakeParams(p, config));
-      step.bind = BindPlain;
     } else {
       step.SetParams(Sm90FusedParams{MakeParams(p, config), MakeEpilogueParams(p)});
-      step.bind = BindFused;
     }
+    step.bind = BindOf(p, config[kSwap] != 0);
     step.maps = MakeMaps(p, config);
     step.prepare = PrepareOf(p);
     if (split) {

@@ -8,6 +8,7 @@
 #include <set>
 #include <tuple>
 
+#include "core/groups.h"
 #include "gemmsmith/error.h"
 
 namespace gemmsmith {
@@ -81,7 +82,7 @@ bool HasSizes(const GemmProblem& p) { return std::min({p.m, p.n, p.k, p.batch}) 
 bool IsAlike(const GemmProblem& x, const GemmProblem& y) {
   const auto kind = [](const GemmProblem& p) {
     return std::tuple(p.a_type, p.b_type, p.d_type, p.acc_type, p.a_layout, p.b_layout, p.beta, p.compute,
-                      p.epilogue_id);
+                      p.epilogue_id, p.grouping);
   };
   return kind(x) == kind(y);
 }
@@ -139,7 +140,7 @@ Calibration::Calibration(std::span<const MeasuredTime> measured, const CodeTarge
     if (!(std::isfinite(microseconds) && microseconds > 0) || !HasSizes(canonical) ||
         !IsPossible(canonical, config, target, spec))
       continue;
-    const PredictedTime predicted = Predict(canonical, config, FindFamily(config.family), spec);
+    const PredictedTime predicted = Predict(AsBatch(canonical), config, FindFamily(config.family), spec);
     points_.push_back({canonical, config, std::log(microseconds), predicted, 0});
   }
   Refit();

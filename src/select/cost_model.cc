@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/groups.h"
 #include "select/predicted_time.h"
 #include "util/log.h"
 
@@ -18,17 +19,17 @@ std::int64_t RowsOf(const GemmProblem& problem, std::span<const std::int64_t> gr
     if (size < 0 || __builtin_add_overflow(rows, size, &rows))
       throw Fail(Code::kInvalidArgument, "", "groups: {} is no number of rows, or one too many", size);
   if (rows == 0) throw Fail(Code::kInvalidArgument, "", "groups: all of them are empty");
-  if (problem.batch != 1 || problem.d_layout == Layout::kColMajor)
+  if (problem.batch != 1 || problem.d_layout == Layout::kColMajor || problem.grouping != Grouping::kNone)
     throw Fail(Code::kUnsupported, "groups lie along the rows of a row-major D, once", "groups: of {}",
                ToString(problem));
   return rows;
 }
 
-/// A problem, and what its times are predicted by.
+/// A problem, and what its times are predicted by. CPUs do one group after the other.
 class Model {
  public:
-  Model(const GemmProblem& problem, const DeviceSpec& spec, const RankOptions& options)
-      : problem_(Canonical(problem)), spec_(spec), options_(options) {
+  Model(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec, const RankOptions& options)
+      : problem_(Canonical(target.isa == Isa::kCuda ? problem : OneGroup(problem))), spec_(spec), options_(options) {
     if (!options.group_rows.empty()) {
       problem_.m = RowsOf(problem, options.group_rows);
       Validate(problem_);
@@ -40,7 +41,7 @@ class Model {
   const Calibration::Neighbours& neighbours() const { return neighbours_; }
 
   PredictedTime Time(const TileConfig& config, const KernelFamily& family) const {
-    const PredictedTime time = Predict(problem_, config, family, spec_, options_.group_rows);
+    const PredictedTime time = Predict(AsBatch(problem_), config, family, spec_, options_.group_rows);
     return options_.calibration == nullptr ? time : time.Scaled(options_.calibration->factors());
   }
   /// Of such a time, by what was measured nearby.
@@ -58,7 +59,7 @@ class Model {
 Ranking RankConfigs(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
                     const RankOptions& options) {
   Ranking ranking;
-  const Model model(problem, spec, options);
+  const Model model(problem, target, spec, options);
   for (const KernelFamily* family : AllFamilies()) {
     if (!family->Targets(target) || (family->IsLastResort() && !ranking.configs.empty())) continue;
     if (std::string reason = family->WhyNot(model.problem(), target); !reason.empty()) {
@@ -75,7 +76,7 @@ Ranking RankConfigs(const GemmProblem& problem, const CodeTarget& target, const 
 }
 
 std::int64_t Waves(const GemmProblem& problem, const TileConfig& config, const DeviceSpec& spec) {
-  const GemmProblem p = Canonical(problem);
+  const GemmProblem p = AsBatch(Canonical(problem));
   const TileShape shape = FindFamily(config.family).Shape(p, config, spec);
   const double tiles =
       CeilDiv(p.m, shape.block_m) * CeilDiv(p.n, shape.block_n) * static_cast<double>(p.batch) * shape.splits;
@@ -87,7 +88,7 @@ Explanation Rank(const GemmProblem& problem, const CodeTarget& target, const Dev
                  const RankOptions& options) {
   Ranking ranking = RankConfigs(problem, target, spec, options);
   Explanation result{problem, spec.name, ToString(target), {}, std::move(ranking.refused)};
-  const Model model(problem, spec, options);
+  const Model model(problem, target, spec, options);
   for (const auto& [config, microseconds] : ranking.configs) {
     const PredictedTime time = model.Time(config, FindFamily(config.family));
     RankedConfig ranked{config, microseconds, time.Terms(), time.Limiting()};

@@ -218,7 +218,7 @@ GEMMShape ShapeOf(const GemmProblem& p) {
   if (p.grouping == Grouping::kNone) return shape;
   if (p.batch != 1 || p.groups < 1) throw refuse("a batch of groups");
   shape.G = p.groups;
-  if (p.grouping == Grouping::kContiguous) shape.M = TripsOf(p.m, p.groups);
+  if (p.grouping == Grouping::kContiguous || p.grouping == Grouping::kEnds) shape.M = TripsOf(p.m, p.groups);
   if (p.grouping == Grouping::kAlongK) shape.K = TripsOf(p.k, p.groups);
   return shape;
 }

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "core/groups.h"
 #include "core/parallel.h"
 #include "gemmsmith/evaluate.h"
 #include "select/cost_model.h"
@@ -20,6 +21,16 @@ constexpr std::int64_t kMostRows = std::int64_t{1} << 24;
 constexpr std::int64_t kStride = 64;
 
 std::int64_t RoundedUp(std::int64_t x, std::int64_t unit) { return (x + unit - 1) / unit * unit; }
+
+/// The same problem for another m; what lies dense still does.
+GemmProblem WithRows(GemmProblem problem, std::int64_t m) {
+  problem.m = m;
+  if (problem.grouping == Grouping::kMasked) {
+    problem.batch_stride_a = problem.lda * m;
+    problem.batch_stride_c = problem.ldc * m, problem.batch_stride_d = problem.ldd * m;
+  }
+  return Normalized(problem);
+}
 
 /// The texts of all kernels of a config: what is compiled.
 std::string TextsOf(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target) {
@@ -60,11 +71,7 @@ class Sweep {
     }
   };
 
-  GemmProblem With(std::int64_t m) const {
-    GemmProblem p = problem_;
-    p.m = m;
-    return Normalized(p);
-  }
+  GemmProblem With(std::int64_t m) const { return WithRows(problem_, m); }
 
   Point At(std::int64_t m) {
     Point point{m, RankConfigs(With(m), target_, spec_)};
@@ -98,7 +105,11 @@ class Sweep {
 
   bool Steady(const TileConfig& config, std::int64_t low, std::int64_t high) const {
     const std::int64_t rows = ShapeOf(config).block_m;
-    return RoundedUp(low, rows) == RoundedUp(high, rows);
+    const auto tiles = [&](std::int64_t m) {
+      const GemmProblem p = AsBatch(With(m));
+      return p.batch * RoundedUp(p.m, rows);
+    };
+    return tiles(low) == tiles(high);
   }
   bool Overlaps(const TileConfig& config) const { return ShapeOf(config).copies == TileShape::Copies::kBulk; }
   TileShape ShapeOf(const TileConfig& config) const {
@@ -115,10 +126,9 @@ void CheckServed(const GemmProblem& problem, const RowRange& rows, const CodeTar
   if (target.isa != Isa::kCuda)
     throw Fail(Code::kUnsupported, "name a GPU's architecture", "serving: kernels for {} are made when they are needed",
                ToString(target));
-  GemmProblem row = problem;
-  row.m = rows.first;
-  Validate(row);
-  if (problem.a_layout != Layout::kRowMajor || problem.d_layout != Layout::kRowMajor || problem.batch != 1)
+  Validate(WithRows(problem, rows.first));
+  if (problem.grouping == Grouping::kAlongK || problem.a_layout != Layout::kRowMajor ||
+      problem.d_layout != Layout::kRowMajor || problem.batch != 1)
     throw Fail(Code::kInvalidArgument, "give one product of row-major A and D",
                "serving: with {}, what is chosen depends on more than ranges of m", ToString(problem));
 }
@@ -138,25 +148,53 @@ RowRange ParseRowRange(std::string_view text) {
   return rows;
 }
 
-std::vector<NamedProblem> ModelWeights(const std::string& model) {
-  std::vector<NamedProblem> weights;
-  const auto add = [&](const std::string& name, std::int64_t n, std::int64_t k) {
-    const auto same = [&](const NamedProblem& w) { return w.problem.n == n && w.problem.k == k; };
-    if (std::none_of(weights.begin(), weights.end(), same))
-      weights.push_back({name, MakeProblem(1, n, k, DType::kBf16, "nt")});
-  };
+namespace {
+
+/// Of the weights of a model. Calls visit(name, how many there are, n, k).
+template <class Visit>
+void ForEachWeight(const std::string& model, const Visit& visit) {
   const std::vector<std::string> builtin = BuiltinShapes();
   if (std::find(builtin.begin(), builtin.end(), model) != builtin.end()) {
-    for (const NamedProblem& shape : ReadShapes(model)) add(shape.name, shape.problem.n, shape.problem.k);
-    return weights;
+    for (const NamedProblem& shape : ReadShapes(model)) visit(shape.name, shape.problem.n, shape.problem.k);
+    return;
   }
   const ModelConfig config = ReadModelConfig(model);
   ModelPass near, far;
   far.context = 2;
   const std::vector<ModelGemm> gemms = ModelGemms(config, near), later = ModelGemms(config, far);
   for (std::size_t i = 0; i < gemms.size(); ++i)
-    if (gemms[i].shape == later[i].shape) add(gemms[i].name, gemms[i].shape.N, gemms[i].shape.K);
+    if (gemms[i].shape == later[i].shape) visit(gemms[i].name, gemms[i].shape.N, gemms[i].shape.K);
+}
+
+/// Adds what is there with no other (n, k).
+void AddWeight(std::vector<NamedProblem>& weights, const std::string& name, std::int64_t n, std::int64_t k) {
+  const auto same = [&](const NamedProblem& w) { return w.problem.n == n && w.problem.k == k; };
+  if (std::none_of(weights.begin(), weights.end(), same))
+    weights.push_back({name, MakeProblem(1, n, k, DType::kBf16, "nt")});
+}
+
+}  // namespace
+
+std::vector<NamedProblem> ModelWeights(const std::string& model) {
+  std::vector<NamedProblem> weights;
+  ForEachWeight(model,
+                [&](const std::string& name, std::int64_t n, std::int64_t k) { AddWeight(weights, name, n, k); });
   return weights;
+}
+
+std::vector<NamedProblem> ModelExperts(const std::string& model) {
+  std::vector<NamedProblem> weights;
+  ForEachWeight(model, [&](const std::string& name, std::int64_t n, std::int64_t k) {
+    const std::size_t at = name.find("experts.");
+    if (at == 0 || (at != name.npos && name[at - 1] == '.')) AddWeight(weights, name, n, k);
+  });
+  std::vector<NamedProblem> grouped;
+  for (const NamedProblem& weight : weights)
+    for (const char* const grouping : {"contiguous:8", "masked:32"}) {
+      grouped.push_back({weight.name + "." + grouping, weight.problem});
+      SetGrouping(grouped.back().problem, grouping);
+    }
+  return grouped;
 }
 
 std::vector<NamedProblem> DistinctKernels(std::span<const NamedProblem> problems, const RowRange& rows,
@@ -172,8 +210,7 @@ std::vector<NamedProblem> DistinctKernels(std::span<const NamedProblem> problems
   for (std::size_t i = 0; i < problems.size(); ++i)
     for (const auto& [m, text] : found[i]) {
       NamedProblem served = problems[i];
-      served.problem.m = m;
-      served.problem = Normalized(served.problem);
+      served.problem = WithRows(served.problem, m);
       (text.empty() || known.insert(text).second ? distinct : again).push_back(std::move(served));
     }
   distinct.insert(distinct.end(), again.begin(), again.end());

@@ -58,7 +58,8 @@ class BulkRing {
 #pragma unroll 1
     while (walk.Next(place)) {
       const TileSteps steps = walk.Steps(place);
-      const int of_a = walk.OfA(place), of_b = walk.OfB(place);
+      const int entry = walk.Entry(place);
+      const int of_a = params.batch_a != 0 ? entry : 0, of_b = params.batch_b != 0 ? entry : 0;
 #pragma unroll 1
       for (int step = 0, k = steps.first_k; step < steps.count; ++step, k += kDepth, at.Advance()) {
         ptx::WaitFor(empty(at.stage), at.parity ^ 1);  // the first lap passes at once

@@ -3,6 +3,7 @@
 #include "numeric.cuh"
 #include "ptx/barrier.cuh"
 #include "ptx/bulk.cuh"
+#include "ptx/shared.cuh"
 
 // Tiles of operands as bulk copies bring them into shared memory, and as tensor cores read them there.
 
@@ -46,15 +47,25 @@ struct BulkTile {
     }
   }
 
-  /// What tensor cores are told of the part of the tile at `tile` that has `line` (a multiple of 64, or of 8 where
-  /// elements along k are contiguous) as its first and the i-th 32 bytes of k (PTX ISA, matrix descriptor).
-  __device__ __forceinline__ static unsigned long long Descriptor(unsigned tile, int line, int i) {
-    constexpr unsigned long long kSwizzle128 = 1;
-    const unsigned at =
-        tile + (Operand::kAlongK ? line * kRowBytes + i * 32 : line / 64 * kBoxBytes + i * 2 * kAtomBytes);
-    // Between atoms of 8 rows; and, along the lines, between boxes of 64.
-    return static_cast<unsigned long long>(at >> 4) | static_cast<unsigned long long>(kBoxBytes >> 4) << 16 |
-           static_cast<unsigned long long>(kAtomBytes >> 4) << 32 | kSwizzle128 << 62;
+  /// Sets to 0 what lies from `k` of the tile on, by kThreads threads.
+  template <int kThreads>
+  __device__ __forceinline__ static void Clear(unsigned tile, int k, int thread) {
+    const int bytes = k * kSize;  // of a row, along k, that stay
+#pragma unroll 1
+    for (int i = thread; i < kBytes / 4; i += kThreads) {
+      const int row = i / 32, word = i % 32;
+      // The 16 bytes that a word is of come from elsewhere in the row.
+      const int at = Operand::kAlongK ? ((word / 4 ^ row % 8) * 4 + word % 4) * 4 : word * 4;
+      const int stay = Operand::kAlongK ? bytes - word * 4 : row % kDepth < k ? 4 : 0;
+      if (stay < 4) ptx::KeepFirstBytes(tile + row * kRowBytes + at, stay > 0 ? stay : 0);
+    }
+  }
+
+  /// The lower half of what tensor cores are told of the part of the tile at `tile` that has `line` (a multiple of 64,
+  /// or of 8 where elements along k are contiguous) as its first (PTX ISA, matrix descriptor).
+  __device__ __forceinline__ static unsigned Descriptor(unsigned tile, int line) {
+    const unsigned at = tile + (Operand::kAlongK ? line * kRowBytes : line / 64 * kBoxBytes);
+    return at >> 4 | static_cast<unsigned>(kBoxBytes >> 4) << 16;  // Along the lines, boxes of 64 follow each other.
   }
 };
 

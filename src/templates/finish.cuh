@@ -24,6 +24,7 @@ __device__ __forceinline__ float Added(float value, float beta, float c) { retur
 __device__ __forceinline__ int Added(int value, int beta, int c) {
   return static_cast<int>(static_cast<unsigned>(value) + static_cast<unsigned>(beta) * static_cast<unsigned>(c));
 }
+__device__ __forceinline__ float Added(float value, float beta, int c) { return value + beta * __int2float_rn(c); }
 __device__ __forceinline__ float Added(int value, int beta, float c) {
   return __int2float_rn(value) + __int2float_rn(beta) * c;
 }

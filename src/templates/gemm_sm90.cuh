@@ -1,9 +1,9 @@
 #pragma once
 
-#include "bulk_tile.cuh"
 #include "finish.cuh"
 #include "ptx/shared.cuh"
 #include "ptx/wgmma.cuh"
+#include "tile_walk.cuh"
 
 // D = alpha * A * B + beta * C on Hopper's tensor cores. One warp of a block loads tiles of A and B by bulk copies into
 // a ring of stages in shared memory; one or two warp groups multiply what has arrived. Blocks stay, and go from tile to
@@ -11,74 +11,22 @@
 // warp groups either share a tile or, in ping-pong, take turns: one multiplies while the other stores.
 //
 // Config (rendered by the host) has: types A, B, D, Accumulator; kBlockM, kBlockN, kStages; kConsumers (warp groups
-// that multiply), kPingPong; kClusterM, kClusterN (blocks; at most two in all); kAAlongK, kBAlongK (elements along k
-// are contiguous); kShortSums (the tensor cores sum to less than f32: not more than a step's products); kScaled (a
-// step's sums are multiplied by factors of A's rows and of B), kScaledColumns (each of B's columns has its own); kBulkD
-// (D leaves by bulk copies; it is alpha * A * B, no more), else kVectorD, kReadC; kSplit (sums of a part of k are
-// stored as they are).
+// that multiply), kPingPong; kSwap (what is multiplied is D^T = B^T * A^T); kClusterM, kClusterN (blocks; at most two
+// in all); kAAlongK, kBAlongK (elements along k are contiguous); kShortSums (the tensor cores sum to less than f32: not
+// more than a step's products); kScaled (a step's sums are multiplied by factors of A's rows and of B's columns),
+// kScaledRows, kScaledColumns (each has its own, else 128 have one); kBulkD (D leaves by bulk copies; it is alpha * A *
+// B, no more), else kVectorD, kReadC; kSplit (sums of a part of k are stored as they are).
 
 namespace gemmsmith {
 
-template <class Config>
-struct BulkA {
-  using Type = typename Config::A;
-  enum : int { kLines = Config::kBlockM, kSharers = Config::kClusterN };
-  enum : bool { kAlongK = Config::kAAlongK };
-};
-template <class Config>
-struct BulkB {
-  using Type = typename Config::B;
-  enum : int { kLines = Config::kBlockN, kSharers = Config::kClusterM };
-  enum : bool { kAlongK = Config::kBAlongK };
-};
-
-/// The tiles of D that this block makes, in their order: those of a few rows of tiles together, column by column.
-template <class Config>
-class TileWalk {
- public:
-  struct Place {
-    int batch, split;
-    int row, column;  // of D
-  };
-
-  __device__ __forceinline__ TileWalk(const Sm90Params& params, unsigned rank)
-      : params_(params), rank_(rank), index_(blockIdx.x / kBlocks), step_(gridDim.x / kBlocks) {}
-
-  __device__ __forceinline__ bool Next(Place& place) {
-    const int per_batch = params_.tiles_m * params_.tiles_n;
-    const int splits = Config::kSplit ? params_.base.splits : 1;
-    if (index_ >= static_cast<unsigned>(per_batch * splits) * static_cast<unsigned>(params_.base.gemm.batch))
-      return false;
-    const int outer = static_cast<int>(index_ / static_cast<unsigned>(per_batch));
-    const int tile = static_cast<int>(index_ % static_cast<unsigned>(per_batch));
-    place.split = Config::kSplit ? outer % splits : 0;
-    place.batch = Config::kSplit ? outer / splits : outer;
-    const int first = tile / (params_.group * params_.tiles_n) * params_.group;
-    const int rows = params_.tiles_m - first < params_.group ? params_.tiles_m - first : params_.group;
-    const int inside = tile - first * params_.tiles_n;
-    const int rank_m = Config::kClusterM > 1 ? static_cast<int>(rank_) : 0;
-    const int rank_n = Config::kClusterN > 1 ? static_cast<int>(rank_) : 0;
-    place.row = ((first + inside % rows) * Config::kClusterM + rank_m) * Config::kBlockM;
-    place.column = (inside / rows * Config::kClusterN + rank_n) * Config::kBlockN;
-    index_ += step_;
-    return true;
-  }
-
- private:
-  enum : unsigned { kBlocks = Config::kClusterM * Config::kClusterN };
-  const Sm90Params& params_;
-  const unsigned rank_;
-  unsigned index_;
-  const unsigned step_;
-};
-
-template <class Config>
+/// Walk: a TileWalk.
+template <class Config, template <class> class Walk = TileWalk>
 class Sm90Gemm {
   using Accumulator = typename Config::Accumulator;
   using D = typename Config::D;
   using TileA = BulkTile<BulkA<Config>>;
   using TileB = BulkTile<BulkB<Config>>;
-  using Place = typename TileWalk<Config>::Place;
+  using Place = typename Walk<Config>::Place;
   static_assert(int{TileA::kDepth} == int{TileB::kDepth}, "operands of one width");
 
   enum : int {
@@ -86,7 +34,7 @@ class Sm90Gemm {
     kGroups = Config::kConsumers,
     kGroupsPerTile = Config::kPingPong ? 1 : kGroups,
     kRows = Config::kBlockM / kGroupsPerTile,  // of a tile, that one warp group makes
-    kProducts = kRows / 64,
+    kProducts = kRows / 64,                    // one or two
     kDepth = TileA::kDepth,
     kStageBytes = TileA::kBytes + TileB::kBytes,
     // What leaves by bulk copies: panels of 128 bytes of each row, swizzled as operands are.
@@ -100,12 +48,14 @@ class Sm90Gemm {
                                                 : 16,
     kPieces = Config::kBlockN / kPieceColumns,
     kPitch = kPieceColumns + 8,
+    kSwappedPitch = 64 + 4,
     kGroupOutBytes = Config::kSplit   ? 0
                      : Config::kBulkD ? kPanels * kPanelBytes
+                     : Config::kSwap  ? kPieceColumns * kSwappedPitch * static_cast<int>(sizeof(Accumulator))
                                       : 4 * 16 * kPitch * static_cast<int>(sizeof(Accumulator)),
     kOutBytes = kGroups * kGroupOutBytes
   };
-  static_assert(!Config::kBulkD || Config::kBlockN % kPanelColumns == 0, "whole panels");
+  static_assert(!Config::kBulkD || (Config::kBlockN % kPanelColumns == 0 && !Config::kSwap), "whole panels");
 
  public:
   enum : int { kThreads = (kGroups + 1) * 128, kSharedBytes = Config::kStages * (kStageBytes + 16) + kOutBytes };
@@ -113,6 +63,7 @@ class Sm90Gemm {
   /// The whole kernel. grid.x: a multiple of the cluster. `shared`: kSharedBytes, a multiple of 1024.
   template <class Epilogue = StoreSums>
   __device__ static void Run(const Sm90Params& params, unsigned char* shared, Epilogue epilogue = {}) {
+    ptx::DeclareProducts();
     const Ring ring(shared);
     const unsigned rank = kBlocks > 1 ? ptx::ClusterRank() : 0;
     if (threadIdx.x == 0) ring.Init();
@@ -191,33 +142,23 @@ class Sm90Gemm {
     }
   };
 
-  /// The steps of k that make a tile.
-  struct Steps {
-    int first_k, count;
-    __device__ __forceinline__ Steps(const Sm90Params& params, int split) {
-      const int k = static_cast<int>(params.base.gemm.k);
-      first_k = Config::kSplit ? split * params.base.k_per_split : 0;
-      const int left = k - first_k;
-      const int own = Config::kSplit && params.base.k_per_split < left ? params.base.k_per_split : left;
-      count = (own + kDepth - 1) / kDepth;
-    }
-  };
-
   __device__ __forceinline__ static void Load(const Sm90Params& params, const Ring& ring, unsigned rank) {
     ptx::PrefetchMap(&params.map_a), ptx::PrefetchMap(&params.map_b);
-    TileWalk<Config> walk(params, rank);
+    Walk<Config> walk(params, rank);
     Position at;
     Place place;
 #pragma unroll 1
     while (walk.Next(place)) {
-      const Steps steps(params, place.split);
-      const int batch_a = params.batch_a != 0 ? place.batch : 0, batch_b = params.batch_b != 0 ? place.batch : 0;
+      const TileSteps steps = walk.Steps(place);
+      const int entry = walk.Entry(place);
+      const int of_a = params.batch_a != 0 ? entry : 0, of_b = params.batch_b != 0 ? entry : 0;
 #pragma unroll 1
-      for (int step = 0, k = steps.first_k; step < steps.count; ++step, k += kDepth, at.Advance()) {
+      for (int step = 0, k = steps.first_k; step < steps.count; ++step, at.Advance()) {
         ptx::WaitFor(ring.empty(at.stage), at.parity ^ 1);  // the first lap passes at once
         ptx::ArriveExpecting(ring.full(at.stage), kStageBytes);
-        TileA::Load(ring.a(at.stage), &params.map_a, ring.full(at.stage), place.row, k, batch_a, rank);
-        TileB::Load(ring.b(at.stage), &params.map_b, ring.full(at.stage), place.column, k, batch_b, rank);
+        TileA::Load(ring.a(at.stage), &params.map_a, ring.full(at.stage), place.row, k, of_a, rank);
+        TileB::Load(ring.b(at.stage), &params.map_b, ring.full(at.stage), place.column, k, of_b, rank);
+        k += step == 0 ? steps.first : kDepth;
       }
     }
   }
@@ -227,29 +168,34 @@ class Sm90Gemm {
                                                   unsigned rank, int group, Epilogue epilogue) {
     unsigned char* const out = shared + Config::kStages * kStageBytes + group * kGroupOutBytes;
     const int first_row = Config::kPingPong ? 0 : group * kRows;
-    TileWalk<Config> walk(params, rank);
+    Walk<Config> walk(params, rank);
     Position at;
     Place place;
 #pragma unroll 1
     for (int tile = 0; walk.Next(place); ++tile) {
-      const Steps steps(params, place.split);
+      const TileSteps steps = walk.Steps(place);
       if (Config::kPingPong && tile % kGroups != group) {
         at.Skip(steps.count);
         continue;
       }
+      CutFirst(ring, at, steps, group);
       ptx::ProductSums sums[kProducts];
       if constexpr (Config::kShortSums) {
-        SumPromoted(params, ring, at, steps, first_row, place, sums);
+        const Scales scales(params, walk, place);
+        SumPromoted(scales, ring, at, steps, first_row, place, sums);
       } else {
         Sum(ring, at, steps.count, first_row, sums);
       }
+      const int rows_end = walk.RowsEnd(place);
       place.row += first_row;
       if constexpr (Config::kSplit) {
         StorePartial(params.base, place, sums);
       } else if constexpr (Config::kBulkD) {
-        StorePanels(params, out, group, place, sums);
+        StorePanels(params, out, group, place, rows_end, sums);
+      } else if constexpr (Config::kSwap) {
+        StoreSwapped(params.base.gemm, out, group, place, rows_end, sums, epilogue);
       } else {
-        StoreRows(params.base.gemm, out, place, sums, epilogue);
+        StoreRows(params.base.gemm, out, place, rows_end, sums, epilogue);
       }
     }
     if constexpr (Config::kBulkD && !Config::kSplit) {
@@ -257,17 +203,34 @@ class Sm90Gemm {
     }
   }
 
+  /// Sets to 0, by all warp groups that read the stage, what k of the first step is not the tile's. There are no sums
+  /// yet that would have to lie in registers meanwhile.
+  __device__ __forceinline__ static void CutFirst(const Ring& ring, const Position& at, const TileSteps& steps,
+                                                  int group) {
+    if constexpr (Walk<Config>::kCutsSteps) {
+      constexpr int kReaders = kGroupsPerTile * 128;
+      if (steps.first == kDepth) return;
+      ptx::WaitFor(ring.full(at.stage), at.parity);
+      const int thread = static_cast<int>(threadIdx.x) % kReaders;
+      TileA::template Clear<kReaders>(ring.a(at.stage), steps.first, thread);
+      TileB::template Clear<kReaders>(ring.b(at.stage), steps.first, thread);
+      ptx::FenceForBulk();
+      ptx::SyncThreads<kReaders>(kGroups + 1 + group / kGroupsPerTile);
+    }
+  }
+
   /// The products of one stage, as a group. `adds`: to what the sums are.
-  __device__ __forceinline__ static void Step(const Ring& ring, int stage, int first_row, int adds,
-                                              ptx::ProductSums (&sums)[kProducts]) {
+  __device__ __forceinline__ static void Step(const Ring& ring, int stage, int first_row, int adds) {
+    const unsigned a = ring.a(stage), b = TileB::Descriptor(ring.b(stage), 0);
     ptx::FenceProducts();
-#pragma unroll
-    for (int slice = 0; slice < 4; ++slice)
-#pragma unroll
-      for (int i = 0; i < kProducts; ++i)
-        ptx::AddProduct(sums[i], TileA::Descriptor(ring.a(stage), first_row + 64 * i, slice),
-                        TileB::Descriptor(ring.b(stage), 0, slice), slice > 0 ? 1 : adds);
+    ptx::AddProducts<0>(TileA::Descriptor(a, first_row), b, adds);
+    if constexpr (kProducts > 1) ptx::AddProducts<1>(TileA::Descriptor(a, first_row + 64), b, adds);
     ptx::CommitProducts();
+  }
+  /// When they are complete.
+  __device__ __forceinline__ static void Read(ptx::ProductSums (&sums)[kProducts]) {
+    ptx::ReadSums<0>(sums[0]);
+    if constexpr (kProducts > 1) ptx::ReadSums<1>(sums[1]);
   }
 
   /// The products of a step are awaited when those of the next are under way.
@@ -277,15 +240,14 @@ class Sm90Gemm {
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
       ptx::WaitFor(ring.full(at.stage), at.parity);
-      Step(ring, at.stage, first_row, step, sums);
+      Step(ring, at.stage, first_row, step);
       ptx::WaitForProducts<1>();
       if (step > 0) ring.Release(before);
       before = at.stage;
       at.Advance();
     }
     ptx::WaitForProducts<0>();
-#pragma unroll
-    for (int i = 0; i < kProducts; ++i) ptx::Settle(sums[i]);
+    Read(sums);
     ring.Release(before);
   }
 
@@ -297,19 +259,32 @@ class Sm90Gemm {
           column(static_cast<int>(threadIdx.x) % 4 * 2) {}
   };
 
+  /// Where the factors of a tile are.
+  struct Scales {
+    const Sm90Params& params;
+    const float *a, *b;
+    __device__ __forceinline__ Scales(const Sm90Params& params, const Walk<Config>& walk, const Place& place)
+        : params(params),
+          a(params.scale_a + walk.Entry(place) * params.scale_a_group),
+          b(params.scale_b + walk.Entry(place) * params.scale_b_group) {}
+  };
+
   /// The factors of one step's sums of a thread: two rows of each product, and its columns.
   class Factors {
    public:
-    __device__ __forceinline__ Factors(const Sm90Params& params, const Place& tile, int first_row, int step) {
+    __device__ __forceinline__ Factors(const Scales& scales, const Place& tile, int first_row, int step) {
       if constexpr (Config::kScaled) {
+        const Sm90Params& params = scales.params;
         const Lane lane;
-        const int last_row = static_cast<int>(params.base.gemm.m) - 1, last = static_cast<int>(params.base.gemm.n) - 1;
+        const int last_m = static_cast<int>(params.base.gemm.m) - 1, last_n = static_cast<int>(params.base.gemm.n) - 1;
+        const int last_row = Config::kSwap ? last_n : last_m, last = Config::kSwap ? last_m : last_n;
 #pragma unroll
         for (int i = 0; i < 2 * kProducts; ++i) {
           const int row = tile.row + first_row + i / 2 * 64 + i % 2 * 8 + lane.row;
-          row_[i] = params.scale_a[(row < last_row ? row : last_row) * params.scale_a_row + step * params.scale_a_k];
+          const int place = (row < last_row ? row : last_row) / (Config::kScaledRows ? 1 : 128);
+          row_[i] = scales.a[place * params.scale_a_row + step * params.scale_a_k];
         }
-        const float* b = params.scale_b + step * params.scale_b_k;
+        const float* b = scales.b + step * params.scale_b_k;
 #pragma unroll
         for (int i = 0; i < kColumns; ++i) {
           const int column = tile.column + (kColumns > 1 ? i / 2 * 8 + i % 2 + lane.column : 0);
@@ -329,8 +304,8 @@ class Sm90Gemm {
   };
 
   /// Each step's sums are multiplied by its factors, and added in f32.
-  __device__ __forceinline__ static void SumPromoted(const Sm90Params& params, const Ring& ring, Position& at,
-                                                     const Steps& steps, int first_row, const Place& tile,
+  __device__ __forceinline__ static void SumPromoted(const Scales& scales, const Ring& ring, Position& at,
+                                                     const TileSteps& steps, int first_row, const Place& tile,
                                                      ptx::ProductSums (&sums)[kProducts]) {
 #pragma unroll
     for (int i = 0; i < kProducts; ++i)
@@ -339,13 +314,12 @@ class Sm90Gemm {
 #pragma unroll 1
     for (int step = 0; step < steps.count; ++step, at.Advance()) {
       ptx::ProductSums some[kProducts];
-      const Factors factors(params, tile, first_row,
+      const Factors factors(scales, tile, first_row,
                             steps.first_k / kDepth + step);  // on their way during the products
       ptx::WaitFor(ring.full(at.stage), at.parity);
-      Step(ring, at.stage, first_row, 0, some);
+      Step(ring, at.stage, first_row, 0);
       ptx::WaitForProducts<0>();
-#pragma unroll
-      for (int i = 0; i < kProducts; ++i) ptx::Settle(some[i]);
+      Read(some);
       ring.Release(at.stage);
 #pragma unroll
       for (int i = 0; i < kProducts; ++i)
@@ -359,20 +333,31 @@ class Sm90Gemm {
                                                       const ptx::ProductSums (&sums)[kProducts]) {
     const Lane lane;
     Accumulator* to = static_cast<Accumulator*>(params.partial) + at.split * params.partial_split_stride +
-                      at.batch * params.partial_batch_stride + (at.row + lane.row) * params.partial_ld + at.column +
-                      lane.column;
+                      at.batch * params.partial_batch_stride;
+    const long long ld = params.partial_ld;
+    if constexpr (Config::kSwap) {
+      to += (at.column + lane.column) * ld + at.row + lane.row;
 #pragma unroll
-    for (int i = 0; i < kProducts; ++i, to += 64 * params.partial_ld)
+      for (int i = 0; i < kProducts; ++i)
 #pragma unroll
-      for (int j = 0; j < Config::kBlockN / 8; ++j) {
-        ptx::StoreGlobalPair(to + j * 8, sums[i][4 * j], sums[i][4 * j + 1]);
-        ptx::StoreGlobalPair(to + 8 * params.partial_ld + j * 8, sums[i][4 * j + 2], sums[i][4 * j + 3]);
-      }
+        for (int j = 0; j < Config::kBlockN / 2; ++j)
+          to[(j / 4 * 8 + j % 2) * ld + i * 64 + j % 4 / 2 * 8] = sums[i][j];
+    } else {
+      to += (at.row + lane.row) * ld + at.column + lane.column;
+#pragma unroll
+      for (int i = 0; i < kProducts; ++i, to += 64 * ld)
+#pragma unroll
+        for (int j = 0; j < Config::kBlockN / 8; ++j) {
+          ptx::StoreGlobalPair(to + j * 8, sums[i][4 * j], sums[i][4 * j + 1]);
+          ptx::StoreGlobalPair(to + 8 * ld + j * 8, sums[i][4 * j + 2], sums[i][4 * j + 3]);
+        }
+    }
   }
 
   /// D = alpha * sums: panels in shared memory, which bulk copies store while the next tile is made.
   __device__ __forceinline__ static void StorePanels(const Sm90Params& params, unsigned char* shared, int group,
-                                                     const Place& at, const ptx::ProductSums (&sums)[kProducts]) {
+                                                     const Place& at, int rows_end,
+                                                     const ptx::ProductSums (&sums)[kProducts]) {
     const SimtParams& gemm = params.base.gemm;
     const bool first = threadIdx.x % 128 == 0;
     const unsigned out = ptx::SharedAddress(shared);
@@ -380,15 +365,39 @@ class Sm90Gemm {
     if (first) ptx::WaitForStoresToRead();  // of the tile before
     ptx::SyncThreads<128>(group + 1);
 #pragma unroll
-    for (int i = 0; i < kProducts; ++i) WritePanels(out + i * 64 * 128, alpha, sums[i], static_cast<D*>(nullptr));
+    for (int i = 0; i < kProducts; ++i)
+      if constexpr (sizeof(D) == 1) {
+        WriteBytes(out + i * 64 * 128, alpha, sums[i]);
+      } else {
+        WritePanels(out + i * 64 * 128, alpha, sums[i], static_cast<D*>(nullptr));
+      }
     ptx::FenceForBulk();
     ptx::SyncThreads<128>(group + 1);
+    if constexpr (Walk<Config>::kCutsRows)
+      if (at.row + kRows > rows_end) return StoreSomeRows(gemm, shared, at, rows_end);
     if (first) {
 #pragma unroll 1
       for (int panel = 0; panel < kPanels; ++panel)
         ptx::StoreTile(&params.map_d, out + panel * kPanelBytes, at.column + panel * kPanelColumns, at.row, at.batch);
       ptx::CommitStores();
     }
+  }
+
+  /// Of panels, those rows that are below `rows_end`. D's columns are multiples of 16 bytes.
+  __device__ __forceinline__ static void StoreSomeRows(const SimtParams& gemm, const unsigned char* panels,
+                                                       const Place& at, int rows_end) {
+    using Access = Vector<D, 16 / static_cast<int>(sizeof(D))>;
+    const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) % 128 / 32;
+#pragma unroll 1
+    for (int line = warp; line < kRows && at.row + line < rows_end; line += 4)
+#pragma unroll 1
+      for (int unit = lane; unit < kPanels * 8; unit += 32) {
+        const int column = at.column + unit * (16 / static_cast<int>(sizeof(D)));
+        if (column >= gemm.n) break;
+        const unsigned char* from = panels + unit / 8 * kPanelBytes + line * 128 + (unit % 8 ^ line % 8) * 16;
+        ptx::StoreGlobal(static_cast<D*>(gemm.d) + at.batch * gemm.batch_stride_d + (at.row + line) * gemm.ldd + column,
+                         *reinterpret_cast<const Access*>(from));
+      }
   }
 
   /// 16-bit D: a warp stores 16 rows of 16 columns at once.
@@ -419,6 +428,23 @@ class Sm90Gemm {
       ptx::StoreSharedPair(to + 8 * 128, Scaled(alpha, sums[4 * j + 2]), Scaled(alpha, sums[4 * j + 3]));
     }
   }
+  __device__ __forceinline__ static void WriteBytes(unsigned out, Accumulator alpha, const ptx::ProductSums& sums) {
+    const Lane lane;
+#pragma unroll
+    for (int j = 0; j < Config::kBlockN / 8; ++j) {
+      const int unit = (j % 16 / 2) ^ lane.row % 8;
+      const unsigned to = out + j / 16 * kPanelBytes + lane.row * 128 + unit * 16 + j % 2 * 8 + lane.column;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        Vector<D, 2> pair;
+        Narrow(Scaled(alpha, sums[4 * j + 2 * half]), pair.at[0]);
+        Narrow(Scaled(alpha, sums[4 * j + 2 * half + 1]), pair.at[1]);
+        unsigned short bits;
+        memcpy(&bits, &pair, 2);
+        ptx::StoreSharedHalf(to + half * 8 * 128, bits);
+      }
+    }
+  }
   __device__ __forceinline__ static unsigned Both(float low, float high, Half*) {
     return ptx::FloatsToHalves(low, high);
   }
@@ -430,7 +456,8 @@ class Sm90Gemm {
   /// them. One piece of code does it for all of them, as there is much of it.
   template <class Epilogue>
   __device__ __forceinline__ static void StoreRows(const SimtParams& gemm, unsigned char* shared, const Place& at,
-                                                   const ptx::ProductSums (&sums)[kProducts], Epilogue epilogue) {
+                                                   int rows_end, const ptx::ProductSums (&sums)[kProducts],
+                                                   Epilogue epilogue) {
     const Finisher<Config, Epilogue> finisher(gemm);
     const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) % 128 / 32;
     Accumulator* const staged = reinterpret_cast<Accumulator*>(shared) + warp * 16 * kPitch;
@@ -439,8 +466,8 @@ class Sm90Gemm {
     for (int turn = 0; turn < kProducts * kPieces; ++turn) {
       const long long row = at.row + turn / kPieces * 64 + warp * 16,
                       column = at.column + turn % kPieces * kPieceColumns;
-      if (row >= gemm.m || column >= gemm.n) continue;  // for the whole warp
-      __syncwarp();                                     // All have read what is there.
+      if (row >= rows_end || column >= gemm.n) continue;  // for the whole warp
+      __syncwarp();                                       // All have read what is there.
 #pragma unroll
       for (int i = 0; i < kProducts * kPieces; ++i) {
         if (i != turn) continue;
@@ -454,8 +481,38 @@ class Sm90Gemm {
       }
       __syncwarp();  // All have written theirs.
       StagedLines<Config, Epilogue, 32, kPieceColumns, 16, kPitch>::Store(
-          finisher, epilogue, staged, lane, at.batch, row, column, Left(gemm.m - row, 16),
+          finisher, epilogue, staged, lane, at.batch, row, column, Left(rows_end - row, 16),
           Left(gemm.n - column, kPieceColumns), [](unsigned line) { return line; });
+    }
+  }
+
+  /// The same where a tile's columns are rows of D: a warp group brings a piece of them, of 64 of D's columns, into
+  /// order. The pitch keeps the lanes of a store in banks of their own.
+  template <class Epilogue>
+  __device__ __forceinline__ static void StoreSwapped(const SimtParams& gemm, unsigned char* shared, int group,
+                                                      const Place& at, int rows_end,
+                                                      const ptx::ProductSums (&sums)[kProducts], Epilogue epilogue) {
+    const Finisher<Config, Epilogue> finisher(gemm);
+    const Lane lane;
+    Accumulator* const staged = reinterpret_cast<Accumulator*>(shared);
+    Accumulator* const to = staged + lane.column * kSwappedPitch + lane.row;
+#pragma unroll 1
+    for (int turn = 0; turn < kProducts * kPieces; ++turn) {
+      const long long row = at.column + turn % kPieces * kPieceColumns, column = at.row + turn / kPieces * 64;
+      if (row >= rows_end || column >= gemm.n) continue;  // for the whole warp group
+      ptx::SyncThreads<128>(group + 1);                   // All have read what is there.
+#pragma unroll
+      for (int i = 0; i < kProducts * kPieces; ++i) {
+        if (i != turn) continue;
+#pragma unroll
+        for (int j = 0; j < kPieceColumns / 2; ++j)
+          to[(j / 4 * 8 + j % 2) * kSwappedPitch + j % 4 / 2 * 8] =
+              sums[i / kPieces][i % kPieces * (kPieceColumns / 2) + j];
+      }
+      ptx::SyncThreads<128>(group + 1);  // All have written theirs.
+      StagedLines<Config, Epilogue, 128, 64, kPieceColumns, kSwappedPitch>::Store(
+          finisher, epilogue, staged, threadIdx.x % 128, at.batch, row, column, Left(rows_end - row, kPieceColumns),
+          Left(gemm.n - column, 64), [](unsigned line) { return line; });
     }
   }
   __device__ __forceinline__ static int Left(long long left, int limit) {

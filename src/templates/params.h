@@ -76,6 +76,9 @@ struct Sm90Params {
   const float* scale_a;  // Factors of 128 of k: of rows of A; of B's columns, or of 128 of them. Null: none.
   const float* scale_b;
   long long scale_a_row, scale_a_k, scale_b_column, scale_b_k;  // elements
+  const int* groups;  // Of each row its group, or of each group its end or count. Null: there are none.
+  long long group_count;
+  long long scale_a_group, scale_b_group;  // elements; 0: all groups share the factors
 };
 static_assert(sizeof(Sm90Params) == 768, "the same on host and device");
 struct Sm90FusedParams {

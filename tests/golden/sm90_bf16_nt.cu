@@ -1,6 +1,8 @@
 #define GEMMSMITH_WGMMA_N 256
 #define GEMMSMITH_WGMMA_TYPES "k16.f32.bf16.bf16"
 #define GEMMSMITH_WGMMA_MAJORS ", 1, 1, 0, 0"
+#define GEMMSMITH_WGMMA_STEP_A "2"
+#define GEMMSMITH_WGMMA_STEP_B "2"
 #include "gemm_sm90.cuh"
 
 struct Config {
@@ -16,10 +18,12 @@ struct Config {
   enum : int { kClusterN = 1 };
   enum : int { kVectorD = 1 };
   enum : bool { kPingPong = false };
+  enum : bool { kSwap = false };
   enum : bool { kAAlongK = true };
   enum : bool { kBAlongK = true };
   enum : bool { kShortSums = false };
   enum : bool { kScaled = false };
+  enum : bool { kScaledRows = true };
   enum : bool { kScaledColumns = false };
   enum : bool { kBulkD = true };
   enum : bool { kReadC = false };

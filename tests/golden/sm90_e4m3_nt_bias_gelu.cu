@@ -1,6 +1,8 @@
 #define GEMMSMITH_WGMMA_N 64
 #define GEMMSMITH_WGMMA_TYPES "k32.f32.e4m3.e4m3"
 #define GEMMSMITH_WGMMA_MAJORS ", 1, 1"
+#define GEMMSMITH_WGMMA_STEP_A "2"
+#define GEMMSMITH_WGMMA_STEP_B "2"
 #include "gemm_sm90.cuh"
 #include "epilogue.cuh"
 
@@ -17,10 +19,12 @@ struct Config {
   enum : int { kClusterN = 1 };
   enum : int { kVectorD = 8 };
   enum : bool { kPingPong = false };
+  enum : bool { kSwap = false };
   enum : bool { kAAlongK = true };
   enum : bool { kBAlongK = true };
   enum : bool { kShortSums = true };
   enum : bool { kScaled = false };
+  enum : bool { kScaledRows = true };
   enum : bool { kScaledColumns = false };
   enum : bool { kBulkD = false };
   enum : bool { kReadC = false };

@@ -1,6 +1,8 @@
 #define GEMMSMITH_WGMMA_N 256
 #define GEMMSMITH_WGMMA_TYPES "k32.s32.s8.s8"
 #define GEMMSMITH_WGMMA_MAJORS ""
+#define GEMMSMITH_WGMMA_STEP_A "2"
+#define GEMMSMITH_WGMMA_STEP_B "2"
 #define GEMMSMITH_WGMMA_INTEGER
 #include "gemm_sm90.cuh"
 
@@ -17,10 +19,12 @@ struct Config {
   enum : int { kClusterN = 1 };
   enum : int { kVectorD = 1 };
   enum : bool { kPingPong = false };
+  enum : bool { kSwap = false };
   enum : bool { kAAlongK = true };
   enum : bool { kBAlongK = true };
   enum : bool { kShortSums = false };
   enum : bool { kScaled = false };
+  enum : bool { kScaledRows = true };
   enum : bool { kScaledColumns = false };
   enum : bool { kBulkD = false };
   enum : bool { kReadC = false };

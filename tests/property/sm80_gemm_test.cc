@@ -123,6 +123,20 @@ TEST_F(Sm80Gemm, FusesEpilogues) {
     }
 }
 
+TEST_F(Sm80Gemm, StoresResultsOf8Bits) {
+  for (const char* device : {"emulator:sm_80", "emulator:sm_89"}) {
+    UseDevice(device);
+    const bool floats = std::string_view(device) == "emulator:sm_89";
+    for (const DType type : floats ? std::array{DType::kE4m3, DType::kE5m2} : std::array{DType::kS8, DType::kU8}) {
+      Case c{65, 47, 96, {DType::kBf16, DType::kBf16, type}, "nt"};
+      c.alpha = 0.25, c.beta = 1;
+      ExpectConfigsRight(c, FirstAndLast);
+      c.beta = 0, c.epilogue = "scale_row+amax_row+quantise_s8";
+      ExpectConfigsRight(c, FirstAndLast);
+    }
+  }
+}
+
 TEST_F(Sm80Gemm, IsWhatAnEngineChooses) {
   for (const Types& types : kTypes) ExpectEngineRight({256, 192, 128, types}, "sm80");
   ExpectEngineRight({16, 256, 1024, kTypes[1]}, "sm80");

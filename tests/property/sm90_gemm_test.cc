@@ -42,6 +42,12 @@ constexpr Types kOtherTypes[] = {
     {DType::kU8, DType::kU8, DType::kS32},
 };
 
+constexpr Types kTo8Bits[] = {
+    {DType::kBf16, DType::kBf16, DType::kE4m3}, {DType::kE4m3, DType::kE4m3, DType::kE5m2},
+    {DType::kS8, DType::kS8, DType::kS8},       {DType::kF16, DType::kF16, DType::kU8},
+    {DType::kE5m2, DType::kE4m3, DType::kE4m3},
+};
+
 Case Aligned(std::int64_t m, std::int64_t n, std::int64_t k, const Types& types, const char* layout = "nt") {
   Case c{m, n, k, types, layout};
   c.padding = (16 - k % 16) % 16;
@@ -135,6 +141,23 @@ TEST_F(Sm90Gemm, FusesEpilogues) {
     }
 }
 
+TEST_F(Sm90Gemm, StoresResultsOf8Bits) {
+  for (const Types& types : kTo8Bits) {
+    Case c = Aligned(208, 272, 144, types);
+    ExpectConfigsRight(c, FirstAndLast);
+    c.m = 67, c.n = 83, c.k = 51, c.padding = 13;
+    c.alpha = types.integer() ? 2 : 0.5, c.beta = 1;
+    ExpectConfigsRight(c, FirstAndLast);
+    c.beta = 0;
+    const char* const last = Info(types.d).is_integer() ? "s8" : types.d == DType::kE4m3 ? "e4m3" : "e5m2";
+    const std::string epilogue = fmt::format("scale_row+amax_row+amax_column+quantise_{}", last);
+    c.epilogue = epilogue.c_str();
+    ExpectConfigsRight(c, FirstAndLast);
+    c.m = 16, c.n = 32, c.k = 4096, c.padding = 0;
+    ExpectConfigsRight(c, FirstSplitting);
+  }
+}
+
 /// Factors lie by rows or by columns, as m and n are odd or even.
 TEST_F(Sm90Gemm, ScalesBlocksOfOperands) {
   for (const Scaling scaling : {Scaling::kBlock1x128, Scaling::kBlock128x128})
@@ -155,6 +178,33 @@ TEST_F(Sm90Gemm, ScalesBlocksInEveryConfiguration) {
     c = Aligned(40, 72, 4096, kOtherTypes[2]);
     c.scaling = scaling, c.epilogue = "bias+gelu";
     ExpectConfigsRight(c, FirstSplitting);
+  }
+}
+
+TEST_F(Sm90Gemm, LetsColumnsTakeThePlaceOfFewRows) {
+  std::size_t turn = seed_;
+  // A third of those configurations, each time others.
+  const auto expect_right = [&](const Case& c) {
+    ++turn;
+    ExpectConfigsRight(c, [&](const TileConfig& config, const std::vector<TileConfig>& all) {
+      const auto at = std::find(all.begin(), all.end(), config) - all.begin();
+      return config.Get("swap") != 0 && static_cast<std::size_t>(at) % 3 == turn % 3;
+    });
+  };
+  for (const Types& types : {k16BitTypes[1], kOtherTypes[0], kOtherTypes[6]}) {
+    Case c = Aligned(27, 203, 139, types);
+    expect_right(c);
+    c.m = 16, c.n = 144, c.k = 2080, c.padding = 0, c.batch = 2;
+    c.alpha = 2, c.beta = 1;
+    expect_right(c);
+    c.beta = 0, c.epilogue = "bias+swiglu+amax_row+amax_column";
+    expect_right(c);
+  }
+  expect_right(Aligned(24, 72, 200, k16BitTypes[0], "nn"));
+  for (const Scaling scaling : {Scaling::kBlock1x128, Scaling::kBlock128x128}) {
+    Case c = Aligned(9, 281, 1097, kOtherTypes[1]);
+    c.scaling = scaling;
+    expect_right(c);
   }
 }
 

@@ -22,6 +22,7 @@ struct GoldenRow {
   std::int64_t k;
   BetaClass beta = BetaClass::kZero;
   const char* epilogue = nullptr;
+  const char* grouping = "none";
 };
 
 /// The text of the best configuration for a device, and of what comes after it.
@@ -29,6 +30,7 @@ inline std::string GoldenText(const KernelFamily& family, const DeviceSpec& spec
   GemmProblem p = MakeProblem(128, 512, row.k, DType::kF32, row.layout, row.beta);
   SetDTypes(p, row.dtypes);
   if (p.a_type == DType::kF32) p.compute = ComputeMode::kTf32;
+  SetGrouping(p, row.grouping);
   if (row.epilogue != nullptr) SetEpilogue(p, Epilogue::Parse(row.epilogue), DType::kF16);
   const std::vector<TileConfig> configs = family.Candidates(p, spec.target, spec);
   const bool split = row.k > 1024;

@@ -191,6 +191,7 @@ TEST(EmulatorIntegers, BitsAreThoseOfTheHost) { CheckAll(std::begin(kBits), std:
 TEST(EmulatorIntegers, ConversionsExtendCutAndSaturate) {
   const LaneCase kCases[] = {
       {"cvt.s64.s32 d, a;", {"b64", "b32"}, [](U64 a, U64, U64) { return Bits(static_cast<I32>(a)); }},
+      {"cvt.s64.s32 d, a;", {"b64", "b64"}, [](U64 a, U64, U64) { return Bits(static_cast<I32>(a)); }},
       {"cvt.u64.u32 d, a;", {"b64", "b32"}, [](U64 a, U64, U64) { return a; }},
       {"cvt.u32.u64 d, a;", {"b32", "b64"}, [](U64 a, U64, U64) { return a; }},
       {"cvt.s32.s8 d, a;", {"b32", "b32"}, [](U64 a, U64, U64) { return Bits(static_cast<std::int8_t>(a)); }},

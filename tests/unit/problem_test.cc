@@ -38,13 +38,15 @@ TEST(Problem, TightLeadingDimensionsFollowTheLayout) {
 
 TEST(Problem, EveryFieldChangesEqualityAndHash) {
   const GemmProblem base = MakeProblem(3, 5, 7);
-  std::vector<GemmProblem> others(23, base);
+  std::vector<GemmProblem> others(25, base);
   std::size_t i = 0;
   others[i++].m = 4;
   others[i++].n = 4;
   others[i++].k = 4;
   others[i++].batch = 2;
   others[i++].groups = 2;
+  others[i++].expected_m = 2;
+  others[i++].grouping = Grouping::kMasked;
   others[i++].lda = 8;
   others[i++].ldb = 8;
   others[i++].ldc = 8;

@@ -67,7 +67,7 @@ TEST(Sm80Family, SaysWhyNot) {
       {Problem(64, 64, 64, "f64"), 80, "tensor cores take two f16"},
       {Problem(64, 64, 64, "f16,bf16,f32"), 80, "a=f16 b=bf16"},
       {Problem(64, 64, 64, "e4m3,e4m3,f16"), 86, "from sm_89 on"},
-      {Problem(64, 64, 64, "s8,s8,s8"), 80, "d=s8"},
+      {Problem(64, 64, 64, "f16,f16,e4m3"), 80, "d=e4m3: stores 8-bit floats from sm_89 on"},
       {Problem(64, 64, 64, "f16,f16,f64"), 80, "d=f64"},
       {Problem(64, 64, std::int64_t{1} << 31, "f16"), 80, "k=2147483648 is more than"},
       {columns, 80, "row-major D only"},

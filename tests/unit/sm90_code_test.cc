@@ -24,12 +24,14 @@ struct Row {
   BetaClass beta = BetaClass::kZero;
   const char* epilogue = nullptr;
   const char* scaling = "none";
+  const char* grouping = "none";
 };
 
 GemmProblem Problem(const Row& row, std::int64_t size = 4096) {
   GemmProblem p = MakeProblem(size, size, size, DType::kF32, row.layout, row.beta);
   SetDTypes(p, row.dtypes);
   if (p.a_type == DType::kF32) p.compute = ComputeMode::kTf32;
+  SetGrouping(p, row.grouping);
   SetScaling(p, row.scaling);
   if (row.epilogue != nullptr) SetEpilogue(p, Epilogue::Parse(row.epilogue), DType::kF16);
   return p;
@@ -72,7 +74,8 @@ class Sm90Code : public testing::Test {
   /// A step, of 128 bytes of k, is there once; so is everything else that Hopper has of its own.
   static void ExpectInstructions(const GemmProblem& p, const TileConfig& c, const CubinKernel& kernel) {
     const bool eight_bits = Info(p.a_type).bits == 8, integer = p.acc_type == DType::kS32;
-    const int rows = c.Get("block_m") / (c.Get("ping_pong") != 0 ? 1 : c.Get("consumers"));
+    const int rows =
+        c.Get(c.Get("swap") != 0 ? "block_n" : "block_m") / (c.Get("ping_pong") != 0 ? 1 : c.Get("consumers"));
     const std::uint16_t product = integer ? sass::kIgmma : eight_bits ? sass::kQgmma : sass::kHgmma;
     EXPECT_EQ(kernel.Count(product), rows / 64 * 4);
     EXPECT_EQ(kernel.Count(sass::kHgmma) + kernel.Count(sass::kIgmma) + kernel.Count(sass::kQgmma), rows / 64 * 4);
@@ -114,6 +117,34 @@ TEST_F(Sm90Code, NeedsNoLocalMemoryForAnyTypeAndLayout) {
     const std::vector<TileConfig> configs = Candidates(p);
     for (const std::size_t i : {std::size_t{0}, configs.size() / 3, configs.size() * 2 / 3, configs.size() - 1})
       Check(p, configs[i]);
+  }
+}
+
+TEST_F(Sm90Code, NeedsNoLocalMemoryForGroups) {
+  for (const Row& row : {
+           Row{"bf16", "nt", BetaClass::kZero, nullptr, "none", "contiguous:8"},
+           {"bf16,bf16,f32", "nn", BetaClass::kGeneral, nullptr, "none", "ends:8"},
+           {"f16", "nt", BetaClass::kZero, nullptr, "none", "masked:8"},
+           {"bf16,bf16,f32", "tn", BetaClass::kGeneral, nullptr, "none", "along_k:8"},
+           {"e4m3,e4m3,bf16", "nt", BetaClass::kZero, nullptr, "128x128", "contiguous:8"},
+           {"e4m3,e4m3,bf16", "nt", BetaClass::kZero, nullptr, "1x128", "masked:8"},
+       }) {
+    const GemmProblem p = Problem(row);
+    const std::vector<TileConfig> configs = Candidates(p);
+    for (const std::size_t i : {std::size_t{0}, configs.size() / 2, configs.size() - 1}) Check(p, configs[i]);
+  }
+}
+
+TEST_F(Sm90Code, NeedsNoLocalMemoryWhereColumnsTakeThePlaceOfRows) {
+  for (const Row& row : {Row{"bf16", "nt"},
+                         {"f16", "nn", BetaClass::kZero, "swiglu+amax_row"},
+                         {"e4m3,e4m3,bf16", "nt", BetaClass::kZero, nullptr, "1x128"}}) {
+    GemmProblem p = Problem(row);
+    p.m = 32;
+    int swapped = 0;
+    for (const TileConfig& config : Candidates(p))
+      if (config.Get("swap") != 0 && swapped++ % 2 == 0) Check(p, config);
+    EXPECT_GT(swapped, 0);
   }
 }
 

@@ -39,6 +39,30 @@ __device__ __forceinline__ unsigned FloatsToBfloat16s(float low, float high) {
 }
 #endif
 
+#if __CUDA_ARCH__ >= 890
+/// Saturates, infinities too.
+__device__ __forceinline__ unsigned char FloatToE4m3(float value) {
+  unsigned short bits;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, 0f00000000, %1;" : "=h"(bits) : "f"(value));
+  return static_cast<unsigned char>(bits);
+}
+__device__ __forceinline__ unsigned char FloatToE5m2(float value) {
+  unsigned short bits;
+  asm("cvt.rn.satfinite.e5m2x2.f32 %0, 0f00000000, %1;" : "=h"(bits) : "f"(value));
+  return static_cast<unsigned char>(bits);
+}
+__device__ __forceinline__ float E4m3ToFloat(unsigned char bits) {
+  unsigned halves;
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(static_cast<unsigned short>(bits)));
+  return HalfToFloat(static_cast<unsigned short>(halves));
+}
+__device__ __forceinline__ float E5m2ToFloat(unsigned char bits) {
+  unsigned halves;
+  asm("cvt.rn.f16x2.e5m2x2 %0, %1;" : "=r"(halves) : "h"(static_cast<unsigned short>(bits)));
+  return HalfToFloat(static_cast<unsigned short>(halves));
+}
+#endif
+
 }  // namespace gemmsmith::ptx
 
 #endif

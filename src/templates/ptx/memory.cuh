@@ -11,7 +11,11 @@ template <class T>
 __device__ __forceinline__ void StoreGlobal(void* to, const T& value) {
   constexpr int kBytes = sizeof(T);
   const unsigned long long address = __cvta_generic_to_global(to);
-  if constexpr (kBytes == 2) {
+  if constexpr (kBytes == 1) {
+    unsigned char byte;
+    memcpy(&byte, &value, 1);
+    asm volatile("st.global.b8 [%0], %1;" ::"l"(address), "h"(static_cast<unsigned short>(byte)) : "memory");
+  } else if constexpr (kBytes == 2) {
     unsigned short bits;
     memcpy(&bits, &value, 2);
     asm volatile("st.global.b16 [%0], %1;" ::"l"(address), "h"(bits) : "memory");
@@ -23,7 +27,7 @@ __device__ __forceinline__ void StoreGlobal(void* to, const T& value) {
     } else if constexpr (kBytes == 8) {
       asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(address), "r"(words[0]), "r"(words[1]) : "memory");
     } else {
-      static_assert(kBytes == 16, "2, 4, 8 or 16");
+      static_assert(kBytes == 16, "1, 2, 4, 8 or 16");
       asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(address), "r"(words[0]), "r"(words[1]),
                    "r"(words[2]), "r"(words[3])
                    : "memory");

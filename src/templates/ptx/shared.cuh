@@ -42,7 +42,14 @@ __device__ __forceinline__ unsigned LoadShared(unsigned address) {
 __device__ __forceinline__ void StoreShared(unsigned address, unsigned word) {
   asm volatile("st.shared.b32 [%0], %1;" ::"r"(address), "r"(word) : "memory");
 }
+/// Of a word its first bytes, less than 4, stay; the others become 0.
+__device__ __forceinline__ void KeepFirstBytes(unsigned address, int bytes) {
+  StoreShared(address, bytes > 0 ? LoadShared(address) & ((1u << bytes * 8) - 1) : 0);
+}
 /// Two values with one instruction; `address` is a multiple of 8. (A pair in a structure takes the compiler longer.)
+__device__ __forceinline__ void StoreSharedHalf(unsigned address, unsigned short half_word) {
+  asm volatile("st.shared.b16 [%0], %1;" ::"r"(address), "h"(half_word) : "memory");
+}
 __device__ __forceinline__ void StoreSharedPair(unsigned address, float first, float second) {
   asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(address), "f"(first), "f"(second) : "memory");
 }

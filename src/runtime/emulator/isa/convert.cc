@@ -1,4 +1,5 @@
 // cvt: between any two types.
+#include <algorithm>
 #include <limits>
 
 #include "runtime/emulator/isa/decoder.h"
@@ -219,12 +220,14 @@ void PrepareConversion(Decoder& decoder, Instruction& out) {
   const bool to_float = ptx::IsFloat(c.to), from_float = ptx::IsFloat(c.from);
   if (decoder.operand_count() != 2) throw decoder.Refuse("it takes two operands");
   decoder.Push(decoder.Destination(decoder.operand(0), form.type(0), true));
-  decoder.Push(decoder.Source(decoder.operand(1), form.type(1), true));
+  const Operand source = decoder.Source(decoder.operand(1), form.type(1), true);
+  decoder.Push(source);
   out.execute = to_float ? (from_float ? Convert<FloatToFloat> : Convert<IntegerToFloat>)
                          : (from_float ? Convert<FloatToInteger> : Convert<IntegerToInteger>);
   // From a float to an integer the rounding is part of the conversion; from f64 to f32 of what host code does, too.
   const auto [to_register, to_type] = decoder.Register(decoder.operand(0));
-  const bool exact_registers = ptx::Bits(to_type) == ptx::Bits(c.to);
+  const bool exact_registers =
+      ptx::Bits(to_type) == ptx::Bits(c.to) && source.lane_bytes <= std::max(4, ptx::Bits(c.from) / 8);
   if (IsPlain(c) && exact_registers)
     for (const Shortcut& shortcut : kShortcuts)
       if (shortcut.to == c.to && shortcut.from == c.from) out.execute = shortcut.execute;
