@@ -261,20 +261,25 @@ void Layouts::State::CopyRows(const char* operation, const Tensor& from, const T
   const Named source{operation, back ? "padded" : "rows", from, false}, sizes{operation, "counts", counts, false},
       target{operation, back ? "rows" : "padded rows", to.rows, true}, indices{operation, "indices", to.indices, true},
       ends{operation, "ends", to.ends, true};
-  source.ExpectRank(2, 2), sizes.ExpectRank(1, 1);
-  sizes.ExpectType({DType::kS32}), indices.ExpectType({to.indices.given() ? DType::kS32 : to.indices.dtype}),
-      ends.ExpectType({to.ends.given() ? DType::kS32 : to.ends.dtype}), target.ExpectType({from.dtype});
-  target.ExpectRank(2, 2);
+  source.ExpectRank(2, 2), target.ExpectRank(2, 2);
   target.ExpectShape({to.rows.shape[0], from.shape[1]});
+  target.ExpectType({from.dtype});
+  sizes.ExpectRank(1, 1);
   const std::int64_t rows = back ? to.rows.shape[0] : from.shape[0], padded = back ? from.shape[0] : to.rows.shape[0];
   const std::int64_t groups = counts.shape[0], wanted = PaddedRows(rows, groups, alignment);
   if (padded < wanted || padded > kMostRows || groups > kMostRows)
     (back ? source : target)
         .Refuse("see PaddedRows", "has {} rows; {} rows in {} groups aligned to {} want at least {}", padded, rows,
                 groups, alignment, wanted);
-  if (to.indices.given()) indices.ExpectShape({padded}), indices.ExpectUnitStride();
-  if (to.ends.given()) ends.ExpectShape({groups}), ends.ExpectUnitStride();
-  source.ExpectUnitStride(), sizes.ExpectUnitStride(), target.ExpectUnitStride();
+  source.ExpectUnitStride(), target.ExpectUnitStride();
+  const auto expect_line = [](const Named& line, std::int64_t length) {
+    line.ExpectShape({length});
+    line.ExpectType({DType::kS32});
+    line.ExpectUnitStride();
+  };
+  expect_line(sizes, groups);
+  if (to.indices.given()) expect_line(indices, padded);
+  if (to.ends.given()) expect_line(ends, groups);
   const Named& spare = source;
   Check({source, sizes, target, to.indices.given() ? indices : spare, to.ends.given() ? ends : spare});
   if (to.rows.shape[0] == 0 && (groups == 0 || !to.ends.given())) return;
