@@ -30,7 +30,8 @@ constexpr ConfigField kFields[] = {{"block_m", true},   {"block_n", true},   {"s
                                    {"cluster_n", true}, {"swap", true},      {"bulk_d", true},
                                    {"vector_d", true},  {"splits", false},   {"ctas", false, /*follows=*/true}};
 
-constexpr int kRowBytes = 128;  // of k, in one stage
+constexpr int kRowBytes = 128;  // of k, in one stage; and of D, in a panel
+constexpr int kPanelRows = 64;
 
 /// A shape of the template: one tile of D, or with `swap` of D^T = B^T * A^T, and the warp groups that multiply.
 struct Tile {
@@ -42,10 +43,10 @@ struct Tile {
   int threads() const { return (consumers + 1) * 128; }
   int stage_bytes() const { return (block_m + block_n) * kRowBytes; }
   /// As in gemm_sm90.cuh: what D leaves through.
-  int out_bytes(bool split, bool bulk_d, int d_size) const {
-    const int piece = block_n % 64 == 0 ? 64 : block_n % 32 == 0 ? 32 : 16;
+  int out_bytes(bool split, bool bulk_d) const {
+    const int piece = block_n % 64 == 0 && block_n < 256 ? 64 : block_n % 32 == 0 ? 32 : 16;
     if (split) return 0;
-    return consumers * (bulk_d ? rows() * block_n * d_size : swap ? piece * (64 + 4) * 4 : 4 * 16 * (piece + 8) * 4);
+    return consumers * (bulk_d ? 2 * kPanelRows * kRowBytes : swap ? piece * (64 + 4) * 4 : 4 * 16 * (piece + 8) * 4);
   }
 };
 constexpr Tile kTiles[] = {
@@ -98,10 +99,9 @@ SplitK SplitOf(const GemmProblem& p, const TileConfig& c) {
   return {c[kBlockM] * c[kClusterM], c[kBlockN] * c[kClusterN], kRowBytes / static_cast<int>(SizeOf(p.a_type)),
           c[kSplits]};
 }
-int SharedBytes(const GemmProblem& p, const TileConfig& c) {
+int SharedBytes(const TileConfig& c) {
   const Tile tile = TileOf(c);
-  return c[kStages] * (tile.stage_bytes() + 16) +
-         tile.out_bytes(c[kSplits] > 1, c[kBulkD] != 0, static_cast<int>(SizeOf(p.d_type)));
+  return c[kStages] * (tile.stage_bytes() + 16) + tile.out_bytes(c[kSplits] > 1, c[kBulkD] != 0);
 }
 
 bool AAlongK(const GemmProblem& p) { return p.a_layout == Layout::kRowMajor; }
@@ -221,7 +221,7 @@ TileConfig MakeConfig(const GemmProblem& p, const CodeTarget& target, const Devi
   c[kBulkD] = CanBulk(p, tile) ? 1 : 0;
   c[kVectorD] = c[kBulkD] != 0 ? 1 : VectorLengthOfD(p, 8);
   c[kSplits] = 1;
-  const int out = tile.out_bytes(false, c[kBulkD] != 0, static_cast<int>(SizeOf(p.d_type)));
+  const int out = tile.out_bytes(false, c[kBulkD] != 0);
   c[kStages] = std::min(kMostStages, (SharedLimit(target, spec) - out) / (tile.stage_bytes() + 16));
   return c;
 }
@@ -391,7 +391,7 @@ std::vector<LaunchStep::Map> MakeMaps(const GemmProblem& p, const TileConfig& c)
             {map_b(b_lines, b_sharers), offsetof(Sm90Params, map_b), &GemmArgs::b}};
   }
   if (c[kBulkD] != 0 && c[kSplits] <= 1)
-    maps.push_back({PlaneD(p).Shape(kRowBytes / static_cast<int>(SizeOf(p.d_type)), tile.rows(), false),
+    maps.push_back({PlaneD(p).Shape(kRowBytes / static_cast<int>(SizeOf(p.d_type)), kPanelRows, false),
                     offsetof(Sm90Params, map_d), &GemmArgs::d});
   return maps;
 }
@@ -482,7 +482,7 @@ class Sm90 final : public KernelFamily {
     step.grid.x = static_cast<std::uint32_t>(config[kCtas]);
     step.block.x = static_cast<std::uint32_t>(TileOf(config).threads());
     step.cluster.x = static_cast<std::uint32_t>(config[kClusterM] * config[kClusterN]);
-    step.shared_bytes = static_cast<std::uint32_t>(SharedBytes(p, config));
+    step.shared_bytes = static_cast<std::uint32_t>(SharedBytes(config));
     if (p.epilogue_id == 0) {
       step.SetParams(MakeParams(p, config));
     } else {

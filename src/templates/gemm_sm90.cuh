@@ -37,20 +37,20 @@ class Sm90Gemm {
     kProducts = kRows / 64,                    // one or two
     kDepth = TileA::kDepth,
     kStageBytes = TileA::kBytes + TileB::kBytes,
-    // What leaves by bulk copies: panels of 128 bytes of each row, swizzled as operands are.
+    // What leaves by bulk copies: panels of 128 bytes of each of 64 rows, swizzled as operands are; two at a time.
     kPanelColumns = 128 / static_cast<int>(sizeof(D)),
     kPanels = Config::kBlockN / kPanelColumns,
-    kPanelBytes = kRows * 128,
-    // What leaves by rows: 16 of each warp at a time. The padding keeps lanes that write eight rows at once in banks of
-    // their own.
-    kPieceColumns = Config::kBlockN % 64 == 0   ? 64
-                    : Config::kBlockN % 32 == 0 ? 32
-                                                : 16,
+    kPanelBytes = 64 * 128,
+    // What leaves by rows: 16 of each warp at a time, less of the widest tiles, whose stages need the room. The padding
+    // keeps lanes that write eight rows at once in banks of their own.
+    kPieceColumns = Config::kBlockN % 64 == 0 && Config::kBlockN < 256 ? 64
+                    : Config::kBlockN % 32 == 0                        ? 32
+                                                                       : 16,
     kPieces = Config::kBlockN / kPieceColumns,
     kPitch = kPieceColumns + 8,
     kSwappedPitch = 64 + 4,
     kGroupOutBytes = Config::kSplit   ? 0
-                     : Config::kBulkD ? kPanels * kPanelBytes
+                     : Config::kBulkD ? 2 * kPanelBytes
                      : Config::kSwap  ? kPieceColumns * kSwappedPitch * static_cast<int>(sizeof(Accumulator))
                                       : 4 * 16 * kPitch * static_cast<int>(sizeof(Accumulator)),
     kOutBytes = kGroups * kGroupOutBytes
@@ -354,91 +354,95 @@ class Sm90Gemm {
     }
   }
 
-  /// D = alpha * sums: panels in shared memory, which bulk copies store while the next tile is made.
+  /// D = alpha * sums: panels in shared memory, which bulk copies store while the next one is written, and while the
+  /// next tile is made.
   __device__ __forceinline__ static void StorePanels(const Sm90Params& params, unsigned char* shared, int group,
-                                                     const Place& at, int rows_end,
+                                                     const Place& tile, int rows_end,
                                                      const ptx::ProductSums (&sums)[kProducts]) {
     const SimtParams& gemm = params.base.gemm;
     const bool first = threadIdx.x % 128 == 0;
-    const unsigned out = ptx::SharedAddress(shared);
     const Accumulator alpha = ScalarValue<Accumulator>(gemm.alpha, gemm.alpha_pointer);
-    if (first) ptx::WaitForStoresToRead();  // of the tile before
-    ptx::SyncThreads<128>(group + 1);
+    Place at = tile;
 #pragma unroll
-    for (int i = 0; i < kProducts; ++i)
+    for (int turn = 0; turn < kProducts * kPanels; ++turn) {
+      const int panel = turn % kPanels;
+      unsigned char* const place = shared + turn % 2 * kPanelBytes;
+      at.row = tile.row + turn / kPanels * 64, at.column = tile.column + panel * kPanelColumns;
+      // What was here: the panel before the last; at the beginning, any of the tile before.
+      if (first && turn == 0) ptx::WaitForStoresToRead<0>();
+      if (first && turn > 0) ptx::WaitForStoresToRead<1>();
+      ptx::SyncThreads<128>(group + 1);
       if constexpr (sizeof(D) == 1) {
-        WriteBytes(out + i * 64 * 128, alpha, sums[i]);
+        WriteBytes(ptx::SharedAddress(place), alpha, sums[turn / kPanels], panel);
       } else {
-        WritePanels(out + i * 64 * 128, alpha, sums[i], static_cast<D*>(nullptr));
+        WritePanel(ptx::SharedAddress(place), alpha, sums[turn / kPanels], panel, static_cast<D*>(nullptr));
       }
-    ptx::FenceForBulk();
-    ptx::SyncThreads<128>(group + 1);
-    if constexpr (Walk<Config>::kCutsRows)
-      if (at.row + kRows > rows_end) return StoreSomeRows(gemm, shared, at, rows_end);
-    if (first) {
-#pragma unroll 1
-      for (int panel = 0; panel < kPanels; ++panel)
-        ptx::StoreTile(&params.map_d, out + panel * kPanelBytes, at.column + panel * kPanelColumns, at.row, at.batch);
-      ptx::CommitStores();
+      ptx::FenceForBulk();
+      ptx::SyncThreads<128>(group + 1);
+      if (Walk<Config>::kCutsRows && at.row + 64 > rows_end) {
+        StoreSomeRows(gemm, place, at, rows_end);
+      } else if (first) {
+        ptx::StoreTile(&params.map_d, ptx::SharedAddress(place), at.column, at.row, at.batch);
+        ptx::CommitStores();
+      }
     }
   }
 
-  /// Of panels, those rows that are below `rows_end`. D's columns are multiples of 16 bytes.
-  __device__ __forceinline__ static void StoreSomeRows(const SimtParams& gemm, const unsigned char* panels,
+  /// Of a panel, those rows that are below `rows_end`. D's columns are multiples of 16 bytes.
+  __device__ __forceinline__ static void StoreSomeRows(const SimtParams& gemm, const unsigned char* panel,
                                                        const Place& at, int rows_end) {
     using Access = Vector<D, 16 / static_cast<int>(sizeof(D))>;
-    const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) % 128 / 32;
+    const int thread = static_cast<int>(threadIdx.x) % 128, unit = thread % 8;
+    const int column = at.column + unit * (16 / static_cast<int>(sizeof(D)));
+    if (column >= gemm.n) return;
 #pragma unroll 1
-    for (int line = warp; line < kRows && at.row + line < rows_end; line += 4)
-#pragma unroll 1
-      for (int unit = lane; unit < kPanels * 8; unit += 32) {
-        const int column = at.column + unit * (16 / static_cast<int>(sizeof(D)));
-        if (column >= gemm.n) break;
-        const unsigned char* from = panels + unit / 8 * kPanelBytes + line * 128 + (unit % 8 ^ line % 8) * 16;
-        ptx::StoreGlobal(static_cast<D*>(gemm.d) + at.batch * gemm.batch_stride_d + (at.row + line) * gemm.ldd + column,
-                         *reinterpret_cast<const Access*>(from));
-      }
+    for (int line = thread / 8; line < 64 && at.row + line < rows_end; line += 16)
+      ptx::StoreGlobal(static_cast<D*>(gemm.d) + at.batch * gemm.batch_stride_d + (at.row + line) * gemm.ldd + column,
+                       *reinterpret_cast<const Access*>(panel + line * 128 + (unit ^ line % 8) * 16));
   }
 
   /// 16-bit D: a warp stores 16 rows of 16 columns at once.
   template <class Narrow16>
-  __device__ __forceinline__ static void WritePanels(unsigned out, float alpha, const ptx::ProductSums& sums,
-                                                     Narrow16*) {
-    static_assert(sizeof(Narrow16) == 2, "or written as words");
+  __device__ __forceinline__ static void WritePanel(unsigned out, float alpha, const ptx::ProductSums& sums, int panel,
+                                                    Narrow16*) {
+    static_assert(sizeof(Narrow16) == 2, "or written as words, or bytes");
     const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) % 128 / 32;
     const int row = warp * 16 + lane % 16;
 #pragma unroll
-    for (int j = 0; j < Config::kBlockN / 16; ++j) {
+    for (int j = 0; j < 4; ++j) {
       unsigned words[4];
 #pragma unroll
-      for (int q = 0; q < 4; ++q)
-        words[q] = Both(alpha * sums[8 * j + 2 * q], alpha * sums[8 * j + 2 * q + 1], static_cast<Narrow16*>(nullptr));
-      const int unit = (j % 4 * 2 + lane / 16) ^ row % 8;
-      ptx::StoreMatrices(out + j / 4 * kPanelBytes + row * 128 + unit * 16, words);
+      for (int q = 0; q < 4; ++q) {
+        const int from = 8 * (panel * 4 + j) + 2 * q;
+        words[q] = Both(alpha * sums[from], alpha * sums[from + 1], static_cast<Narrow16*>(nullptr));
+      }
+      ptx::StoreMatrices(out + row * 128 + ((j * 2 + lane / 16) ^ row % 8) * 16, words);
     }
   }
-  __device__ __forceinline__ static void WritePanels(unsigned out, Accumulator alpha, const ptx::ProductSums& sums,
-                                                     Accumulator*) {
+  __device__ __forceinline__ static void WritePanel(unsigned out, Accumulator alpha, const ptx::ProductSums& sums,
+                                                    int panel, Accumulator*) {
     const Lane lane;
 #pragma unroll
-    for (int j = 0; j < Config::kBlockN / 8; ++j) {
-      const int unit = (j % 4 * 2 + lane.column / 4) ^ lane.row % 8;
-      const unsigned to = out + j / 4 * kPanelBytes + lane.row * 128 + unit * 16 + lane.column % 4 * 4;
-      ptx::StoreSharedPair(to, Scaled(alpha, sums[4 * j]), Scaled(alpha, sums[4 * j + 1]));
-      ptx::StoreSharedPair(to + 8 * 128, Scaled(alpha, sums[4 * j + 2]), Scaled(alpha, sums[4 * j + 3]));
+    for (int j = 0; j < 4; ++j) {
+      const int from = 4 * (panel * 4 + j), unit = (j * 2 + lane.column / 4) ^ lane.row % 8;
+      const unsigned to = out + lane.row * 128 + unit * 16 + lane.column % 4 * 4;
+      ptx::StoreSharedPair(to, Scaled(alpha, sums[from]), Scaled(alpha, sums[from + 1]));
+      ptx::StoreSharedPair(to + 8 * 128, Scaled(alpha, sums[from + 2]), Scaled(alpha, sums[from + 3]));
     }
   }
-  __device__ __forceinline__ static void WriteBytes(unsigned out, Accumulator alpha, const ptx::ProductSums& sums) {
+  /// 8-bit D.
+  __device__ __forceinline__ static void WriteBytes(unsigned out, Accumulator alpha, const ptx::ProductSums& sums,
+                                                    int panel) {
     const Lane lane;
 #pragma unroll
-    for (int j = 0; j < Config::kBlockN / 8; ++j) {
-      const int unit = (j % 16 / 2) ^ lane.row % 8;
-      const unsigned to = out + j / 16 * kPanelBytes + lane.row * 128 + unit * 16 + j % 2 * 8 + lane.column;
+    for (int j = 0; j < 16; ++j) {
+      const unsigned to = out + lane.row * 128 + ((j / 2) ^ lane.row % 8) * 16 + j % 2 * 8 + lane.column;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
+        const int from = 4 * (panel * 16 + j) + 2 * half;
         Vector<D, 2> pair;
-        Narrow(Scaled(alpha, sums[4 * j + 2 * half]), pair.at[0]);
-        Narrow(Scaled(alpha, sums[4 * j + 2 * half + 1]), pair.at[1]);
+        Narrow(Scaled(alpha, sums[from]), pair.at[0]);
+        Narrow(Scaled(alpha, sums[from + 1]), pair.at[1]);
         unsigned short bits;
         memcpy(&bits, &pair, 2);
         ptx::StoreSharedHalf(to + half * 8 * 128, bits);

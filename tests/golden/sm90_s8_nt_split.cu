@@ -13,7 +13,7 @@ struct Config {
   using Accumulator = int;
   enum : int { kBlockM = 128 };
   enum : int { kBlockN = 256 };
-  enum : int { kStages = 3 };
+  enum : int { kStages = 4 };
   enum : int { kConsumers = 2 };
   enum : int { kClusterM = 1 };
   enum : int { kClusterN = 1 };
@@ -32,7 +32,7 @@ struct Config {
 };
 
 extern "C" __global__ void __launch_bounds__(384, 1)
-gemmsmith_sm90_s8_s8_s32_nt_128x256_w2_c1x1_s3_v1_split(const __grid_constant__ gemmsmith::Sm90Params params) {
+gemmsmith_sm90_s8_s8_s32_nt_128x256_w2_c1x1_s4_v1_split(const __grid_constant__ gemmsmith::Sm90Params params) {
   extern __shared__ __align__(1024) unsigned char shared[];
   gemmsmith::Sm90Gemm<Config>::Run(params, shared);
 }

@@ -5,6 +5,7 @@
 // Runs the device templates as ordinary C++: one thread per CUDA thread, a barrier for __syncthreads, and static
 // variables for shared memory, since one block runs at a time. The thread sanitizer then sees the races of the kernel.
 
+#include <algorithm>
 #include <atomic>
 #include <barrier>
 #include <bit>
@@ -48,6 +49,10 @@ void Launch(gemmsmith::Dim3 grid, unsigned threads, const Kernel& kernel) {
 }
 
 }  // namespace cuda_on_host
+
+// Device code knows these by their bare names.
+using std::max;
+using std::min;
 
 #define __device__
 #define __forceinline__ inline

@@ -84,7 +84,8 @@ class Sm90Code : public testing::Test {
     EXPECT_EQ(kernel.Count(sass::kUtmaldg), 3 - clusters);
     EXPECT_EQ(kernel.Count(sass::kUsetmaxreg), 2);
     const bool bulk = c.Get("bulk_d") != 0 && c.Get("splits") == 1;
-    EXPECT_EQ(kernel.Count(sass::kUtmastg), bulk ? 1 : 0);
+    const int panels = rows / 64 * c.Get("block_n") * static_cast<int>(SizeOf(p.d_type)) / 128;
+    EXPECT_EQ(kernel.Count(sass::kUtmastg), bulk ? panels : 0);
     EXPECT_EQ(kernel.Count(sass::kStsm), bulk && SizeOf(p.d_type) == 2 ? rows / 64 * c.Get("block_n") / 16 : 0);
   }
 
