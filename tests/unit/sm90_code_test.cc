@@ -15,6 +15,7 @@ const KernelFamily& Sm90Family();
 
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -137,6 +138,31 @@ TEST_F(Sm90Code, SplitsKWhereTilesAreFew) {
   for (const TileConfig& config : Candidates(p))
     if (config.Get("splits") > 1) Check(p, config), ++splits;
   EXPECT_GT(splits, 0);
+TEST_F(Sm90Code, RefusesWhatMakesProductsWait) {
+  const GemmProblem p = Problem({"bf16", "nt"});
+  const TileConfig config = Candidates(p).front();
+  CompileOptions unoptimised;
+  unoptimised.opt_level = 0;
+  try {
+    Sm90Family().Render(p, config, kTarget, unoptimised);
+    ADD_FAILURE() << "rendered";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Code::kUnsupported);
+    EXPECT_THAT(error.what(), HasSubstr("opt_level=0"));
+    EXPECT_THAT(error.remedy(), HasSubstr("--opt-level"));
+  }
+  // Whatever brought the flag.
+  KernelSource source = Sm90Family().Render(p, config, kTarget, {});
+  source.options = unoptimised;
+  try {
+    nvrtc_->Compile(source, {});
+    ADD_FAILURE() << "compiled";
+  } catch (const CompileError& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("would not overlap"), HasSubstr("(C75"), HasSubstr("NVCC_APPEND_FLAGS")));
+    std::remove(error.source_path().c_str());
+  }
+}
+
 }
 
 }  // namespace
