@@ -431,6 +431,7 @@ class Sm90 final : public KernelFamily {
     }
     step.maps = MakeMaps(p, config);
     step.prepare = PrepareOf(p);
+    step.waits = true;
     if (split) {
       step.workspace_bytes = static_cast<std::size_t>(PartialBytes(p, SplitOf(p, config)));
       step.bind_workspace = BindPartial;
