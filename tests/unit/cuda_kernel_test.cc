@@ -98,7 +98,8 @@ TEST_F(CudaKernelTest, ParametersGeometryAndStreamReachTheKernel) {
 TEST_F(CudaKernelTest, OverlapsLaunchesWhereTheStreamSaysSoAndTheDeviceCan) {
   for (const bool hopper : {true, false}) {
     Machine(hopper ? fake_driver::Gpu{} : GpuOf(8, 0), 13000);
-    const auto kernel = Open()->Load(Code90(hopper ? "cubin sm_90 cuda=13000" : "", hopper ? "" : "ptx sm_80 cuda=13000"));
+    const auto kernel =
+        Open()->Load(Code90(hopper ? "cubin sm_90 cuda=13000" : "", hopper ? "" : "ptx sm_80 cuda=13000"));
     void* data = numbers_.data();
     int count = 3;
     double factor = 1;
