@@ -51,7 +51,8 @@ inline void LaunchSteps(const Plan& plan, const GemmArgs& args, Stream stream, v
     alignas(128) std::byte params[LaunchStep::kMaxParamBytes];
     BindCall(launch, args, workspace, *plan.there, params);
     void* const pointers[] = {params};
-    step.kernel->Launch(launch.grid, launch.block, launch.cluster, launch.shared_bytes, pointers, stream);
+    const Stream own{stream.handle, stream.overlap && launch.waits};
+    step.kernel->Launch(launch.grid, launch.block, launch.cluster, launch.shared_bytes, pointers, own);
   }
 }
 

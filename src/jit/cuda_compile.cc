@@ -51,6 +51,23 @@ std::string SaveSource(const KernelSource& source) {
   return "";
 }
 
+/// ptxas goes on, with a remark alone, where flags keep it from letting products on tensor cores overlap: such flags
+/// also come from nvcc's environment. Of a user's kernel the remark is in the log.
+void RequireOverlap(const KernelSource& source, const Artifact& artifact) {
+  if (source.config.family.empty()) return;
+  // setmaxnreg ignored; products made to wait for each other.
+  for (const std::string_view sign : {"(C7504)", "(C7505)", "(C7510)", "(C7519)", "(C7520)"}) {
+    const std::string_view log = artifact.log;
+    const std::size_t at = log.find(sign);
+    if (at == std::string_view::npos) continue;
+    ThrowCompileError(source, artifact.compiler,
+                      fmt::format("products on tensor cores would not overlap: ptxas says \"{}\"; take -G, -g and -O0 "
+                                  "out of NVCC_APPEND_FLAGS and NVCC_PREPEND_FLAGS",
+                                  log.substr(at, log.find('\n', at) - at)),
+                      artifact.log);
+  }
+}
+
 }  // namespace
 
 std::string Describe(const KernelSource& source) {
@@ -80,6 +97,7 @@ void ThrowCompileError(const KernelSource& source, std::string_view compiler, st
 }
 
 void CompleteArtifact(const KernelSource& source, Artifact& artifact) {
+  RequireOverlap(source, artifact);
   const std::vector<CubinKernel> kernels = ReadCubin(artifact.parts.at("cubin"));
   const auto kernel = std::find_if(kernels.begin(), kernels.end(),
                                    [&](const CubinKernel& k) { return k.name == artifact.lowered_name; });

@@ -67,6 +67,7 @@ struct LaunchStep {
   /// Device memory, aligned to 256 bytes, that all steps of a plan share and `bind_workspace` puts into the parameters:
   /// what one step leaves there, the next ones find. Before the first step it holds anything.
   std::size_t workspace_bytes = 0;
+  bool waits = false;  ///< The kernel itself waits for the launch before it (Stream::overlap).
   void (*bind_workspace)(void* workspace, std::byte* params) = nullptr;
 
   template <class Params>

@@ -480,6 +480,10 @@ class Sm90 final : public KernelFamily {
 
   KernelSource Render(const GemmProblem& p, const TileConfig& config, const CodeTarget& target,
                       const CompileOptions& options) const override {
+    if (options.opt_level < 1)
+      throw Fail(Code::kUnsupported, "set CompileOptions::opt_level (--opt-level) to 1 or more",
+                 "compile for {}: with opt_level={} each of the tensor cores' products waits for the one before",
+                 ToString(target), options.opt_level);
     if (config[kSplits] <= 1) return SourceOf(p, config, target, options);
     TileConfig raw = config;
     raw[kVectorD] = 1;  // D is the other kernel's business
@@ -502,6 +506,7 @@ class Sm90 final : public KernelFamily {
     step.bind = BindOf(p, config[kSwap] != 0);
     step.maps = MakeMaps(p, config);
     step.prepare = PrepareOf(p);
+    step.waits = true;
     if (split) {
       step.workspace_bytes = static_cast<std::size_t>(PartialBytes(p, SplitOf(p, config)));
       step.bind_workspace = BindPartial;

@@ -119,6 +119,7 @@ FollowUp AddParts(const GemmProblem& p, const SplitK& split, int vector_d, const
       static_cast<std::uint32_t>(std::clamp<std::int64_t>((p.m + kReductionRows - 1) / kReductionRows, 1, kMaxGridY));
   after.launch.grid.z = static_cast<std::uint32_t>(std::clamp<std::int64_t>(p.batch, 1, kMaxGridZ));
   after.launch.block.x = kReductionThreads;
+  after.launch.waits = target.version >= 90;
   SetTensorParams(after.launch, p, split);
   return after;
 }

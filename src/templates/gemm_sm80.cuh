@@ -1,6 +1,7 @@
 #pragma once
 
 #include "finish.cuh"
+#include "ptx/grid.cuh"
 #include "staged_tile.cuh"
 
 // D = alpha * A * B + beta * C on the tensor cores that sm_80 and its successors have, for any layout and shape. Tiles
@@ -300,6 +301,7 @@ class Sm80Reduction {
   __device__ static void Run(const Sm80Params& params, Epilogue epilogue = {}) {
     using Finish = Finisher<Config, Epilogue>;
     const SimtParams& gemm = params.gemm;
+    ptx::LetNextLaunchStart(), ptx::WaitForLaunchBefore();
     const Finish finisher(gemm);
     const long long column = (static_cast<long long>(blockIdx.x) * kThreads + threadIdx.x) * Finish::kTaken;
     if (column >= gemm.n) return;

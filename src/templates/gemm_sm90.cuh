@@ -1,6 +1,7 @@
 #pragma once
 
 #include "finish.cuh"
+#include "ptx/grid.cuh"
 #include "ptx/shared.cuh"
 #include "tile_walk.cuh"
 
@@ -67,11 +68,15 @@ class Sm90Gemm {
     const unsigned rank = kBlocks > 1 ? ptx::ClusterRank() : 0;
     if (threadIdx.x == 0) ring.Init();
     Sync();
+    ptx::WaitForLaunchBefore();
     // The same in all lanes, and known to be.
     const int group = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 128, 0);
     if (group == kGroups) {
       if constexpr (kGroups > 1) ptx::LowerRegisters<40>();
-      if (threadIdx.x == kGroups * 128) Load(params, ring, rank);
+      if (threadIdx.x == kGroups * 128) {
+        Load(params, ring, rank);
+        ptx::LetNextLaunchStart();  // It has little to do before it waits: from here on it would not be in the way.
+      }
       __syncwarp();
     } else {
       if constexpr (kGroups > 1) ptx::RaiseRegisters<232>();

@@ -37,6 +37,7 @@ struct Launch {
   gemmsmith::Dim3 grid, block, cluster;
   unsigned shared_bytes = 0;
   void* stream = nullptr;
+  bool overlaps = false;
 };
 
 /// What is still open; all 0 after a clean end.

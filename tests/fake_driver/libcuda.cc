@@ -496,10 +496,13 @@ FAKE_API CUresult cuTensorMapReplaceAddress(CUtensorMap* map, void* address) {
 FAKE_API CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, void** parameters, void**) {
   BEGIN(kContext);
   gemmsmith::Dim3 cluster;
+  bool overlaps = false;
   for (unsigned i = 0; i < config->numAttrs; ++i)
     if (config->attrs[i].id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) {
       const auto& value = config->attrs[i].value.clusterDim;
       cluster = {value.x, value.y, value.z};
+    } else if (config->attrs[i].id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION) {
+      overlaps = config->attrs[i].value.programmaticStreamSerializationAllowed != 0;
     }
   return Launch(state, call,
                 {"",
@@ -508,7 +511,8 @@ FAKE_API CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction func
                  {config->blockDimX, config->blockDimY, config->blockDimZ},
                  cluster,
                  config->sharedMemBytes,
-                 config->hStream},
+                 config->hStream,
+                 overlaps},
                 function, parameters);
 }
 

@@ -66,6 +66,7 @@ class Sm90Gemm : public EmulatedFamily {
       ++turn;
       ExpectConfigsRight(Aligned(m, n, k, types, layout),
                          [&](const TileConfig& config, const std::vector<TileConfig>& all) {
+                           if (std::getenv("GEMMSMITH_FULL_MATRIX") != nullptr) return true;
                            constexpr std::size_t kOfAll = 4;  // to compile them takes longer than to run them
                            return config == all[seed_ / 64 % 7 + turn % kOfAll * ((all.size() - 7) / (kOfAll - 1))];
                          });

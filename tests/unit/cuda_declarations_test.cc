@@ -100,6 +100,7 @@ TEST(CudaDeclarations, EveryAttributeAndOptionHasItsValueOfCudaH) {
   SAME_VALUE(CU_JIT_ERROR_LOG_BUFFER);
   SAME_VALUE(CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES);
   SAME_VALUE(CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION);
+  SAME_VALUE(CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION);
   SAME_VALUE(CU_TENSOR_MAP_DATA_TYPE_UINT8);
   SAME_VALUE(CU_TENSOR_MAP_DATA_TYPE_INT32);
   SAME_VALUE(CU_TENSOR_MAP_DATA_TYPE_FLOAT16);
@@ -139,6 +140,7 @@ TEST(CudaDeclarations, LaunchStructuresLieAsInCudaH) {
   SAME_FIELD(CUlaunchAttribute, id);
   SAME_FIELD(CUlaunchAttribute, value);
   SAME_FIELD(CUlaunchAttributeValue, clusterDim);
+  SAME_FIELD(CUlaunchAttributeValue, programmaticStreamSerializationAllowed);
 }
 
 #else

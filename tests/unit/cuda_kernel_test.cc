@@ -95,6 +95,24 @@ TEST_F(CudaKernelTest, ParametersGeometryAndStreamReachTheKernel) {
   device->DestroyStream(stream);
 }
 
+TEST_F(CudaKernelTest, OverlapsLaunchesWhereTheStreamSaysSoAndTheDeviceCan) {
+  for (const bool hopper : {true, false}) {
+    Machine(hopper ? fake_driver::Gpu{} : GpuOf(8, 0), 13000);
+    const auto kernel =
+        Open()->Load(Code90(hopper ? "cubin sm_90 cuda=13000" : "", hopper ? "" : "ptx sm_80 cuda=13000"));
+    void* data = numbers_.data();
+    int count = 3;
+    double factor = 1;
+    void* const args[] = {&data, &count, &factor};
+    for (const bool overlap : {false, true})
+      for (const std::uint32_t cluster : hopper ? std::vector<std::uint32_t>{1, 2} : std::vector<std::uint32_t>{1}) {
+        kernel->Launch({2, 1, 1}, {}, {cluster, 1, 1}, 0, args, {nullptr, overlap});
+        EXPECT_EQ(fake_driver::Launches().back().overlaps, overlap && hopper);
+        EXPECT_EQ(fake_driver::Launches().back().cluster.x, cluster);
+      }
+  }
+}
+
 TEST_F(CudaKernelTest, NameAndResourcesAreThoseOfTheLoadedCode) {
   const auto kernel = Open()->Load(Code90("cubin sm_90 cuda=13000", ""));
   EXPECT_EQ(kernel->name(), "Scale<4>");

@@ -29,6 +29,39 @@ std::unique_ptr<const Plan> PlanFor(std::int64_t m, DeviceId device = {}) {
   return plan;
 }
 
+/// Notes the streams that it is launched on.
+struct Recorder final : Kernel {
+  const std::string& name() const override { return name_; }
+  const KernelResources& resources() const override { return resources_; }
+  void Launch(Dim3, Dim3, Dim3, std::uint32_t, std::span<void* const>, Stream stream) const override {
+    streams.push_back(stream);
+  }
+
+  mutable std::vector<Stream> streams;
+  std::string name_ = "recorder";
+  KernelResources resources_;
+};
+
+TEST(LaunchSteps, OverlapsOnlyKernelsThatWaitByThemselves) {
+  Devices devices;
+  const auto kernel = std::make_shared<const Recorder>();
+  Plan plan;
+  plan.there = &devices.Get({});
+  for (const bool waits : {true, false}) {
+    LaunchStep step;
+    step.bind = [](const GemmArgs&, std::byte*) {};
+    step.waits = waits;
+    plan.steps.push_back({step, kernel});
+  }
+  int queue = 0;
+  for (const bool overlap : {false, true}) LaunchSteps(plan, {}, {&queue, overlap}, nullptr);
+  ASSERT_EQ(kernel->streams.size(), 4u);
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(kernel->streams[i].handle, &queue);
+    EXPECT_EQ(kernel->streams[i].overlap, i == 2) << i;
+  }
+}
+
 TEST(PlanTable, FindsWhatWasInsertedThroughManyGrowths) {
   PlanTable table;
   for (std::int64_t m = 1; m <= 1000; ++m) {

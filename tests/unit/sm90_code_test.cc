@@ -15,6 +15,7 @@ const KernelFamily& Sm90Family();
 
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -69,6 +70,12 @@ class Sm90Code : public testing::Test {
     // ptxas warns of products that it makes wait for each other, and of setmaxnreg that it ignores, by C75xx.
     EXPECT_THAT(artifact.log, Not(HasSubstr("C75")));
     ExpectInstructions(p, c, kernel);
+    // Before anything that a launch before it may still make, where launches overlap.
+    const std::string& ptx = artifact.parts.at("ptx");
+    const std::size_t wait = ptx.find("griddepcontrol.wait");
+    ASSERT_NE(wait, std::string::npos);
+    for (const char* access : {"ld.global", "st.global", "cp.async.bulk"}) EXPECT_GT(ptx.find(access), wait) << access;
+    EXPECT_TRUE(step.waits);
   }
 
   /// A step, of 128 bytes of k, is there once; so is everything else that Hopper has of its own.
@@ -145,6 +152,31 @@ TEST_F(Sm90Code, NeedsNoLocalMemoryWhereColumnsTakeThePlaceOfRows) {
     for (const TileConfig& config : Candidates(p))
       if (config.Get("swap") != 0 && swapped++ % 2 == 0) Check(p, config);
     EXPECT_GT(swapped, 0);
+  }
+}
+
+TEST_F(Sm90Code, RefusesWhatMakesProductsWait) {
+  const GemmProblem p = Problem({"bf16", "nt"});
+  const TileConfig config = Candidates(p).front();
+  CompileOptions unoptimised;
+  unoptimised.opt_level = 0;
+  try {
+    Sm90Family().Render(p, config, kTarget, unoptimised);
+    ADD_FAILURE() << "rendered";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Code::kUnsupported);
+    EXPECT_THAT(error.what(), HasSubstr("opt_level=0"));
+    EXPECT_THAT(error.remedy(), HasSubstr("--opt-level"));
+  }
+  // Whatever brought the flag.
+  KernelSource source = Sm90Family().Render(p, config, kTarget, {});
+  source.options = unoptimised;
+  try {
+    nvrtc_->Compile(source, {});
+    ADD_FAILURE() << "compiled";
+  } catch (const CompileError& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("would not overlap"), HasSubstr("(C75"), HasSubstr("NVCC_APPEND_FLAGS")));
+    std::remove(error.source_path().c_str());
   }
 }
 

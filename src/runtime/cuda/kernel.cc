@@ -62,29 +62,36 @@ void CudaKernel::Launch(Dim3 grid, Dim3 block, Dim3 cluster, std::uint32_t share
   const CudaContext& context = module_.context();
   const CudaContext::Scope scope(context);
   // The driver's signature lacks the const; it only reads.
-  const CUresult result =
-      Start(grid, block, cluster, shared_bytes, const_cast<void**>(args.data()), static_cast<CUstream>(stream.handle));
+  const CUresult result = Start(grid, block, cluster, shared_bytes, const_cast<void**>(args.data()), stream);
   if (result != CUDA_SUCCESS) [[unlikely]]
     throw context.Failure(result, fmt::format("launch of {}, grid {}, block {}, cluster {}, {} bytes of shared memory",
                                               name_, Text(grid), Text(block), Text(cluster), shared_bytes));
 }
 
 CUresult CudaKernel::Start(Dim3 grid, Dim3 block, Dim3 cluster, std::uint32_t shared_bytes, void** args,
-                           CUstream stream) const {
+                           Stream stream) const {
   const DriverApi& api = module_.context().api();
+  auto* const queue = static_cast<CUstream>(stream.handle);
   if (api.cuLaunchKernelEx == nullptr)
-    return api.cuLaunchKernel(function_, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared_bytes, stream, args,
+    return api.cuLaunchKernel(function_, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared_bytes, queue, args,
                               nullptr);
-  CUlaunchAttribute attribute{};
-  attribute.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
-  attribute.value.clusterDim = {cluster.x, cluster.y, cluster.z};
+  CUlaunchAttribute attributes[2];
+  unsigned count = 0;
+  if (Volume(cluster) > 1) {
+    attributes[count].id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+    attributes[count++].value.clusterDim = {cluster.x, cluster.y, cluster.z};
+  }
+  if (stream.overlap && limits_.blocks_per_cluster > 1) {  // Devices with the one have the other.
+    attributes[count].id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+    attributes[count++].value.programmaticStreamSerializationAllowed = 1;
+  }
   CUlaunchConfig config{};
   config.gridDimX = grid.x, config.gridDimY = grid.y, config.gridDimZ = grid.z;
   config.blockDimX = block.x, config.blockDimY = block.y, config.blockDimZ = block.z;
   config.sharedMemBytes = shared_bytes;
-  config.hStream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = Volume(cluster) > 1 ? 1 : 0;
+  config.hStream = queue;
+  config.attrs = attributes;
+  config.numAttrs = count;
   return api.cuLaunchKernelEx(&config, function_, args, nullptr);
 }
 

@@ -50,7 +50,7 @@ class CudaKernel final : public Kernel {
   std::optional<std::size_t> CountParameters() const;
   void CheckLaunch(Dim3 grid, Dim3 block, Dim3 cluster, std::uint32_t shared_bytes, std::size_t args) const;
   void CheckCluster(Dim3 grid, Dim3 cluster) const;
-  CUresult Start(Dim3 grid, Dim3 block, Dim3 cluster, std::uint32_t shared_bytes, void** args, CUstream stream) const;
+  CUresult Start(Dim3 grid, Dim3 block, Dim3 cluster, std::uint32_t shared_bytes, void** args, Stream stream) const;
 
   CudaModule module_;
   std::string name_;
