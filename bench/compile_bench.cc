@@ -13,6 +13,7 @@ namespace gemmsmith {
 const KernelFamily& SimtFamily();
 const KernelFamily& Sm80Family();
 const KernelFamily& Sm90Family();
+const KernelFamily& Sm100Family();
 
 namespace {
 
@@ -25,6 +26,7 @@ KernelSource TensorSource(const KernelFamily& family, DType dtype, const CodeTar
 }
 KernelSource Sm80Source(DType dtype, const CodeTarget& target) { return TensorSource(Sm80Family(), dtype, target); }
 KernelSource Sm90Source(DType dtype, const CodeTarget& target) { return TensorSource(Sm90Family(), dtype, target); }
+KernelSource Sm100Source(DType dtype, const CodeTarget& target) { return TensorSource(Sm100Family(), dtype, target); }
 
 KernelSource SimtSource(DType dtype, const CodeTarget& target) {
   GemmProblem p;
@@ -78,6 +80,10 @@ BENCHMARK_CAPTURE(BM_Compile, nvrtc_sm90_bf16, OpenNvrtc, Sm90Source, DType::kBf
     ->UseRealTime();
 BENCHMARK_CAPTURE(BM_Compile, nvrtc_sm90_e4m3, OpenNvrtc, Sm90Source, DType::kE4m3, CodeTarget{Isa::kCuda, 90, 'a'})
     ->Name("compile/Nvrtc/tensor cores, e4m3 by block scales/sm_90a")
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(BM_Compile, nvrtc_sm100_bf16, OpenNvrtc, Sm100Source, DType::kBf16, CodeTarget{Isa::kCuda, 100, 'a'})
+    ->Name("compile/Nvrtc/tensor cores, bf16/sm_100a")
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 

@@ -31,6 +31,8 @@ inline constexpr std::uint16_t kFfma = 0x223, kDfma = 0x22b, kLdl = 0x983, kStl 
 /// Of sm_90a: products of warp groups with both operands in shared memory, bulk copies, registers that change hands.
 inline constexpr std::uint16_t kHgmma = 0x9f0, kIgmma = 0x9f1, kQgmma = 0x9f3, kUtmaldg = 0x5b4,
                                kUtmaldgMulticast = 0x3b4, kUtmastg = 0x3b5, kStsm = 0x844, kUsetmaxreg = 0x9c8;
+/// Of sm_100a: products that are summed in tensor memory, whatever their types; what tells of their end; loads of sums.
+inline constexpr std::uint16_t kUtcmma = 0x5ea, kUtcbar = 0x3e9, kLdtm = 0x9ee;
 }  // namespace sass
 
 /// The kernels of a cubin, in order of name. Never reads outside `bytes`. Throws kInvalidArgument for what is no cubin,

@@ -138,6 +138,15 @@ class GEMMSMITH_API Engine {
   };
   std::optional<PackedWeight> Pack(const Tensor& b, DeviceId device, Stream stream = {});
 
+  /// How many SMs of a GPU the kernels of this engine are made for and may fill, to leave others to kernels beside
+  /// them: those of persistent kernels ("sm90") launch no more blocks, for the others it is only reckoned with. Calls
+  /// that begin afterwards follow; what was prepared before stays as it is. Nothing is compiled anew where the same
+  /// kernel is chosen, and a number that was set before finds its plans. Throws kInvalidArgument unless it is from 1 to
+  /// what the device has, kUnsupported for the CPU, kNotFound where there is no such device.
+  void SetNumSms(DeviceId device, int num_sms);
+  /// As set; all of the device's, where none was.
+  int GetNumSms(DeviceId device) const;
+
   void AddObserver(std::shared_ptr<Observer> observer);
   Profiler& profiler();
   /// Every kernel that this engine made or found, oldest first.

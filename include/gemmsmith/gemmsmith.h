@@ -9,6 +9,7 @@
 #include "gemmsmith/evaluate.h"
 #include "gemmsmith/gemm.h"
 #include "gemmsmith/jit_wrapper.h"
+#include "gemmsmith/layouts.h"
 #include "gemmsmith/manager.h"
 #include "gemmsmith/persistent_cache.h"
 #include "gemmsmith/prepared_gemm.h"

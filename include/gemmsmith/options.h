@@ -9,6 +9,7 @@
 
 #include "gemmsmith/cache.h"
 #include "gemmsmith/export.h"
+#include "gemmsmith/kernel_config.h"
 
 namespace gemmsmith {
 
@@ -88,6 +89,8 @@ struct EngineOptions {
   bool use_results = true;
   std::string results_directory;  ///< Empty: "results" in the folder of cache_dir.
   VerifyMode verify = VerifyMode::kOff;
+  BaseConfig tile;  ///< Only kernels of this tile are chosen; where there is none, planning throws kUnsupported.
+  bool enable_tma_multicast = true;  ///< False: no kernels whose blocks load tiles for each other.
   /// Groups (GroupArgs) are fetched from the device, after all before them on the stream, and checked before each call:
   /// kInvalidArgument says which is wrong. Else what is out of range is left out. Not while a CUDA graph is captured.
   bool check_groups = false;  ///< Environment::check_groups does the same.

@@ -89,13 +89,14 @@ std::vector<AheadTarget> AheadTargets(Session& session) {
   const Options& options = session.options();
   if (options.arch.empty()) {
     const DeviceSpec& spec = FindDeviceSpec(options.gpu);
-    return {{spec.target, spec}};
+    return {{spec.target, WithNumSms(spec, options)}};
   }
   std::vector<AheadTarget> targets;
   for (const std::string& name : options.arch) {
     const CodeTarget target = ParseTarget(name);
     const bool is_cpu = options.gpu.empty() && target.isa != Isa::kCuda;
-    targets.push_back({target, is_cpu ? session.engine().devices().Get({}).spec() : GpuSpec(options, target)});
+    const DeviceSpec& spec = is_cpu ? session.engine().devices().Get({}).spec() : GpuSpec(options, target);
+    targets.push_back({target, WithNumSms(spec, options)});
   }
   return targets;
 }

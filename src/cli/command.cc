@@ -26,7 +26,9 @@ Engine& Session::engine() {
 }
 
 DeviceId Session::device() {
-  return options_.device.empty() ? engine().devices().Best().id() : ParseDeviceId(options_.device);
+  const DeviceId id = options_.device.empty() ? engine().devices().Best().id() : ParseDeviceId(options_.device);
+  if (options_.num_sms > 0) engine().SetNumSms(id, options_.num_sms);
+  return id;
 }
 
 void Session::PrintProfile(const std::vector<StageTime>& times) const {

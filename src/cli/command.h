@@ -20,7 +20,7 @@ class Session {
   bool text() const { return !options_.json; }
   EngineOptions engine_options() const;
   Engine& engine();
-  /// --device, else the best there is.
+  /// --device, else the best there is; the engine keeps to --num-sms there.
   DeviceId device();
   /// What --profile and --debug-dump ask for: into the document, or printed.
   void Finish(Json& document);

@@ -14,6 +14,7 @@ void AddOptions(CLI::App& app, Options& options) {
   AddProblem(app, options);
   AddEpilogue(app, options);
   AddDevice(app, options);
+  AddNumSms(app, options);
   AddTarget(app, options);
   AddResultsDir(app, options);
   app.add_option("--groups", options.groups,
@@ -41,7 +42,8 @@ Explanation Explain(Session& session, const GemmProblem& problem) {
   const CodeTarget target =
       options.arch.empty() ? FindDeviceSpec(options.gpu).target : ParseTarget(options.arch.front());
   const bool is_cpu = options.gpu.empty() && target.isa != Isa::kCuda;
-  const DeviceSpec& spec = is_cpu ? session.engine().devices().Get({}).spec() : GpuSpec(options, target);
+  const DeviceSpec spec =
+      WithNumSms(is_cpu ? session.engine().devices().Get({}).spec() : GpuSpec(options, target), options);
   return session.engine().Explain(problem, target, spec, groups);
 }
 

@@ -222,6 +222,22 @@ void AddDevice(CLI::App& app, Options& options) {
   app.add_option("--threads", options.threads, "Threads of the CPU device [one per core]")->check(Within(1, 4096));
 }
 
+void AddNumSms(CLI::App& app, Options& options) {
+  app.add_option("--num-sms", options.num_sms, "SMs that kernels may fill, to leave others to what runs beside [all]")
+      ->type_name("N")
+      ->check(Within(1, 1 << 20));
+}
+
+DeviceSpec WithNumSms(DeviceSpec spec, const Options& options) {
+  if (options.num_sms == 0) return spec;
+  if (spec.target.isa != Isa::kCuda) throw Error(Code::kUnsupported, "--num-sms: a CPU has no SMs", "give --threads");
+  if (options.num_sms > spec.multiprocessors)
+    throw Error(Code::kInvalidArgument,
+                fmt::format("--num-sms {}: {} has {}", options.num_sms, spec.name, spec.multiprocessors));
+  spec.multiprocessors = options.num_sms;
+  return spec;
+}
+
 void AddEmulation(CLI::App& app, Options& options) {
   CLI::Option* stats = app.add_flag("--stats", options.stats,
                                     "Count what the kernels do, on an emulated device: instructions, products, memory");

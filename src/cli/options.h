@@ -28,6 +28,7 @@ struct Options {
   std::string device, gpu;
   std::vector<std::string> arch;
   int threads = 0;
+  int num_sms = 0;  ///< 0: all.
 
   EngineOptions engine;
   bool no_jit = false, no_cache = false;
@@ -77,6 +78,7 @@ void AddSeed(CLI::App& app, Options& options);        ///< --seed
 void AddOperands(CLI::App& app, Options& options);    ///< --alpha --seed
 void AddEpilogue(CLI::App& app, Options& options);    ///< --epilogue
 void AddDevice(CLI::App& app, Options& options);      ///< --device --threads
+void AddNumSms(CLI::App& app, Options& options);      ///< --num-sms
 void AddEmulation(CLI::App& app, Options& options);   ///< --stats --seeds
 void AddTuning(CLI::App& app, Options& options);      ///< --budget --candidates --m-range --dry-run
 void AddTarget(CLI::App& app, Options& options);      ///< --arch --gpu
@@ -105,6 +107,8 @@ std::vector<NamedProblem> Problems(const Options& options);
 void ApplyToEnvironment(const Options& options);
 /// Of --gpu; where it is no row of devices.json, or there is none, what stands for `target`.
 const DeviceSpec& GpuSpec(const Options& options, const CodeTarget& target);
+/// With --num-sms. Throws kInvalidArgument, or kUnsupported for a CPU.
+DeviceSpec WithNumSms(DeviceSpec spec, const Options& options);
 int Jobs(const Options& options);
 /// The folder of results databases; empty: the environment's.
 std::string ResultsDir(const Options& options);

@@ -12,6 +12,7 @@ void AddOptions(CLI::App& app, Options& options) {
   AddEpilogue(app, options);
   AddOperands(app, options);
   AddDevice(app, options);
+  AddNumSms(app, options);
   AddEmulation(app, options);
   app.add_flag("--check", options.check, "Compare the result with a float64 reference; a wrong one is a failure");
   AddCompiling(app, options);

@@ -24,6 +24,7 @@ struct Hunt {
 std::string FaultOf(Session& session, const NamedProblem& shape) {
   const Options& options = session.options();
   Engine engine(session.engine_options());
+  if (options.num_sms > 0) engine.SetNumSms(session.device(), options.num_sms);
   Workbench workbench(engine, session.device(), std::span(&shape, 1), options.seed);
   try {
     const Measurement m = workbench.Measure(shape, {options.alpha, options.check, 0});

@@ -13,6 +13,7 @@ void AddOptions(CLI::App& app, Options& options) {
   AddProblem(app, options);
   AddEpilogue(app, options);
   AddDevice(app, options);
+  AddNumSms(app, options);
   AddTarget(app, options);
   AddOutput(app, options);
   app.get_option("--device")->excludes("--arch")->excludes("--gpu");
@@ -24,7 +25,8 @@ void AddOptions(CLI::App& app, Options& options) {
 AheadTarget TargetOf(Session& session, const GemmProblem& problem) {
   if (!session.options().arch.empty() || !session.options().gpu.empty()) return AheadTargets(session).front();
   const Explanation chosen = session.engine().Explain(problem, session.device());
-  return {ParseTarget(chosen.target), session.engine().devices().Get(session.device()).spec()};
+  return {ParseTarget(chosen.target),
+          WithNumSms(session.engine().devices().Get(session.device()).spec(), session.options())};
 }
 
 Json Show(Session& session, const NamedProblem& shape) {

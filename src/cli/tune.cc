@@ -19,6 +19,7 @@ void AddOptions(CLI::App& app, Options& options) {
   AddProblem(app, options);
   AddEpilogue(app, options);
   AddDevice(app, options);
+  AddNumSms(app, options);
   AddTuning(app, options);
   AddCode(app, options);
   AddNoJit(app, options);

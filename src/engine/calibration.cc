@@ -2,6 +2,7 @@
 #include <map>
 #include <utility>
 
+#include "engine/m_ranges.h"
 #include "engine/planner.h"
 #include "engine/race.h"
 #include "gemmsmith/error.h"
@@ -15,6 +16,14 @@ constexpr std::size_t kMostRecords = 256;
 
 std::optional<TileConfig> ParseKnown(const std::string& text) try { return ParseConfig(text); } catch (const Error&) {
   return std::nullopt;  // of another version
+}
+
+/// Of kernels that may not fill the device (Engine::SetNumSms) times say nothing of those that may.
+bool FillsDevice(const GemmProblem& problem, const TileConfig& config, const CodeTarget& target,
+                 const DeviceSpec& spec) {
+  std::vector<TileConfig> alike = FindFamily(config.family).Candidates(Canonical(problem), target, spec);
+  std::erase_if(alike, [&](const TileConfig& candidate) { return !IsSameChoice(candidate, config); });
+  return alike.empty() || std::ranges::find(alike, config) != alike.end();
 }
 
 }  // namespace
@@ -32,6 +41,7 @@ std::shared_ptr<const Calibration> Planner::Calibrate(Device& device, const Code
       const std::optional<TileConfig> config = ParseKnown(record->config);
       if (!record->wrong.empty() || !problem || !config) continue;
       if (CodeDigest(*problem, *config, target) != record->code_digest) continue;
+      if (!FillsDevice(*problem, *config, target, device.spec())) continue;
       measured.push_back({*problem, *config, Median(record->times_us)});
     }
     // In the order of the records: sums come out the same in every process.
@@ -46,7 +56,7 @@ void Planner::Recalibrate(const GemmProblem& problem, Device& device, Choice& ch
   std::vector<Ranking::Config>& configs = choice.ranking.configs;
   const TileConfig first = configs.front().config;
   std::vector<Ranking::Config> ordered =
-      RankConfigs(problem, choice.target, device.spec(), {.calibration = calibration.get()}).configs;
+      RankConfigs(problem, choice.target, SpecOf(device), {.calibration = calibration.get()}).configs;
   std::erase_if(ordered, [&](const Ranking::Config& ranked) {
     return std::ranges::find(configs, ranked.config, &Ranking::Config::config) == configs.end();
   });

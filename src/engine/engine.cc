@@ -5,6 +5,7 @@
 
 #include "core/groups.h"
 #include "engine/engine_state.h"
+#include "engine/wanted_configs.h"
 #include "kernels/cpu_gemm.h"
 #include "runtime/cpu/cpu_device.h"
 #include "select/cost_model.h"
@@ -69,17 +70,18 @@ Engine::~Engine() = default;
 
 const Plan& Engine::PlanFor(const GemmProblem& problem, DeviceId device, const PrepareOptions& options) {
   State& s = *state_;
-  const Plan* plan = s.plans.Find(problem, device);
+  SmSetting& setting = s.sms.current();
+  const Plan* plan = setting.plans.Find(problem, device);
   if (plan == nullptr) {
     if (options.auto_tune) AutoTune(problem, device, options.cancel);
-    plan = s.plans.Insert(s.planner().Make(problem, device, options.cancel));
+    plan = setting.plans.Insert(s.planner(setting).Make(problem, device, options.cancel));
   }
   if (plan->workspace_bytes != 0) s.workspaces.Take(s.devices.Get(device), options.stream, plan->workspace_bytes);
   return *plan;
 }
 
 void Engine::Run(const GemmProblem& problem, const GemmArgs& args, Stream stream, bool auto_tune) {
-  const Plan* plan = state_->plans.Find(problem, args.d.device);
+  const Plan* plan = state_->sms.current().plans.Find(problem, args.d.device);
   if (plan == nullptr) [[unlikely]] {
     CheckNotCapturing(problem, state_->devices.Get(args.d.device), stream);
     plan = &PlanFor(problem, args.d.device, {auto_tune, {}, stream});
@@ -150,7 +152,8 @@ Explanation Engine::Explain(const GemmProblem& problem, DeviceId device,
   Planner planner = state_->planner();
   Planner::Choice choice = planner.Choose(normalized, there);
   const auto calibration = planner.Calibrate(there, choice.target);
-  Explanation explanation = Rank(normalized, choice.target, there.spec(), {calibration.get(), group_rows});
+  Explanation explanation = Rank(normalized, choice.target, planner.SpecOf(there), {calibration.get(), group_rows});
+  KeepWanted(explanation, planner.SpecOf(there), options());
   if (!group_rows.empty()) return explanation;  // There is nothing measured of these.
   // In the order of the choice, which lacks what was found wrong.
   std::vector<RankedConfig> ranked;
@@ -170,7 +173,10 @@ Explanation Engine::Explain(const GemmProblem& problem, DeviceId device,
 Explanation Engine::Explain(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
                             std::span<const std::int64_t> group_rows) const {
   Validate(problem);
-  return Rank(Normalized(problem), target, spec, {nullptr, group_rows});
+  const GemmProblem normalized = Normalized(problem);
+  Explanation explanation = Rank(normalized, target, spec, {nullptr, group_rows});
+  KeepWanted(explanation, spec, options());
+  return explanation;
 }
 
 std::vector<KernelReport> Engine::CompileAhead(const GemmProblem& problem, const CodeTarget& target,

@@ -5,6 +5,7 @@
 
 #include "engine/kernel_maker.h"
 #include "engine/measured.h"
+#include "engine/num_sms.h"
 #include "engine/plan_table.h"
 #include "engine/planner.h"
 #include "engine/workspaces.h"
@@ -27,11 +28,12 @@ struct [[gnu::visibility("hidden")]] Engine::State {
   Profiler& profiler;
   KernelMaker maker;
   MeasuredResults measured;
-  PlanTable plans;
+  SmSettings sms;        // and the plans of each
   std::mutex auto_tune;  // Who waits for it finds the problem tuned.
   Workspaces workspaces;
 
-  Planner planner() { return {options, devices, maker, measured, profiler}; }
+  Planner planner() { return planner(sms.current()); }
+  Planner planner(const SmSetting& setting) { return {options, devices, maker, measured, profiler, setting}; }
 };
 
 }  // namespace gemmsmith

@@ -46,7 +46,7 @@ Planner::Choice Planner::Choose(const GemmProblem& posed, Device& device) {
   std::vector<std::string> refused;
   const std::vector<CodeTarget> targets = Targets(device);
   for (const CodeTarget& target : targets) {
-    Ranking ranking = RankConfigs(problem, target, device.spec());
+    Ranking ranking = Rank(problem, target, SpecOf(device));
     for (std::string& reason : ranking.refused)  // one family may refuse for several targets in the same words
       if (std::find(refused.begin(), refused.end(), reason) == refused.end()) refused.push_back(std::move(reason));
     // A packed B has the form of the first target that packs: kernels of others would misread it.
@@ -86,7 +86,7 @@ std::vector<Planner::Rendered> Planner::Render(const GemmProblem& problem, const
   Validate(problem);
   const Ranking ranking = [&] {
     const Profiler::Span span(profiler_, "select");
-    return RankConfigs(problem, target, spec);
+    return Rank(problem, target, spec);
   }();
   if (ranking.configs.empty()) NoKernel(problem, ranking.refused, ToString(target));
   return RenderConfig(problem, ranking.configs.front().config, target);

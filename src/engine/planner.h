@@ -4,7 +4,9 @@
 
 #include "engine/kernel_maker.h"
 #include "engine/measured.h"
+#include "engine/num_sms.h"
 #include "engine/plan_table.h"
+#include "engine/wanted_configs.h"
 #include "gemmsmith/engine.h"
 #include "select/cost_model.h"
 
@@ -14,8 +16,8 @@ namespace gemmsmith {
 class Planner {
  public:
   Planner(const EngineOptions& options, Devices& devices, KernelMaker& maker, MeasuredResults& measured,
-          Profiler& profiler)
-      : options_(options), devices_(devices), maker_(maker), measured_(measured), profiler_(profiler) {}
+          Profiler& profiler, const SmSetting& sms)
+      : options_(options), devices_(devices), maker_(maker), measured_(measured), profiler_(profiler), sms_(sms) {}
 
   std::unique_ptr<const Plan> Make(const GemmProblem& problem, DeviceId device, const CancellationToken& cancel);
 
@@ -49,6 +51,12 @@ class Planner {
 
   /// How `device` packs a B of `dtype`; no panels: it reads B as it comes.
   PackedForm Packed(DType dtype, Device& device);
+  /// As far as kernels may fill it.
+  DeviceSpec SpecOf(const Device& device) const { return sms_.SpecOf(device); }
+  /// By the model alone, as far as the options want its configs.
+  Ranking Rank(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const {
+    return RankWanted(problem, target, spec, options_);
+  }
   /// Those whose kernels may be used, best first.
   std::vector<CodeTarget> Targets(Device& device) const;
 
@@ -76,6 +84,7 @@ class Planner {
   KernelMaker& maker_;
   MeasuredResults& measured_;
   Profiler& profiler_;
+  const SmSetting& sms_;
 };
 
 }  // namespace gemmsmith

@@ -93,11 +93,11 @@ std::vector<MRange> Tuner::Ranges(const GemmProblem& problem) {
   return SplitAtEdges({options_.m_from, options_.m_to}, [&](std::int64_t m) -> MSignature {
     const GemmProblem p = WithM(problem, m);
     for (const CodeTarget& target : planner_.Targets(device_))
-      if (const Ranking ranking = RankConfigs(p, target, device_.spec()); !ranking.configs.empty()) {
+      if (const Ranking ranking = planner_.Rank(p, target, planner_.SpecOf(device_)); !ranking.configs.empty()) {
         const TileConfig& first = ranking.configs.front().config;
         // A CPU has no waves: doublings of m stand for them.
         const auto doublings = static_cast<std::int64_t>(std::bit_width(static_cast<std::uint64_t>(m - 1)));
-        return {first, target.isa == Isa::kCuda ? Waves(p, first, device_.spec()) : doublings};
+        return {first, target.isa == Isa::kCuda ? Waves(p, first, planner_.SpecOf(device_)) : doublings};
       }
     return {};
   });

@@ -20,11 +20,13 @@ std::vector<TuneResult> Engine::Tune(const GemmProblem& problem, DeviceId id, co
   if (options.dry_run) return results;
   // Plans that are in use are made anew; where that changes nothing it costs little.
   const std::string text = TextOfAnyM(normalized);
-  for (const Plan* const plan : s.plans.All(id)) {
-    const auto is_tuned = [&](const TuneResult& r) { return plan->problem.m >= r.m_from && plan->problem.m <= r.m_to; };
-    if (TextOfAnyM(plan->problem) == text && std::ranges::any_of(results, is_tuned))
-      s.plans.Replace(s.planner().Make(plan->problem, id, options.cancel));
-  }
+  for (SmSetting* const setting : s.sms.All())
+    for (const Plan* const plan : setting->plans.All(id)) {
+      const std::int64_t m = plan->problem.m;
+      const auto is_tuned = [&](const TuneResult& r) { return m >= r.m_from && m <= r.m_to; };
+      if (TextOfAnyM(plan->problem) == text && std::ranges::any_of(results, is_tuned))
+        setting->plans.Replace(s.planner(*setting).Make(plan->problem, id, options.cancel));
+    }
   return results;
 }
 

@@ -4,13 +4,12 @@
 #include "ptx/barrier.cuh"
 #include "ptx/bulk.cuh"
 #include "ptx/shared.cuh"
-#include "ptx/wgmma.cuh"
 
 // Tiles of operands as bulk copies bring them into shared memory, and as tensor cores read them there.
 
 namespace gemmsmith {
 
-/// 128 bytes of k (elements along k are contiguous), or 64 lines of 16 bits (along the lines), make one row of 128
+/// 128 bytes of k (elements along k are contiguous), or of lines (64 of 16 bits, along the lines), make one row of 128
 /// bytes. Rows are swizzled in groups of 8: the 16 bytes that would be the i-th of row r are the (i ^ r % 8)-th.
 /// Operand has Type, kLines, kAlongK, and kSharers: blocks of the cluster that read the same tile, each of which loads
 /// a part of it for all.
@@ -21,12 +20,13 @@ struct BulkTile {
     kRowBytes = 128,
     kDepth = kRowBytes / kSize,  // elements along k
     kBytes = Operand::kLines * kRowBytes,
-    kBoxes = Operand::kAlongK ? 1 : Operand::kLines / 64,
+    kBoxLines = Operand::kAlongK ? int{Operand::kLines} : int{kDepth},
+    kBoxes = Operand::kLines / kBoxLines,
     kBoxBytes = kBytes / kBoxes,
     kShareBytes = kBoxBytes / Operand::kSharers,
     kAtomBytes = 8 * kRowBytes
   };
-  static_assert(Operand::kAlongK || kSize == 2, "tensor cores transpose 16-bit types only");
+  static_assert(Operand::kAlongK || kSize <= 2, "tensor cores do not transpose wider types");
   static_assert(kShareBytes % kAtomBytes == 0, "whole atoms");
 
   /// This block's share, from (line, k) of `batch` on. kBytes will have arrived at `barrier` when all have loaded
@@ -37,7 +37,7 @@ struct BulkTile {
 #pragma unroll 1
     for (int box = 0; box < kBoxes; ++box) {
       const unsigned at = to + box * kBoxBytes + share * kShareBytes;
-      const int x = Operand::kAlongK ? k : line + box * 64;
+      const int x = Operand::kAlongK ? k : line + box * kBoxLines;
       const int y = (Operand::kAlongK ? line : k) + share * (kShareBytes / kRowBytes);
       if constexpr (Operand::kSharers > 1) {
         ptx::LoadTileForAll(at, map, barrier, x, y, batch, (1 << Operand::kSharers) - 1);

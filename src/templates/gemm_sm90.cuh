@@ -3,6 +3,7 @@
 #include "finish.cuh"
 #include "ptx/grid.cuh"
 #include "ptx/shared.cuh"
+#include "ptx/wgmma.cuh"
 #include "tile_walk.cuh"
 
 // D = alpha * A * B + beta * C on Hopper's tensor cores. One warp of a block loads tiles of A and B by bulk copies into

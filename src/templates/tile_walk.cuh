@@ -3,7 +3,7 @@
 #include "bulk_tile.cuh"
 #include "params.h"
 
-// What a block of Hopper's template makes, tile by tile. Config: as in gemm_sm90.cuh.
+// What a block makes, tile by tile. Config: as in gemm_sm90.cuh.
 
 namespace gemmsmith {
 

@@ -29,7 +29,7 @@ declare -A may_include=(
 # The layer of file $1, in $layer: a folder of src/, a file that lies in src/ itself, or a folder of the top.
 find_layer() {
   case $1 in
-    src/templates/params.h) layer=params ;;
+    src/templates/*params.h) layer=params ;;
     src/*) layer=${1#src/} layer=${layer%%/*} layer=${layer%%.*} ;;
     *) layer=${1%%/*} ;;
   esac

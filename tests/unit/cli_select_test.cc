@@ -1,4 +1,6 @@
 // The commands that show how kernels are chosen.
+#include <gmock/gmock.h>
+
 #include <algorithm>
 
 #include "../support/cli_testing.h"
@@ -82,6 +84,17 @@ TEST_F(Cli, ReckonsAnUnknownDeviceAsTheNearestOlderOneAndSaysSo) {
   EXPECT_NE(sm_88.err.find("rtx3090"), std::string::npos) << sm_88.err;
   EXPECT_EQ(Run(problem + "--gpu b300").exit_code, 2) << "its architecture is not known";
   EXPECT_EQ(Run(problem + "--gpu h100 --arch sm_90a").err, "");
+}
+
+TEST_F(Cli, ExplainReckonsWithAsManySmsAsItIsTold) {
+  const std::string explain = "explain --m 4096 --n 4096 --k 512 --dtype bf16 --layout nt --json ";
+  for (const char* where : {"--gpu h200", "--device emulator:sm_90a"}) {
+    const json all = Run(explain + where).Json()["ranked"][0], some = Run(explain + where + " --num-sms 50").Json();
+    EXPECT_THAT(all["config"].dump(), testing::HasSubstr("ctas=132")) << all;
+    EXPECT_THAT(some["ranked"][0]["config"].dump(), testing::HasSubstr("ctas=50"));
+    EXPECT_GT(some["ranked"][0]["microseconds"], 1.5 * all["microseconds"].get<double>());
+    EXPECT_EQ(Run(explain + where + " --num-sms 133").exit_code, 1) << where;
+  }
 }
 
 }  // namespace

@@ -56,6 +56,7 @@ TEST_F(Cli, AWrongCommandLineIsUsageAndSaysWhatIsWrong) {
       {"run --m 1 --n 1 --k 1 --seeds 2 --profile", "--profile"},
       {"run --m 1 --n 1 --k 1 --device tpu:0", "unknown device \"tpu:0\""},
       {"run --m 1 --n 1 --k 1 --threads 0", "--threads"},
+      {"run --m 1 --n 1 --k 1 --num-sms 0", "--num-sms"},
       {"run --m 1 --n 1 --k 1 --shapes llama-3-8b", "--shapes"},
       {"run --m 1 --n 1 --k 1 --compiler cc", "--compiler"},
       {"run --m 1 --n 1 --k 1 --colour red", "--colour"},

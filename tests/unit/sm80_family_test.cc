@@ -40,7 +40,7 @@ TEST(Sm80Family, IsChosenForWhatTensorCoresTake) {
       {Problem(4096, 4096, 4096, "f16"), "a100", "sm80 "},
       {Problem(4096, 4096, 4096, "bf16", "nn"), "rtx3090", "sm80 "},
       {Problem(4096, 4096, 4096, "bf16", "tt"), "l40s", "sm80 "},
-      {Problem(16, 4096, 4096, "bf16,bf16,f32"), "b200", "sm80 "},
+      {Problem(16, 4096, 4097, "bf16,bf16,f32"), "b200", "sm80 "},
       {Problem(4097, 4097, 4097, "f16", "tn"), "rtx5090", "sm80 "},
       {Problem(512, 512, 512, "s8"), "a100", "sm80 "},
       {Problem(512, 512, 512, "e4m3,e5m2,bf16"), "l40s", "sm80 "},

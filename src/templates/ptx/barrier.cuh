@@ -44,6 +44,20 @@ __device__ __forceinline__ void WaitFor(unsigned barrier, unsigned parity) {
       : "memory");
 }
 
+/// True in one lane of the warp, all of which call it. Only of that one ptxas knows that it is alone: around what one
+/// thread issues that was chosen otherwise it puts a loop over lanes.
+__device__ __forceinline__ bool IsElected() {
+  unsigned elected;
+  asm volatile(
+      "{\n"
+      ".reg .pred elected;\n"
+      "elect.sync _|elected, 0xffffffff;\n"
+      "selp.b32 %0, 1, 0, elected;\n"
+      "}"
+      : "=r"(elected));
+  return elected != 0;
+}
+
 /// kThreads threads, whole warps, that say the same id. __syncthreads has id 0.
 template <int kThreads>
 __device__ __forceinline__ void SyncThreads(int id) {

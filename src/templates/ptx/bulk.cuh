@@ -37,8 +37,11 @@ __device__ __forceinline__ void StoreTile(const void* map, unsigned from, int x,
 }
 /// Closes the group of this thread's stores since the last call.
 __device__ __forceinline__ void CommitStores() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
-/// Until this thread's stores have read their shared memory.
-__device__ __forceinline__ void WaitForStoresToRead() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
+/// Until this thread's stores, all but the last kPending groups of them, have read their shared memory.
+template <int kPending = 0>
+__device__ __forceinline__ void WaitForStoresToRead() {
+  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
+}
 
 /// Between this thread's ordinary stores to shared memory and what bulk copies and tensor cores read there.
 __device__ __forceinline__ void FenceForBulk() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }

@@ -56,6 +56,12 @@ __device__ __forceinline__ void StoreSharedPair(unsigned address, float first, f
 __device__ __forceinline__ void StoreSharedPair(unsigned address, int first, int second) {
   asm volatile("st.shared.v2.b32 [%0], {%1, %2};" ::"r"(address), "r"(first), "r"(second) : "memory");
 }
+/// `address` is a multiple of 16.
+__device__ __forceinline__ void StoreSharedQuad(unsigned address, const unsigned (&words)[4]) {
+  asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(words[0]), "r"(words[1]), "r"(words[2]),
+               "r"(words[3])
+               : "memory");
+}
 
 }  // namespace gemmsmith::ptx
 
