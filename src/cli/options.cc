@@ -417,7 +417,8 @@ std::vector<NamedProblem> WithDType(std::vector<NamedProblem> problems, const st
 std::vector<NamedProblem> PlainProblems(const Options& options) {
   if (!options.model.empty()) {
     std::vector<NamedProblem> served = ModelWeights(options.model);
-    std::ranges::move(ModelExperts(options.model), std::back_inserter(served));
+    // Not every epilogue is one for groups.
+    if (options.epilogue.empty()) std::ranges::move(ModelExperts(options.model), std::back_inserter(served));
     return WithDType(std::move(served), options.dtype);
   }
   if (options.shapes.empty()) {

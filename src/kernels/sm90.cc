@@ -60,6 +60,9 @@ constexpr Tile kSwappedTiles[] = {
     {128, 32, 2, false, true}, {64, 16, 2, true, true},   {64, 32, 2, true, true},
 };
 constexpr std::int64_t kMostSwappedRows = 32;
+/// Of groups, whose sizes nobody knows: few, so that a model's experts need few kernels.
+constexpr Tile kGroupedTiles[] = {
+    {128, 256, 2, false}, {128, 128, 2, false}, {64, 256, 2, true}, {64, 128, 2, true}, {256, 32, 2, false, true}};
 /// Blocks of a cluster, by m and by n.
 constexpr int kClusters[][2] = {{1, 1}, {2, 1}, {1, 2}};
 constexpr int kMostStages = 12;
@@ -204,9 +207,6 @@ bool Fits(const GemmProblem& p, const Tile& tile, int cluster_m, int cluster_n) 
   if (!BAlongK(AsMultiplied(p, tile.swap)) && tile.block_n % 64 != 0) return false;
   // One factor for a tile's step.
   if (p.scaling == Scaling::kBlock128x128 && !tile.swap && 128 % tile.block_n != 0) return false;
-  // All rows of a cluster are of one group.
-  const int rows = tile.swap ? tile.block_n : cluster_m * tile.block_m;
-  if (p.grouping == Grouping::kContiguous && GroupAlignment(p.grouping) % rows != 0) return false;
   // Blocks without work of their own would only help others.
   return AsBatch(p).m > (cluster_m - 1) * tile.block_m && p.n > (cluster_n - 1) * tile.block_n;
 }
@@ -440,10 +440,21 @@ class Sm90 final : public KernelFamily {
       split[kBulkD] = 0, split[kVectorD] = VectorLengthOfD(p, 16);
       if (split[kSplits] > 1) configs.push_back(WithCtas(split, p, spec));
     };
-    for (const Tile& tile : kTiles)
-      for (const auto& cluster : kClusters) offer(tile, cluster);
-    if (AsBatch(p).m <= kMostSwappedRows)
-      for (const Tile& tile : kSwappedTiles) offer(tile, kClusters[0]);
+    const auto wants_rows = [&](const Tile& tile) { return tile.swap && AsBatch(p).m > kMostSwappedRows; };
+    if (p.grouping == Grouping::kNone) {
+      for (const Tile& tile : kTiles)
+        for (const auto& cluster : kClusters) offer(tile, cluster);
+      for (const Tile& tile : kSwappedTiles)
+        if (!wants_rows(tile)) offer(tile, kClusters[0]);
+      return configs;
+    }
+    for (const Tile& tile : kGroupedTiles) {
+      // Groups that begin at multiples of 128 rows fill no smaller tiles better.
+      if (wants_rows(tile) || (p.grouping == Grouping::kContiguous && tile.block_m != GroupAlignment(p.grouping)))
+        continue;
+      offer(tile, kClusters[0]);
+      if (!tile.swap) offer(tile, kClusters[2]);
+    }
     return configs;
   }
 

@@ -1,6 +1,7 @@
 // What is to be compiled before a model is served.
 #include "gemmsmith/serving.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -19,6 +20,7 @@ using ::testing::SizeIs;
 
 GemmProblem WithRows(GemmProblem problem, std::int64_t m) {
   problem.m = m;
+  if (problem.grouping == Grouping::kMasked) SetGrouping(problem, fmt::format("masked:{}", problem.groups));
   return Normalized(problem);
 }
 
@@ -71,6 +73,16 @@ TEST(Serving, TheListHasWhatAFullScanFindsAndNoMore) {
   }
 }
 
+TEST(Serving, TheListHasWhatAFullScanOfExpertsFinds) {
+  const CodeTarget target = ParseTarget("sm_90a");
+  for (NamedProblem& named : ModelExperts("deepseek-v3")) {
+    std::set<std::string> scanned;
+    for (std::int64_t m = 1; m <= 700; ++m)
+      scanned.insert(KernelsOf(WithRows(named.problem, m), target, DefaultDeviceSpec(target)));
+    EXPECT_EQ(Listed({&named, 1}, {1, 700}, target), scanned) << ToString(named.problem);
+  }
+}
+
 TEST(Serving, WhatAnEngineChoosesForAnyRowsIsListed) {
   EngineOptions options;
   options.enable_disk = false;
@@ -93,9 +105,16 @@ TEST(Serving, WhatAnEngineChoosesForAnyRowsIsListed) {
 TEST(Serving, OneKernelServesManyRowsAndManyWeights) {
   const CodeTarget target = ParseTarget("sm_90a");
   std::set<std::string> all;
-  for (const Served& served : {kServed[0], kServed[1]})
+  for (const Served& served : {kServed[0], kServed[1]}) {
+    std::vector<NamedProblem> experts = ModelExperts("deepseek-v3");
+    for (NamedProblem& named : experts) {
+      SetDTypes(named.problem, served.dtypes);
+      SetScaling(named.problem, ToString(served.scaling));
+    }
     for (const std::string& kernel : Listed(Problems(served), {}, target)) all.insert(kernel);
-  EXPECT_LE(all.size(), 50u) << "60 are allowed, and other kinds of products will want some";
+    for (const std::string& kernel : Listed(experts, {}, target)) all.insert(kernel);
+  }
+  EXPECT_LE(all.size(), 60u);
   EXPECT_GE(all.size(), 20u);
 }
 
@@ -126,6 +145,21 @@ TEST(Serving, AModelsWeightsAreListedOnceAndAttentionIsLeftOut) {
   EXPECT_TRUE(names.contains("attention.kv_b") && names.contains("experts.down") && names.contains("lm_head"));
   EXPECT_FALSE(names.contains("attention.scores") || names.contains("attention.values"));
   EXPECT_THROW(ModelWeights("none"), Error);
+}
+
+TEST(Serving, AModelsExpertsAreGroupedEachWay) {
+  EXPECT_THAT(ModelExperts("llama-3-8b"), SizeIs(0));
+  for (const std::string& model :
+       {std::string("deepseek-v3"), std::string(GEMMSMITH_SOURCE_DIR) + "/examples/models/deepseek-v3.json"}) {
+    const std::vector<NamedProblem> experts = ModelExperts(model);
+    ASSERT_THAT(experts, SizeIs(4)) << model;
+    for (const std::size_t i : {0, 1}) {
+      EXPECT_THAT(experts[i].name, HasSubstr("experts.gate_up"));
+      EXPECT_THAT(experts[i + 2].name, HasSubstr("experts.down"));
+      EXPECT_EQ(experts[2 * i].problem.grouping, Grouping::kContiguous);
+      EXPECT_EQ(experts[2 * i + 1].problem.grouping, Grouping::kMasked);
+    }
+  }
 }
 
 TEST(Serving, RefusesWhatItCannotList) {

@@ -84,11 +84,11 @@ const GroupedCase kFp8[] = {
 };
 
 TEST_F(Sm90Grouped, OfRaggedEmptyAndMissingGroupsAreRight) {
-  for (const GroupedCase& c : kBf16) ExpectGroupsRight(c, 19);
+  for (const GroupedCase& c : kBf16) ExpectGroupsRight(c, 5);
 }
 
 TEST_F(Sm90Grouped, Of8BitsWithBlockScalesAreRight) {
-  for (const GroupedCase& c : kFp8) ExpectGroupsRight(c, 19);
+  for (const GroupedCase& c : kFp8) ExpectGroupsRight(c, 5);
 }
 
 /// The engine plans one for all sizes, and sizes out of range are nobody's.
@@ -154,9 +154,9 @@ TEST_F(Sm90Grouped, AreTunedAndVerified) {
   }
 }
 
-TEST_F(Sm90Grouped, AreRightInConfigurationsOfAllKinds) {
-  ExpectGroupsRight({"ends:3", 90, 280, 72, "bf16", "nt", "none", {31, 32, 88}}, 7);
-  ExpectGroupsRight({"ends:3", 560, 280, 136, "bf16", "nt", "none", {270, 271, 555}}, 5);
+TEST_F(Sm90Grouped, AreRightInEveryConfiguration) {
+  ExpectGroupsRight({"ends:3", 90, 280, 72, "bf16", "nt", "none", {31, 32, 88}}, 1);
+  ExpectGroupsRight({"ends:3", 560, 280, 136, "bf16", "nt", "none", {270, 271, 555}}, 1);
 }
 
 }  // namespace
