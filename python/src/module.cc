@@ -41,6 +41,11 @@ NB_MODULE(_core, m) {
   m.attr("__version__") = GEMMSMITH_VERSION;
   BindEpilogue(m);
   BindGemm(m);
+  BindProblem(m);
+  BindAhead(m);
+  BindCache(m);
+  BindEvaluate(m);
+  BindKernel(m);
   BindSettings(m);
   m.def("run_command_line", &RunCommandLine, nb::arg("arguments"),
         "The command line with these arguments, the program's name first; its exit code.");
