@@ -1,6 +1,7 @@
 #pragma once
 
 #include <Python.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -23,7 +24,14 @@ std::shared_ptr<Engine> CurrentEngine();
 class WithoutGil {
  public:
   WithoutGil() : state_(PyEval_SaveThread()) {}
-  ~WithoutGil() { PyEval_RestoreThread(state_); }
+  ~WithoutGil() {
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {
+      // The interpreter has ended, and ends this thread by unwinding it, which destructors do not survive.
+      for (;;) pause();
+    }
+  }
   WithoutGil(const WithoutGil&) = delete;
 
  private:

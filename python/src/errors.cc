@@ -3,7 +3,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
-#include <new>
+#include <typeinfo>
 
 namespace gemmsmith::python {
 namespace {
@@ -49,6 +49,8 @@ void SetPythonError(const std::exception_ptr& failure) {
     Raise("DTypeError", error);
   } catch (const Error& error) {
     Raise(ClassOf(error.code()), error);
+  } catch (const std::bad_cast&) {
+    PyErr_SetString(PyExc_TypeError, "an argument is of a type that is not taken here");
   }
 }
 

@@ -71,11 +71,14 @@ constexpr Number kNumbers[] = {
 
 Scalar ScalarArgument::Read(const char* name, PyObject* object, double otherwise) {
   if (!Given(object)) return otherwise;
-  if (PyFloat_Check(object) != 0 || PyLong_Check(object) != 0) {
-    const double value = PyFloat_AsDouble(object);
+  if (PyFloat_Check(object) != 0) return PyFloat_AsDouble(object);
+  if (PyObject* const whole = PyNumber_Index(object)) {  // NumPy's integers too
+    const Ref held(whole);
+    const double value = PyLong_AsDouble(whole);
     if (value == -1 && PyErr_Occurred() != nullptr) throw PythonRaised();
     return value;
   }
+  PyErr_Clear();
   array_ = std::make_unique<Array>();
   array_->Take(name, object);
   std::int64_t elements = 1;

@@ -4,6 +4,7 @@
 #include "bindings.h"
 #include "engine_access.h"
 #include "gemmsmith/manager.h"
+#include "objects.h"
 
 namespace gemmsmith::python {
 namespace {
@@ -17,7 +18,10 @@ std::shared_ptr<Engine>& Current() {
 template <class Options, class Member>
 bool SetIf(const char* name, nb::handle given, const std::string& key, Options& options, Member Options::*member) {
   if (key != name) return false;
-  options.*member = nb::cast<Member>(given);
+  Member value{};
+  if (!nb::try_cast(given, value))
+    throw TypeMismatch(std::string("configure: ") + name + " is a " + TypeName(Py_TYPE(given.ptr())));
+  options.*member = std::move(value);
   return true;
 }
 
