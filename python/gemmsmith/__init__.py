@@ -9,7 +9,8 @@ compile, explain, tune, evaluate, devices, doctor, cache and jit are the rest; d
 
 from typing import TYPE_CHECKING, Any
 
-from ._core import Epilogue, Gemm, Kernel, Problem, __version__, builtin_shapes, configure, gemm, jit
+from ._core import Epilogue, Gemm, Kernel, Problem, builtin_shapes, configure, gemm, jit
+from ._core import version as __version__
 from .errors import (
     Cancelled,
     CompileError,

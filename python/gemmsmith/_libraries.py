@@ -56,7 +56,7 @@ def allocate(like: Any, shape: tuple[int, ...], name: str) -> Any:
     elements = 1
     for extent in shape:
         elements *= extent
-    memory = memoryview(bytearray(elements * _SIZES[_FORMATS[name]]))
+    memory: Any = memoryview(bytearray(elements * _SIZES[_FORMATS[name]]))
     return memory.cast(_FORMATS[name], shape)
 
 

@@ -13,7 +13,7 @@ from .errors import InvalidArgument
 from .tables import Table
 
 #: A Problem, its arguments as a dict or a tuple, the name of a built-in list, a shapes file, or several of these.
-Shapes = Union[Problem, Mapping[str, Any], tuple[int, ...], str, "os.PathLike[str]", Iterable[Any]]
+Shapes = Union[Problem, Mapping[str, Any], tuple[Any, ...], str, "os.PathLike[str]", Iterable[Any]]
 
 
 def problems(shapes: Shapes) -> list[tuple[str, Problem]]:

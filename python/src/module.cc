@@ -38,7 +38,7 @@ int RunCommandLine(std::vector<std::string> arguments) {
 
 NB_MODULE(_core, m) {
   nb::register_exception_translator([](const std::exception_ptr& failure, void*) { SetPythonError(failure); });
-  m.attr("__version__") = GEMMSMITH_VERSION;
+  m.attr("version") = GEMMSMITH_VERSION;
   BindEpilogue(m);
   BindGemm(m);
   BindProblem(m);

@@ -137,8 +137,8 @@ def test_epilogues_read_what_is_given(rng: Any, name: str, m: int, n: int) -> No
         "bias": random(rng, (n,), F32), "bias_m": random(rng, (m,), F32), "residual": random(rng, (m, n), F32),
         "scale_row": random(rng, (m,), F32), "scale_column": random(rng, (n,), F32), "scalar": 0.75,
     }
-    used = {key: value for key, value in given.items() if key in name or (name == "scale" and key == "scalar")}
-    used.pop("scalar", None) if name != "scale" else None
+    names = {"scalar"} if name == "scale" else set(name.split("+"))
+    used = {key: value for key, value in given.items() if key in names}
     expected = EPILOGUES[name](wide(a) @ wide(b), given)
     for epilogue in (name, gs.Epilogue(name)):
         np.testing.assert_allclose(gs.gemm(a, b, epilogue=epilogue, **used), expected, atol=2e-5)
