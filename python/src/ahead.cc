@@ -70,8 +70,8 @@ void ForEach(std::size_t count, int threads, const CancellationToken& cancel, co
   if (failure) std::rethrow_exception(failure);
 }
 
-nb::list Compile(const std::vector<std::pair<std::string, GemmProblem>>& problems, const std::vector<std::string>& archs,
-                 const std::string& gpu, int jobs) {
+nb::list Compile(const std::vector<std::pair<std::string, GemmProblem>>& problems,
+                 const std::vector<std::string>& archs, const std::string& gpu, int jobs) {
   struct Task {
     std::string name;
     GemmProblem problem;
@@ -248,32 +248,37 @@ std::vector<std::pair<std::string, GemmProblem>> Pairs(nb::handle problems) {
 }  // namespace
 
 void BindAhead(nb::module_& m) {
-  m.def("compile_ahead", [](nb::handle problems, const std::vector<std::string>& archs, const std::string& gpu,
-                            int jobs) { return Compile(Pairs(problems), archs, gpu, jobs); },
-        nb::sig("def compile_ahead(problems: list[tuple[str, Problem]], archs: list[str], gpu: str, jobs: int) -> "
-                "list[dict[str, typing.Any]]"));
-  m.def("distinct_problems",
-        [](nb::handle problems, std::int64_t first, std::int64_t last, const std::string& arch, const std::string& gpu) {
-          nb::list list;
-          for (const auto& [name, problem] : DistinctProblems(Pairs(problems), first, last, arch, gpu))
-            list.append(nb::make_tuple(name, problem));
-          return list;
-        },
-        nb::sig("def distinct_problems(problems: list[tuple[str, Problem]], first: int, last: int, arch: str, "
-                "gpu: str) -> list[tuple[str, Problem]]"));
+  m.def(
+      "compile_ahead",
+      [](nb::handle problems, const std::vector<std::string>& archs, const std::string& gpu, int jobs) {
+        return Compile(Pairs(problems), archs, gpu, jobs);
+      },
+      nb::sig("def compile_ahead(problems: list[tuple[str, Problem]], archs: list[str], gpu: str, jobs: int) -> "
+              "list[dict[str, typing.Any]]"));
+  m.def(
+      "distinct_problems",
+      [](nb::handle problems, std::int64_t first, std::int64_t last, const std::string& arch, const std::string& gpu) {
+        nb::list list;
+        for (const auto& [name, problem] : DistinctProblems(Pairs(problems), first, last, arch, gpu))
+          list.append(nb::make_tuple(name, problem));
+        return list;
+      },
+      nb::sig("def distinct_problems(problems: list[tuple[str, Problem]], first: int, last: int, arch: str, "
+              "gpu: str) -> list[tuple[str, Problem]]"));
   m.def("explain", &Explain,
         nb::sig("def explain(problem: Problem, device: str, arch: str, gpu: str, groups: list[int]) -> "
                 "dict[str, typing.Any]"));
-  m.def("tune", &Tune, nb::arg("problem"), nb::arg("device"), nb::arg("budget"), nb::arg("candidates"), nb::arg("m_from"),
-        nb::arg("m_to"), nb::arg("dry_run"), nb::arg("progress").none(),
+  m.def("tune", &Tune, nb::arg("problem"), nb::arg("device"), nb::arg("budget"), nb::arg("candidates"),
+        nb::arg("m_from"), nb::arg("m_to"), nb::arg("dry_run"), nb::arg("progress").none(),
         nb::sig("def tune(problem: Problem, device: str, budget: float, candidates: int, m_from: int, m_to: int, "
                 "dry_run: bool, progress: typing.Any) -> list[dict[str, typing.Any]]"));
   m.def("devices", &ListDevices, nb::sig("def devices() -> list[dict[str, typing.Any]]"));
   m.def("cuda_status", [] { return CurrentEngine()->devices().CudaStatus(); });
   m.def("doctor", &Doctor, nb::sig("def doctor() -> list[dict[str, typing.Any]]"));
-  m.def("kernels", [] {
-    return Rows(CurrentEngine()->Kernels(), [](const KernelReport& report) { return RowOf(report); });
-  }, nb::sig("def kernels() -> list[dict[str, typing.Any]]"));
+  m.def(
+      "kernels",
+      [] { return Rows(CurrentEngine()->Kernels(), [](const KernelReport& report) { return RowOf(report); }); },
+      nb::sig("def kernels() -> list[dict[str, typing.Any]]"));
 }
 
 }  // namespace gemmsmith::python

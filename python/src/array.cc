@@ -23,14 +23,21 @@ const DType* DTypeOfFormat(char format, Py_ssize_t bytes) {
   static constexpr DType kF64 = DType::kF64, kF32 = DType::kF32, kF16 = DType::kF16, kS8 = DType::kS8;
   static constexpr DType kU8 = DType::kU8, kS32 = DType::kS32;
   switch (format) {
-    case 'f': return &kF32;
-    case 'd': return &kF64;
-    case 'e': return &kF16;
-    case 'b': return &kS8;
-    case 'B': return &kU8;
+    case 'f':
+      return &kF32;
+    case 'd':
+      return &kF64;
+    case 'e':
+      return &kF16;
+    case 'b':
+      return &kS8;
+    case 'B':
+      return &kU8;
     case 'i':
-    case 'l': return bytes == 4 ? &kS32 : nullptr;
-    default: return nullptr;
+    case 'l':
+      return bytes == 4 ? &kS32 : nullptr;
+    default:
+      return nullptr;
   }
 }
 
@@ -60,9 +67,8 @@ std::string Array::Describe() const { return ShapeText(shape()) + " " + std::str
 
 void Array::CheckRank(std::int64_t rank) const {
   if (rank > kMaxRank) [[unlikely]]
-    throw Error(Code::kInvalidArgument,
-                std::string(name_) + " has " + std::to_string(rank) + " dimensions; at most " +
-                    std::to_string(kMaxRank) + " are taken");
+    throw Error(Code::kInvalidArgument, std::string(name_) + " has " + std::to_string(rank) + " dimensions; at most " +
+                                            std::to_string(kMaxRank) + " are taken");
 }
 
 void Array::CheckStrides() const {
@@ -140,7 +146,8 @@ void Array::TakeInterface() {
   for (int i = rank_ - 1; i >= 0; --i) {
     shape_[i] = PyLong_AsLongLong(Checked(PyTuple_GetItem(shape, i)));
     bytes[i] = dense;
-    if (strides != nullptr && PyTuple_Check(strides)) bytes[i] = PyLong_AsLongLong(Checked(PyTuple_GetItem(strides, i)));
+    if (strides != nullptr && PyTuple_Check(strides))
+      bytes[i] = PyLong_AsLongLong(Checked(PyTuple_GetItem(strides, i)));
     dense *= shape_[i];
   }
   if (PyErr_Occurred() != nullptr) throw PythonRaised();
@@ -168,9 +175,12 @@ void Array::TakeTensor(const dlpack::Tensor& tensor) {
   dtype_ = found->dtype;
   switch (tensor.device.type) {
     case dlpack::kCpu:
-    case dlpack::kCudaHost: break;
+    case dlpack::kCudaHost:
+      break;
     case dlpack::kCuda:
-    case dlpack::kCudaManaged: device_ = {DeviceKind::kCuda, static_cast<std::uint8_t>(tensor.device.index)}; break;
+    case dlpack::kCudaManaged:
+      device_ = {DeviceKind::kCuda, static_cast<std::uint8_t>(tensor.device.index)};
+      break;
     default:
       throw Error(Code::kInvalidArgument,
                   std::string(name_) + " is on a device of DLPack's type " + std::to_string(tensor.device.type),
@@ -181,8 +191,7 @@ void Array::TakeTensor(const dlpack::Tensor& tensor) {
 
 void Array::TakeCapsule(PyObject* capsule) {
   if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
-    auto* const managed =
-        static_cast<dlpack::ManagedVersioned*>(PyCapsule_GetPointer(capsule, "dltensor_versioned"));
+    auto* const managed = static_cast<dlpack::ManagedVersioned*>(PyCapsule_GetPointer(capsule, "dltensor_versioned"));
     if (managed->major != dlpack::kMajor)
       throw TypeMismatch(std::string(name_) + " comes by DLPack " + std::to_string(managed->major) + "." +
                          std::to_string(managed->minor) + ", which is not known here");

@@ -106,10 +106,14 @@ nb::dict RowOf(const BundleSummary& summary) {
 
 void BindCache(nb::module_& m) {
   m.def("cache_stats", &Stats, nb::sig("def cache_stats() -> dict[str, typing.Any]"));
-  m.def("cache_list", [](const std::string& text, const std::string& directory) {
-    const PersistentCache cache = Open(directory);
-    return Rows(text.empty() ? cache.List() : cache.Search(text), [](const CachedKernel& one) { return RowOf(one); });
-  }, nb::sig("def cache_list(text: str, directory: str) -> list[dict[str, typing.Any]]"));
+  m.def(
+      "cache_list",
+      [](const std::string& text, const std::string& directory) {
+        const PersistentCache cache = Open(directory);
+        return Rows(text.empty() ? cache.List() : cache.Search(text),
+                    [](const CachedKernel& one) { return RowOf(one); });
+      },
+      nb::sig("def cache_list(text: str, directory: str) -> list[dict[str, typing.Any]]"));
   m.def("cache_show", &Show, nb::sig("def cache_show(key: str, directory: str) -> dict[str, typing.Any]"));
   m.def("cache_read", [](const std::string& key, const std::string& part, const std::string& directory) {
     const std::string bytes = Open(directory).Read(key, part);
@@ -120,14 +124,21 @@ void BindCache(nb::module_& m) {
         nb::arg("max_age_seconds").none(), nb::arg("dry_run"), nb::arg("directory"),
         nb::sig("def cache_prune(max_bytes: int | None, max_kernels: int | None, max_age_seconds: int | None, "
                 "dry_run: bool, directory: str) -> dict[str, typing.Any]"));
-  m.def("cache_clear", [](const std::string& directory) { return RowOf(Open(directory).Clear()); },
-        nb::sig("def cache_clear(directory: str) -> dict[str, typing.Any]"));
-  m.def("cache_export", [](const std::string& path, int level, const std::string& key_file, const std::string& directory) {
-    return RowOf(ExportBundle(Open(directory).directory(), path, {level, key_file}));
-  }, nb::sig("def cache_export(path: str, level: int, key_file: str, directory: str) -> dict[str, typing.Any]"));
-  m.def("cache_import", [](const std::string& path, const std::vector<std::string>& signers, const std::string& directory) {
-    return RowOf(ImportBundle(path, Open(directory).directory(), signers));
-  }, nb::sig("def cache_import(path: str, signers: list[str], directory: str) -> dict[str, typing.Any]"));
+  m.def(
+      "cache_clear", [](const std::string& directory) { return RowOf(Open(directory).Clear()); },
+      nb::sig("def cache_clear(directory: str) -> dict[str, typing.Any]"));
+  m.def(
+      "cache_export",
+      [](const std::string& path, int level, const std::string& key_file, const std::string& directory) {
+        return RowOf(ExportBundle(Open(directory).directory(), path, {level, key_file}));
+      },
+      nb::sig("def cache_export(path: str, level: int, key_file: str, directory: str) -> dict[str, typing.Any]"));
+  m.def(
+      "cache_import",
+      [](const std::string& path, const std::vector<std::string>& signers, const std::string& directory) {
+        return RowOf(ImportBundle(path, Open(directory).directory(), signers));
+      },
+      nb::sig("def cache_import(path: str, signers: list[str], directory: str) -> dict[str, typing.Any]"));
 }
 
 }  // namespace gemmsmith::python

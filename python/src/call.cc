@@ -24,7 +24,8 @@ struct Stack {
 Stack StackOf(const Array& array, bool transposed, bool is_b) {
   const int rank = array.rank();
   if (rank == 0) [[unlikely]]
-    throw Error(Code::kInvalidArgument, std::string("gemm: ") + array.name() + " is a scalar", "multiply by it, or use alpha");
+    throw Error(Code::kInvalidArgument, std::string("gemm: ") + array.name() + " is a scalar",
+                "multiply by it, or use alpha");
   Stack s;
   Tensor& t = s.matrix;
   t.data = array.data(), t.dtype = array.dtype(), t.device = array.device(), t.read_only = array.read_only();
@@ -75,7 +76,9 @@ void Fold(Batch& batch, std::span<Stack* const> stacks) {
   int kept = 0;
   for (int i = 1; i < batch.rank; ++i) {
     if (batch.extents[i] == 1) continue;
-    const bool together = batch.extents[kept] == 1 || std::ranges::all_of(stacks, [&](const Stack* s) { return s->step[kept] == s->step[i] * batch.extents[i]; });
+    const bool together = batch.extents[kept] == 1 || std::ranges::all_of(stacks, [&](const Stack* s) {
+                            return s->step[kept] == s->step[i] * batch.extents[i];
+                          });
     if (together) {
       batch.extents[kept] *= batch.extents[i];
     } else {
@@ -244,7 +247,11 @@ class Call {
     if (dimension == batch_.rank) return LaunchOne(engine, stream);
     const auto move = [&](std::int64_t count) {
       for (Stack* s : stacks) {
-        Tensor& t = s == &sa_ ? args_.a : s == &sb_ ? args_.b : s == &sd_ ? args_.d : s == &sc_ ? args_.c : *extras_.bound_residual();
+        Tensor& t = s == &sa_   ? args_.a
+                    : s == &sb_ ? args_.b
+                    : s == &sd_ ? args_.d
+                    : s == &sc_ ? args_.c
+                                : *extras_.bound_residual();
         t.data = static_cast<char*>(t.data) + count * s->step[dimension] * static_cast<std::int64_t>(SizeOf(t.dtype));
       }
     };

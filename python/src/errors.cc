@@ -12,15 +12,24 @@ namespace nb = nanobind;
 
 const char* ClassOf(Code code) {
   switch (code) {
-    case Code::kInvalidArgument: return "InvalidArgument";
-    case Code::kUnsupported: return "Unsupported";
-    case Code::kNotFound: return "NotFound";
-    case Code::kCompileFailed: return "CompileError";
-    case Code::kDevice: return "DeviceError";
-    case Code::kOutOfMemory: return "OutOfMemory";
-    case Code::kIo: return "IoError";
-    case Code::kCancelled: return "Cancelled";
-    case Code::kInternal: return "InternalError";
+    case Code::kInvalidArgument:
+      return "InvalidArgument";
+    case Code::kUnsupported:
+      return "Unsupported";
+    case Code::kNotFound:
+      return "NotFound";
+    case Code::kCompileFailed:
+      return "CompileError";
+    case Code::kDevice:
+      return "DeviceError";
+    case Code::kOutOfMemory:
+      return "OutOfMemory";
+    case Code::kIo:
+      return "IoError";
+    case Code::kCancelled:
+      return "Cancelled";
+    case Code::kInternal:
+      return "InternalError";
   }
   return "Error";
 }

@@ -53,16 +53,23 @@ nb::list Evaluate(GEMMEvaluator& evaluator, const std::vector<GEMMShape>& shapes
 
 void BindEvaluate(nb::module_& m) {
   nb::class_<GEMMEvaluator>(m, "Evaluator", "Predicts products on a described chip, and remembers its results.")
-      .def("__init__", [](GEMMEvaluator* self, const std::string& chip, bool is_text) {
-        new (self) GEMMEvaluator(is_text ? ParseMicroArch(chip, "chip") : ReadMicroArch(chip));
-      }, nb::arg("chip"), nb::arg("is_text") = false)
-      .def("evaluate", [](GEMMEvaluator& self, nb::handle problems, bool tile_search, bool partition_search,
-                          const std::string& effort, bool precise, int threads) {
-        std::vector<GEMMShape> shapes;
-        for (const nb::handle one : nb::iter(problems)) shapes.push_back(ShapeOf(nb::cast<const GemmProblem&>(one)));
-        return Evaluate(self, shapes, ModeOf(tile_search, partition_search, effort, precise), threads);
-      }, nb::sig("def evaluate(self, problems: list[Problem], tile_search: bool, partition_search: bool, effort: str, "
-                 "precise: bool, threads: int) -> list[dict[str, typing.Any]]"))
+      .def(
+          "__init__",
+          [](GEMMEvaluator* self, const std::string& chip, bool is_text) {
+            new (self) GEMMEvaluator(is_text ? ParseMicroArch(chip, "chip") : ReadMicroArch(chip));
+          },
+          nb::arg("chip"), nb::arg("is_text") = false)
+      .def(
+          "evaluate",
+          [](GEMMEvaluator& self, nb::handle problems, bool tile_search, bool partition_search,
+             const std::string& effort, bool precise, int threads) {
+            std::vector<GEMMShape> shapes;
+            for (const nb::handle one : nb::iter(problems))
+              shapes.push_back(ShapeOf(nb::cast<const GemmProblem&>(one)));
+            return Evaluate(self, shapes, ModeOf(tile_search, partition_search, effort, precise), threads);
+          },
+          nb::sig("def evaluate(self, problems: list[Problem], tile_search: bool, partition_search: bool, effort: str, "
+                  "precise: bool, threads: int) -> list[dict[str, typing.Any]]"))
       .def_prop_ro("fingerprint", [](const GEMMEvaluator& self) { return Fingerprint(self.arch()); });
 }
 

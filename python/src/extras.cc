@@ -84,7 +84,8 @@ Scalar ScalarArgument::Read(const char* name, PyObject* object, double otherwise
   std::int64_t elements = 1;
   for (const std::int64_t extent : array_->shape()) elements *= extent;
   if (elements != 1)
-    throw Error(Code::kInvalidArgument, std::string("gemm: ") + name + " is " + array_->Describe() + "; one value is wanted");
+    throw Error(Code::kInvalidArgument,
+                std::string("gemm: ") + name + " is " + array_->Describe() + "; one value is wanted");
   if (array_->device().kind == DeviceKind::kCpu) return Decode(array_->dtype(), array_->data(), 0);
   return Scalar::OnDevice(array_->data());
 }
@@ -160,7 +161,8 @@ const Epilogue* EpilogueOf(PyObject* object) {
   if (!Given(object)) return nullptr;
   if (const Epilogue* const epilogue = AsEpilogue(object)) return epilogue;
   if (PyUnicode_Check(object) == 0)
-    throw TypeMismatch("epilogue is a " + TypeName(Py_TYPE(object)), "give a name such as \"bias+gelu\", or an Epilogue");
+    throw TypeMismatch("epilogue is a " + TypeName(Py_TYPE(object)),
+                       "give a name such as \"bias+gelu\", or an Epilogue");
   static std::unordered_map<std::string, Epilogue> known;
   const std::string name(Text(object));
   auto it = known.find(name);

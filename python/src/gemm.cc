@@ -21,7 +21,8 @@ std::optional<DType> OptionalDType(nb::handle dtype) {
 ComputeMode ModeOf(std::string_view compute) {
   for (const ComputeMode mode : {ComputeMode::kIeee, ComputeMode::kTf32})
     if (compute == ToString(mode)) return mode;
-  throw Error(Code::kInvalidArgument, "unknown compute mode \"" + std::string(compute) + "\"", "there are ieee and tf32");
+  throw Error(Code::kInvalidArgument, "unknown compute mode \"" + std::string(compute) + "\"",
+              "there are ieee and tf32");
 }
 
 /// A product planned for one weight shape, with m open.
@@ -97,31 +98,32 @@ std::vector<std::int64_t> Rows(nb::handle m) {
 }
 
 // What gemm and Gemm take by name, in this order.
-#define GEMMSMITH_OPERANDS                                                                                          \
-  nb::arg("c") = nb::none(), nb::arg("bias") = nb::none(), nb::arg("bias_m") = nb::none(),                          \
-  nb::arg("residual") = nb::none(), nb::arg("scale_row") = nb::none(), nb::arg("scale_column") = nb::none(),        \
-  nb::arg("scale_block") = nb::none(), nb::arg("scalar") = nb::none(), nb::arg("d_scale") = nb::none(),             \
+#define GEMMSMITH_OPERANDS                                                                                            \
+  nb::arg("c") = nb::none(), nb::arg("bias") = nb::none(), nb::arg("bias_m") = nb::none(),                            \
+  nb::arg("residual") = nb::none(), nb::arg("scale_row") = nb::none(), nb::arg("scale_column") = nb::none(),          \
+  nb::arg("scale_block") = nb::none(), nb::arg("scalar") = nb::none(), nb::arg("d_scale") = nb::none(),               \
   nb::arg("d_scale_row") = nb::none(), nb::arg("d_scale_column") = nb::none(), nb::arg("d_scale_block") = nb::none(), \
-  nb::arg("amax_row") = nb::none(), nb::arg("amax_column") = nb::none(), nb::arg("amax_block") = nb::none(),        \
+  nb::arg("amax_row") = nb::none(), nb::arg("amax_column") = nb::none(), nb::arg("amax_block") = nb::none(),          \
   nb::arg("scale_a") = nb::none(), nb::arg("scale_b") = nb::none(), nb::arg("stream") = nb::none()
-#define GEMMSMITH_OPERAND_PARAMETERS                                                                            \
-  nb::handle c, nb::handle bias, nb::handle bias_m, nb::handle residual, nb::handle scale_row,                  \
-      nb::handle scale_column, nb::handle scale_block, nb::handle scalar, nb::handle d_scale,                   \
-      nb::handle d_scale_row, nb::handle d_scale_column, nb::handle d_scale_block, nb::handle amax_row,         \
-      nb::handle amax_column, nb::handle amax_block, nb::handle scale_a, nb::handle scale_b, nb::handle stream
-#define GEMMSMITH_OPERAND_VALUES                                                                                   \
-  c.ptr(), bias.ptr(), bias_m.ptr(), residual.ptr(), scale_row.ptr(), scale_column.ptr(), scale_block.ptr(),       \
-      scalar.ptr(), d_scale.ptr(), d_scale_row.ptr(), d_scale_column.ptr(), d_scale_block.ptr(), amax_row.ptr(),   \
+#define GEMMSMITH_OPERAND_PARAMETERS                                                                                  \
+  nb::handle c, nb::handle bias, nb::handle bias_m, nb::handle residual, nb::handle scale_row,                        \
+      nb::handle scale_column, nb::handle scale_block, nb::handle scalar, nb::handle d_scale, nb::handle d_scale_row, \
+      nb::handle d_scale_column, nb::handle d_scale_block, nb::handle amax_row, nb::handle amax_column,               \
+      nb::handle amax_block, nb::handle scale_a, nb::handle scale_b, nb::handle stream
+#define GEMMSMITH_OPERAND_VALUES                                                                                 \
+  c.ptr(), bias.ptr(), bias_m.ptr(), residual.ptr(), scale_row.ptr(), scale_column.ptr(), scale_block.ptr(),     \
+      scalar.ptr(), d_scale.ptr(), d_scale_row.ptr(), d_scale_column.ptr(), d_scale_block.ptr(), amax_row.ptr(), \
       amax_column.ptr(), amax_block.ptr(), scale_a.ptr(), scale_b.ptr(), stream.ptr()
-#define GEMMSMITH_OPERAND_SIGNATURE                                                                            \
-  "c: typing.Any = None, bias: typing.Any = None, bias_m: typing.Any = None, residual: typing.Any = None, "    \
-  "scale_row: typing.Any = None, scale_column: typing.Any = None, scale_block: typing.Any = None, "            \
-  "scalar: typing.Any = None, d_scale: typing.Any = None, d_scale_row: typing.Any = None, "                    \
-  "d_scale_column: typing.Any = None, d_scale_block: typing.Any = None, amax_row: typing.Any = None, "         \
-  "amax_column: typing.Any = None, amax_block: typing.Any = None, scale_a: typing.Any = None, "                \
+#define GEMMSMITH_OPERAND_SIGNATURE                                                                         \
+  "c: typing.Any = None, bias: typing.Any = None, bias_m: typing.Any = None, residual: typing.Any = None, " \
+  "scale_row: typing.Any = None, scale_column: typing.Any = None, scale_block: typing.Any = None, "         \
+  "scalar: typing.Any = None, d_scale: typing.Any = None, d_scale_row: typing.Any = None, "                 \
+  "d_scale_column: typing.Any = None, d_scale_block: typing.Any = None, amax_row: typing.Any = None, "      \
+  "amax_column: typing.Any = None, amax_block: typing.Any = None, scale_a: typing.Any = None, "             \
   "scale_b: typing.Any = None, stream: typing.Any = None"
 
-constexpr const char* kGemmDoc = R"(a @ b, as numpy.matmul: matrices, stacks of matrices (..., m, k) by (..., k, n), which are
+constexpr const char* kGemmDoc =
+    R"(a @ b, as numpy.matmul: matrices, stacks of matrices (..., m, k) by (..., k, n), which are
 broadcast, and vectors. Written to `out`, else to a new array of a's library on its device.
 
 out = epilogue(alpha * a @ b + beta * c)
@@ -184,8 +186,8 @@ void BindGemm(nb::module_& m) {
       .def(nb::init<std::int64_t, std::int64_t, nb::handle, const std::string&, const std::string&, nb::handle,
                     const std::string&, nb::object, nb::object>(),
            nb::arg("n"), nb::arg("k"), nb::arg("dtype") = "f32", nb::arg("layout") = "nn", nb::arg("device") = "cpu",
-           nb::kw_only(), nb::arg("epilogue") = nb::none(), nb::arg("compute") = "ieee",
-           nb::arg("alpha") = nb::none(), nb::arg("beta") = nb::none(),
+           nb::kw_only(), nb::arg("epilogue") = nb::none(), nb::arg("compute") = "ieee", nb::arg("alpha") = nb::none(),
+           nb::arg("beta") = nb::none(),
            nb::sig("def __init__(self, n: int, k: int, dtype: typing.Any = 'f32', layout: str = 'nn', "
                    "device: str = 'cpu', *, epilogue: str | Epilogue | None = None, compute: str = 'ieee', "
                    "alpha: typing.Any = None, beta: typing.Any = None) -> None"))
@@ -196,8 +198,9 @@ void BindGemm(nb::module_& m) {
           },
           nb::arg("a"), nb::arg("b"), nb::arg("out") = nb::none(), nb::kw_only(), GEMMSMITH_OPERANDS,
           "The product of a and b as they are stored, into out or a new array. The rest is as for gemm.",
-          nb::sig("def __call__(self, a: typing.Any, b: typing.Any, out: typing.Any = None, *, "
-                  GEMMSMITH_OPERAND_SIGNATURE ") -> typing.Any"))
+          nb::sig(
+              "def __call__(self, a: typing.Any, b: typing.Any, out: typing.Any = None, *, " GEMMSMITH_OPERAND_SIGNATURE
+              ") -> typing.Any"))
       .def(
           "prepare", [](const PlannedGemm& self, nb::handle rows) { self.Prepare(Rows(rows)); }, nb::arg("m"),
           "Plans and compiles for these m, an int or any of ints, so that calls do not. Ctrl-C ends it.",

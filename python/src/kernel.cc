@@ -57,7 +57,8 @@ Dim3 DimOf(nb::handle extents) {
   }
   const std::vector<std::uint32_t> all = nb::cast<std::vector<std::uint32_t>>(extents);
   if (all.empty() || all.size() > 3)
-    throw Error(Code::kInvalidArgument, "a grid or block has " + std::to_string(all.size()) + " extents", "give 1 to 3");
+    throw Error(Code::kInvalidArgument, "a grid or block has " + std::to_string(all.size()) + " extents",
+                "give 1 to 3");
   dim.x = all[0];
   if (all.size() > 1) dim.y = all[1];
   if (all.size() > 2) dim.z = all[2];
@@ -116,7 +117,8 @@ class UserKernel {
       throw Error(Code::kUnsupported, "kernel " + source_.name + " was compiled for " + arch() + ", for no device",
                   "give jit a device to launch it on");
     if (kernel_ == nullptr)
-      kernel_ = Interruptibly([&](const CancellationToken& cancel) { return engine_->Compile(source_, *device_, cancel); });
+      kernel_ =
+          Interruptibly([&](const CancellationToken& cancel) { return engine_->Compile(source_, *device_, cancel); });
     return *kernel_;
   }
 
@@ -135,7 +137,8 @@ std::vector<std::pair<std::string, std::string>> Headers(nb::handle headers) {
   return pairs;
 }
 
-constexpr const char* kLaunchDoc = R"(Launches the kernel. grid, block, cluster: an int or up to three. args: arrays go by address;
+constexpr const char* kLaunchDoc =
+    R"(Launches the kernel. grid, block, cluster: an int or up to three. args: arrays go by address;
 bool, int and float as bool, long long and double; NumPy's scalars as what they are.)";
 
 }  // namespace
@@ -149,24 +152,30 @@ void BindKernel(nb::module_& m) {
                    "cluster: int | tuple[int, ...] | None = None, stream: typing.Any = None) -> None"))
       .def_prop_ro("resources", &UserKernel::Resources, "Registers per thread and the like.",
                    nb::sig("def resources(self) -> dict[str, int]"))
-      .def_prop_ro("cubin", [](UserKernel& self) {
-        const std::string bytes = self.Part("cubin");
-        return nb::bytes(bytes.data(), bytes.size());
-      })
+      .def_prop_ro("cubin",
+                   [](UserKernel& self) {
+                     const std::string bytes = self.Part("cubin");
+                     return nb::bytes(bytes.data(), bytes.size());
+                   })
       .def_prop_ro("ptx", [](UserKernel& self) { return self.Part("ptx"); })
       .def_prop_ro("name", &UserKernel::name)
       .def_prop_ro("arch", &UserKernel::arch)
       .def("__repr__", [](const UserKernel& self) { return "Kernel(" + self.name() + ", " + self.arch() + ")"; });
-  m.def("jit", [](const std::string& source, const std::string& name, const std::string& arch, const std::string& device,
-                  nb::handle headers, bool fast_math, bool line_info) {
-    return std::make_unique<UserKernel>(source, name, arch, device, Headers(headers), fast_math, line_info);
-  }, nb::arg("source"), nb::arg("name"), nb::kw_only(), nb::arg("arch") = "", nb::arg("device") = "",
-     nb::arg("headers") = nb::none(), nb::arg("fast_math") = false, nb::arg("line_info") = false,
-     "Compiles CUDA C++ through the library's compilers and cache. `name`: an extern \"C\" kernel, or an expression such "
-     "as \"Scale<float>\". For `arch` (\"sm_90a\", no GPU needed), or for a device, the best one by default. `headers`: "
-     "what the source may include, by name. A CompileError has the compiler's log.",
-     nb::sig("def jit(source: str, name: str, *, arch: str = '', device: str = '', "
-             "headers: dict[str, str] | None = None, fast_math: bool = False, line_info: bool = False) -> Kernel"));
+  m.def(
+      "jit",
+      [](const std::string& source, const std::string& name, const std::string& arch, const std::string& device,
+         nb::handle headers, bool fast_math, bool line_info) {
+        return std::make_unique<UserKernel>(source, name, arch, device, Headers(headers), fast_math, line_info);
+      },
+      nb::arg("source"), nb::arg("name"), nb::kw_only(), nb::arg("arch") = "", nb::arg("device") = "",
+      nb::arg("headers") = nb::none(), nb::arg("fast_math") = false, nb::arg("line_info") = false,
+      "Compiles CUDA C++ through the library's compilers and cache. `name`: an extern \"C\" kernel, or an expression "
+      "such "
+      "as \"Scale<float>\". For `arch` (\"sm_90a\", no GPU needed), or for a device, the best one by default. "
+      "`headers`: "
+      "what the source may include, by name. A CompileError has the compiler's log.",
+      nb::sig("def jit(source: str, name: str, *, arch: str = '', device: str = '', "
+              "headers: dict[str, str] | None = None, fast_math: bool = False, line_info: bool = False) -> Kernel"));
 }
 
 }  // namespace gemmsmith::python

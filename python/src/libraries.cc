@@ -35,10 +35,9 @@ Library FindLibrary(PyObject* object) {
 
 /// By the names that NumPy, ml_dtypes and torch have for them.
 constexpr std::pair<std::string_view, DType> kNames[] = {
-    {"float32", DType::kF32},       {"float", DType::kF32},         {"float64", DType::kF64},
-    {"double", DType::kF64},        {"float16", DType::kF16},       {"half", DType::kF16},
-    {"bfloat16", DType::kBf16},     {"float8_e4m3fn", DType::kE4m3}, {"float8_e5m2", DType::kE5m2},
-    {"int8", DType::kS8},           {"uint8", DType::kU8},          {"int32", DType::kS32}};
+    {"float32", DType::kF32},      {"float", DType::kF32}, {"float64", DType::kF64},   {"double", DType::kF64},
+    {"float16", DType::kF16},      {"half", DType::kF16},  {"bfloat16", DType::kBf16}, {"float8_e4m3fn", DType::kE4m3},
+    {"float8_e5m2", DType::kE5m2}, {"int8", DType::kS8},   {"uint8", DType::kU8},      {"int32", DType::kS32}};
 
 const char* NumpyName(DType dtype) {
   for (const auto& [name, known] : kNames)

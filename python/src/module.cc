@@ -26,7 +26,8 @@ int RunCommandLine(std::vector<std::string> arguments) {
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   const WithoutGil others;
-  struct sigaction standard {}, before {};
+  struct sigaction standard {
+  }, before{};
   standard.sa_handler = SIG_DFL;
   sigaction(SIGINT, &standard, &before);
   const int code = cli::Main(static_cast<int>(arguments.size()), argv.data());

@@ -10,7 +10,8 @@ namespace gemmsmith::python {
 namespace {
 
 std::shared_ptr<Engine>& Current() {
-  static auto* const engine = new std::shared_ptr<Engine>;  // never destroyed: threads may compute while the process ends
+  static auto* const engine =
+      new std::shared_ptr<Engine>;  // never destroyed: threads may compute while the process ends
   return *engine;
 }
 
@@ -90,7 +91,8 @@ void Configure(const nb::kwargs& settings) {
   Current() = GlobalJITManager::Instance().EngineFor(options);
 }
 
-constexpr const char* kConfigureDoc = R"(Changes settings of this process, by name; the others stay. Plans are made anew.
+constexpr const char* kConfigureDoc =
+    R"(Changes settings of this process, by name; the others stay. Plans are made anew.
 
 cache_dir, enable_disk, enable_caching  where kernels are kept, and whether (docs/environment.md has the defaults)
 enable_jit, offline        False, True: no code is generated, no compiler is run

@@ -35,3 +35,9 @@ def test_types_hold(tmp_path: Path) -> None:
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), *files, str(EXAMPLES)],
         capture_output=True, text=True, env={**os.environ, "MYPYPATH": str(package.parent)})
     assert done.returncode == 0, done.stdout
+
+
+def test_the_page_is_made_of_the_docstrings() -> None:
+    tool = Path(__file__).parents[2] / "tools/python_docs.py"
+    done = subprocess.run([sys.executable, tool, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -163,3 +163,22 @@ def test_epilogues_and_problems_are_values() -> None:
     assert gs.Problem(1, 2, 3) == gs.Problem(1, 2, 3, "f32") != gs.Problem(1, 2, 4)
     assert len({gs.Problem(1, 2, 3), gs.Problem(1, 2, 3), gs.Epilogue("gelu"), gs.Epilogue("gelu")}) == 2
     assert "bf16" in repr(gs.Problem(16, 32, 64, "bf16", "nt"))
+
+
+@pytest.mark.skipif(BF16 is None, reason="ml_dtypes is not installed")
+@pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
+def test_deep_gemms_names(rng: Any, layout: str) -> None:
+    from gemmsmith import deep_gemm
+
+    a = random(rng, (40, 6) if layout[0] == "t" else (6, 40), BF16)
+    b = random(rng, (24, 40) if layout[1] == "t" else (40, 24), BF16)
+    d, c = poisoned((6, 24), F32), random(rng, (6, 24), F32)
+    getattr(deep_gemm, f"bf16_gemm_{layout}")(a, b, d)
+    x, y = (a.T if layout[0] == "t" else a), (b.T if layout[1] == "t" else b)
+    check_product(d, x, y)
+    getattr(deep_gemm, f"bf16_gemm_{layout}")(a, b, d, c=c)
+    check(d, wide(x) @ wide(y) + c, abs(wide(x)) @ abs(wide(y)) + abs(c), 40)
+    e4m3 = np.zeros((256, 256), "u1").view(BF16.type and __import__("ml_dtypes").float8_e4m3fn)
+    scales = np.ones((256, 2), "f4")
+    with pytest.raises(gs.Unsupported, match="e4m3"):  # there are no such kernels for the CPU
+        getattr(deep_gemm, f"fp8_gemm_{layout}")((e4m3, scales), (e4m3, scales), poisoned((256, 256), BF16))
