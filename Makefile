@@ -83,3 +83,9 @@ build/%/build.ninja: CMakePresets.json | packages
 .PHONY: packages
 packages:
 	@tools/setup.sh build
+
+# The tests are of the Python package too, where it can be built.
+build/dev/build.ninja: | python-tools
+.PHONY: python-tools
+python-tools: packages
+	@tools/setup.sh python

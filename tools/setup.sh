@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing. Where nothing is, it needs no network and no root, and no time.
-# Usage: tools/setup.sh build|bench|wheels|style|fuzz|browser...
+# Usage: tools/setup.sh build|bench|wheels|python|style|fuzz|browser...
 set -euo pipefail
 
 build=(g++ make cmake ninja-build pkg-config libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libasmjit-dev
@@ -9,6 +9,8 @@ build=(g++ make cmake ninja-build pkg-config libfmt-dev libspdlog-dev nlohmann-j
 # What the CPU benchmarks compare with; the wheels are what Debian has not, or older, and go into build/peers.
 bench=(libopenblas0-pthread libblis64-4-openmp libdnnl2 libeigen3-dev libxsmm-dev python3)
 wheels=(mkl==2026.2.0 onednn-cpu-gomp==2023.2.0 scipy-openblas32==0.3.34.481.3)
+# What the Python package is built and tested with, into build/python-tools.
+python=(nanobind==3.1.0 numpy ml_dtypes pytest hypothesis mypy)
 style=(clang-format clang-tidy)
 fuzz=(clang libclang-rt-14-dev)
 browser=(chromium)  # for the tests that look at the report of the cache; they skip themselves without one
@@ -29,17 +31,32 @@ install_wheels() {
   fi
 }
 
+# Without a network the package is left out, and make test says so.
+install_python() {
+  local folder
+  folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/build/python-tools
+  [[ ! -e $folder/complete ]] || return 0
+  say "installing ${python[*]} into build/python-tools"
+  if python3 -m venv "$folder" && "$folder/bin/pip" install --quiet --disable-pip-version-check --retries 1 "${python[@]}"; then
+    touch "$folder/complete"
+  else
+    rm -rf "$folder"
+    say "going on without the Python package"
+  fi
+}
+
 wanted=()
-with_wheels=
+with_wheels= with_python=
 for group in "$@"; do
   case $group in
     build) wanted+=("${build[@]}") ;;
     bench) wanted+=("${bench[@]}") ;;
     wheels) wanted+=(python3-venv) with_wheels=1 ;;
+    python) wanted+=(python3-venv python3-dev) with_python=1 ;;
     style) wanted+=("${style[@]}") ;;
     fuzz) wanted+=("${fuzz[@]}") ;;
     browser) wanted+=("${browser[@]}") ;;
-    *) say "there is no group \"$group\": build, bench, wheels, style, fuzz, browser"; exit 2 ;;
+    *) say "there is no group \"$group\": build, bench, wheels, python, style, fuzz, browser"; exit 2 ;;
   esac
 done
 
@@ -66,3 +83,4 @@ install_packages() {
 
 install_packages "${wanted[@]}"
 [[ -z $with_wheels ]] || install_wheels
+[[ -z $with_python ]] || install_python

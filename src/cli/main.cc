@@ -1,3 +1,5 @@
+#include "cli/main.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -60,6 +62,8 @@ void CheckCommandName(const CLI::App& app, int argc, char** argv) {
                         CLI::ExitCodes::ExtrasError);
 }
 
+}  // namespace
+
 int Main(int argc, char** argv) {
   Options options;
   const Command* chosen = nullptr;
@@ -111,7 +115,4 @@ int Main(int argc, char** argv) {
   return RunCommand(*chosen, options);
 }
 
-}  // namespace
 }  // namespace gemmsmith::cli
-
-int main(int argc, char** argv) { return gemmsmith::cli::Main(argc, argv); }

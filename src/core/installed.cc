@@ -38,4 +38,9 @@ std::string InstalledBundle() {
   return "";
 }
 
+std::string InstalledPackages() {
+  const fs::path folder = OwnFolder().parent_path();
+  return folder.filename() == "site-packages" || folder.filename() == "dist-packages" ? folder.string() : "";
+}
+
 }  // namespace gemmsmith

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "core/installed.h"
 #include "util/trust.h"
 
 namespace gemmsmith {
@@ -35,6 +36,7 @@ std::vector<fs::path> ToolkitRoots(const Environment& environment) {
 /// Folders into which pip installs.
 std::vector<fs::path> SitePackages() {
   std::vector<fs::path> sites;
+  if (const std::string own = InstalledPackages(); !own.empty()) sites.emplace_back(own);
   for (const auto& [root, name] :
        {std::pair<std::string, const char*>{TrustedVariable("VIRTUAL_ENV"), "site-packages"},
         {TrustedVariable("HOME").empty() ? "" : TrustedVariable("HOME") + "/.local", "site-packages"},

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$1"
 max_lines=600
-mapfile -d '' files < <(find include src tests bench examples tools cmake -type f \
+mapfile -d '' files < <(find include src tests bench examples python tools cmake -type f \
   \( -name '*.h' -o -name '*.hpp' -o -name '*.cc' -o -name '*.cuh' -o -name '*.sh' -o -name '*.cmake' \) -print0)
 failed=0
 for file in "${files[@]}"; do

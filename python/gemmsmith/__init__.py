@@ -1,0 +1,79 @@
+"""GEMM kernels forged at run time for the shape at hand.
+
+>>> import gemmsmith as gs
+>>> c = gs.gemm(a, b)                          # a @ b, for arrays of NumPy, torch, CuPy, JAX
+>>> g = gs.Gemm(n=4096, k=4096, layout="nt")   # planned once; g(a, b, out=c)
+
+compile, explain, tune, evaluate, devices, doctor, cache and jit are the rest; docs/python.md shows them.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ._core import Epilogue, Gemm, Kernel, Problem, builtin_shapes, configure, gemm, jit
+from ._core import version as __version__
+from .errors import (
+    Cancelled,
+    CompileError,
+    DeviceError,
+    DTypeError,
+    Error,
+    InternalError,
+    InvalidArgument,
+    IoError,
+    NotFound,
+    OutOfMemory,
+    Unsupported,
+)
+
+if TYPE_CHECKING:
+    from . import cache as cache
+    from .ahead import compile, devices, doctor, evaluate, explain, kernels, tune
+
+# Read when first asked for, so that importing the package is quick.
+_LATER = ("compile", "devices", "doctor", "evaluate", "explain", "kernels", "tune")
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name == "cache":
+        return importlib.import_module(".cache", __name__)
+    if name in _LATER:
+        return getattr(importlib.import_module(".ahead", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+__all__ = [
+    "Cancelled",
+    "CompileError",
+    "DTypeError",
+    "DeviceError",
+    "Epilogue",
+    "Error",
+    "Gemm",
+    "InternalError",
+    "InvalidArgument",
+    "IoError",
+    "Kernel",
+    "NotFound",
+    "OutOfMemory",
+    "Problem",
+    "Unsupported",
+    "__version__",
+    "builtin_shapes",
+    "cache",
+    "compile",
+    "configure",
+    "devices",
+    "doctor",
+    "evaluate",
+    "explain",
+    "gemm",
+    "jit",
+    "kernels",
+    "tune",
+]

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include "gemmsmith/problem.h"
+
+namespace gemmsmith::python {
+
+namespace nb = nanobind;
+
+// Each part of the module, in a file of its own.
+void BindGemm(nb::module_& m);
+void BindEpilogue(nb::module_& m);
+void BindProblem(nb::module_& m);
+void BindAhead(nb::module_& m);
+void BindCache(nb::module_& m);
+void BindEvaluate(nb::module_& m);
+void BindKernel(nb::module_& m);
+void BindSettings(nb::module_& m);
+
+/// "bf16,bf16,f32", a dtype, or a tuple of dtypes, as the library spells it.
+std::string DTypesText(nb::handle dtype);
+/// 5, "5" or None: nothing.
+inline bool Given(nb::handle object) { return object.is_valid() && !object.is_none(); }
+
+}  // namespace gemmsmith::python

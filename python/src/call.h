@@ -1,0 +1,57 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "array.h"
+#include "gemmsmith/epilogue.h"
+#include "gemmsmith/problem.h"
+
+namespace gemmsmith::python {
+
+/// What a call gives besides a and b, each null or None where it does not.
+struct Operands {
+  PyObject* c = nullptr;
+  PyObject* bias = nullptr;
+  PyObject* bias_m = nullptr;
+  PyObject* residual = nullptr;
+  PyObject* scale_row = nullptr;
+  PyObject* scale_column = nullptr;
+  PyObject* scale_block = nullptr;
+  PyObject* scalar = nullptr;
+  PyObject* d_scale = nullptr;
+  PyObject* d_scale_row = nullptr;
+  PyObject* d_scale_column = nullptr;
+  PyObject* d_scale_block = nullptr;
+  PyObject* amax_row = nullptr;
+  PyObject* amax_column = nullptr;
+  PyObject* amax_block = nullptr;
+  PyObject* scale_a = nullptr;
+  PyObject* scale_b = nullptr;
+  PyObject* stream = nullptr;
+};
+
+/// What a Gemm was made for, and its calls must keep to.
+struct Promise {
+  GemmProblem problem;
+  DeviceId device;
+};
+
+/// How the product is taken.
+struct CallOptions {
+  bool transposed_a = false, transposed_b = false;  ///< As stored: (k, m), (n, k).
+  PyObject* alpha = nullptr;                        ///< A number or an array of one; null: 1.
+  PyObject* beta = nullptr;                         ///< Null: 1 if c is given, else 0.
+  const Epilogue* epilogue = nullptr;
+  std::optional<DType> dtype = std::nullopt;  ///< Of a result that is allocated.
+  ComputeMode compute = ComputeMode::kIeee;
+  const Promise* promise = nullptr;
+};
+
+/// numpy.matmul of two arrays by the library, into `out` or a new array of a's library. A new reference.
+PyObject* Multiply(PyObject* a, PyObject* b, PyObject* out, const CallOptions& options, const Operands& operands);
+
+/// The epilogue that an object means: its name, an Epilogue, or None. The pointer holds as long as the process.
+const Epilogue* EpilogueOf(PyObject* object);
+
+}  // namespace gemmsmith::python

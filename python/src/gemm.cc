@@ -1,0 +1,216 @@
+#include <nanobind/stl/string.h>
+
+#include <memory>
+#include <vector>
+
+#include "bindings.h"
+#include "call.h"
+#include "engine_access.h"
+#include "errors.h"
+#include "gemmsmith/engine.h"
+#include "objects.h"
+
+namespace gemmsmith::python {
+namespace {
+
+std::optional<DType> OptionalDType(nb::handle dtype) {
+  if (!Given(dtype)) return std::nullopt;
+  return DTypeOfObject(dtype.ptr());
+}
+
+ComputeMode ModeOf(std::string_view compute) {
+  for (const ComputeMode mode : {ComputeMode::kIeee, ComputeMode::kTf32})
+    if (compute == ToString(mode)) return mode;
+  throw Error(Code::kInvalidArgument, "unknown compute mode \"" + std::string(compute) + "\"",
+              "there are ieee and tf32");
+}
+
+/// A product planned for one weight shape, with m open.
+class PlannedGemm {
+ public:
+  PlannedGemm(std::int64_t n, std::int64_t k, nb::handle dtype, const std::string& layout, const std::string& device,
+              nb::handle epilogue, const std::string& compute, nb::object alpha, nb::object beta)
+      : alpha_(std::move(alpha)), beta_(std::move(beta)) {
+    GemmProblem& p = promise_.problem;
+    p = MakeProblem(1, n, k, DType::kF32, layout);
+    SetDTypes(p, DTypesText(dtype));
+    SetCompute(p, compute);
+    options_.epilogue = EpilogueOf(epilogue.ptr());
+    if (options_.epilogue != nullptr) SetEpilogue(p, *options_.epilogue);
+    Validate(p);
+    layout_ = layout;
+    dtypes_ = DTypesText(dtype);
+    promise_.device = ParseDeviceId(device);
+    if (promise_.device.kind == DeviceKind::kCuda) UseCuda();
+    CurrentEngine()->devices().Get(promise_.device);  // throws where there is none
+    options_.transposed_a = layout[0] == 't', options_.transposed_b = layout[1] == 't';
+    options_.alpha = alpha_.ptr(), options_.beta = beta_.ptr();
+    options_.compute = p.compute;
+    options_.promise = &promise_;
+  }
+  PlannedGemm(const PlannedGemm&) = delete;
+
+  PyObject* Call(PyObject* a, PyObject* b, PyObject* out, const Operands& operands) const {
+    return Multiply(a, b, out, options_, operands);
+  }
+
+  void Prepare(const std::vector<std::int64_t>& rows) const {
+    const std::shared_ptr<Engine> engine = CurrentEngine();
+    Interruptibly([&](const CancellationToken& cancel) {
+      for (const std::int64_t m : rows) engine->Prepare(ProblemOf(m), promise_.device, {false, cancel});
+      return true;
+    });
+  }
+
+  std::string Describe() const {
+    const GemmProblem& p = promise_.problem;
+    return "Gemm(n=" + std::to_string(p.n) + ", k=" + std::to_string(p.k) + ", dtype='" + dtypes_ + "', layout='" +
+           layout_ + "', device='" + ToString(promise_.device) + "')";
+  }
+  std::int64_t n() const { return promise_.problem.n; }
+  std::int64_t k() const { return promise_.problem.k; }
+  const std::string& layout() const { return layout_; }
+  const std::string& dtype() const { return dtypes_; }
+  std::string device() const { return ToString(promise_.device); }
+
+ private:
+  GemmProblem ProblemOf(std::int64_t m) const {
+    const bool reads_c = Given(beta_) && !beta_.equal(nb::float_(0.0));
+    GemmProblem p = MakeProblem(m, n(), k(), DType::kF32, layout_, reads_c ? BetaClass::kGeneral : BetaClass::kZero);
+    SetDTypes(p, dtypes_);
+    p.compute = promise_.problem.compute;
+    if (options_.epilogue != nullptr) SetEpilogue(p, *options_.epilogue);
+    return p;
+  }
+
+  Promise promise_;
+  CallOptions options_;
+  std::string layout_, dtypes_;
+  nb::object alpha_, beta_;
+};
+
+/// An int, or whatever gives ints.
+std::vector<std::int64_t> Rows(nb::handle m) {
+  if (nb::isinstance<nb::int_>(m)) return {nb::cast<std::int64_t>(m)};
+  std::vector<std::int64_t> rows;
+  for (const nb::handle row : nb::iter(m)) rows.push_back(nb::cast<std::int64_t>(row));
+  return rows;
+}
+
+// What gemm and Gemm take by name, in this order.
+#define GEMMSMITH_OPERANDS                                                                                            \
+  nb::arg("c") = nb::none(), nb::arg("bias") = nb::none(), nb::arg("bias_m") = nb::none(),                            \
+  nb::arg("residual") = nb::none(), nb::arg("scale_row") = nb::none(), nb::arg("scale_column") = nb::none(),          \
+  nb::arg("scale_block") = nb::none(), nb::arg("scalar") = nb::none(), nb::arg("d_scale") = nb::none(),               \
+  nb::arg("d_scale_row") = nb::none(), nb::arg("d_scale_column") = nb::none(), nb::arg("d_scale_block") = nb::none(), \
+  nb::arg("amax_row") = nb::none(), nb::arg("amax_column") = nb::none(), nb::arg("amax_block") = nb::none(),          \
+  nb::arg("scale_a") = nb::none(), nb::arg("scale_b") = nb::none(), nb::arg("stream") = nb::none()
+#define GEMMSMITH_OPERAND_PARAMETERS                                                                                  \
+  nb::handle c, nb::handle bias, nb::handle bias_m, nb::handle residual, nb::handle scale_row,                        \
+      nb::handle scale_column, nb::handle scale_block, nb::handle scalar, nb::handle d_scale, nb::handle d_scale_row, \
+      nb::handle d_scale_column, nb::handle d_scale_block, nb::handle amax_row, nb::handle amax_column,               \
+      nb::handle amax_block, nb::handle scale_a, nb::handle scale_b, nb::handle stream
+#define GEMMSMITH_OPERAND_VALUES                                                                                 \
+  c.ptr(), bias.ptr(), bias_m.ptr(), residual.ptr(), scale_row.ptr(), scale_column.ptr(), scale_block.ptr(),     \
+      scalar.ptr(), d_scale.ptr(), d_scale_row.ptr(), d_scale_column.ptr(), d_scale_block.ptr(), amax_row.ptr(), \
+      amax_column.ptr(), amax_block.ptr(), scale_a.ptr(), scale_b.ptr(), stream.ptr()
+#define GEMMSMITH_OPERAND_SIGNATURE                                                                         \
+  "c: typing.Any = None, bias: typing.Any = None, bias_m: typing.Any = None, residual: typing.Any = None, " \
+  "scale_row: typing.Any = None, scale_column: typing.Any = None, scale_block: typing.Any = None, "         \
+  "scalar: typing.Any = None, d_scale: typing.Any = None, d_scale_row: typing.Any = None, "                 \
+  "d_scale_column: typing.Any = None, d_scale_block: typing.Any = None, amax_row: typing.Any = None, "      \
+  "amax_column: typing.Any = None, amax_block: typing.Any = None, scale_a: typing.Any = None, "             \
+  "scale_b: typing.Any = None, stream: typing.Any = None"
+
+constexpr const char* kGemmDoc =
+    R"(a @ b, as numpy.matmul: matrices, stacks of matrices (..., m, k) by (..., k, n), which are
+broadcast, and vectors. Written to `out`, else to a new array of a's library on its device.
+
+out = epilogue(alpha * a @ b + beta * c)
+
+a, b       f32, f16, bf16, e4m3, e5m2 by any of these; f64 by f64; s8, u8 by either. One of the last two strides is 1.
+out        (..., m, n), any floating dtype, s32 for integers. May be c; may not overlap a or b.
+dtype      of a new result. Default: that of a and b, f32 where they differ, s32 for integers.
+c          as out; beta then is 1 unless given. beta without c: out itself.
+alpha, beta  numbers, or arrays of one element.
+epilogue   a name such as "bias+gelu" (docs/epilogues.md), or an Epilogue. `bias` alone means "bias".
+bias (n), bias_m (m), residual (as out), scale_row (m), scale_column (n), ...: what the epilogue reads or makes.
+scale_a, scale_b  f32 factors of 8-bit operands: (m, k / 128), and (n, k / 128) or (n / 128, k / 128).
+compute    "ieee", or "tf32" for f32 operands.
+stream     a CUDA stream; default: the current one of torch or CuPy, if a is theirs.
+
+Raises InvalidArgument (a ValueError), DTypeError (a TypeError) and Unsupported before anything is computed.)";
+
+constexpr const char* kPlannedDoc = R"(A product with weights of one shape, planned once for each m.
+
+n, k, dtype   of the product; dtype "bf16", or those of a, b and the result: "f16,f16,f32".
+layout        "nn", "nt", "tn", "tt": t is stored transposed, b as (n, k), a as (k, m).
+device        "cpu", "cuda:0", "emulator:sm_90a".
+epilogue, compute, alpha, beta  as for gemm; what the epilogue reads comes with each call.)";
+
+}  // namespace
+
+std::string DTypesText(nb::handle dtype) {
+  if (nb::isinstance<nb::tuple>(dtype) || nb::isinstance<nb::list>(dtype)) {
+    std::string text;
+    for (const nb::handle one : nb::iter(dtype))
+      text += (text.empty() ? "" : ",") + std::string(ToString(DTypeOfObject(one.ptr())));
+    return text;
+  }
+  if (nb::isinstance<nb::str>(dtype) && nb::cast<std::string>(dtype).find(',') != std::string::npos)
+    return nb::cast<std::string>(dtype);
+  return std::string(ToString(DTypeOfObject(dtype.ptr())));
+}
+
+void BindGemm(nb::module_& m) {
+  m.def(
+      "gemm",
+      [](nb::handle a, nb::handle b, nb::handle out, nb::handle alpha, nb::handle beta, nb::handle epilogue,
+         nb::handle dtype, const char* compute, GEMMSMITH_OPERAND_PARAMETERS) {
+        CallOptions options;
+        options.alpha = alpha.ptr(), options.beta = beta.ptr();
+        options.epilogue = EpilogueOf(epilogue.ptr());
+        if (options.epilogue == nullptr && Given(bias)) options.epilogue = EpilogueOf(nb::str("bias").ptr());
+        options.dtype = OptionalDType(dtype);
+        if (compute[0] != 'i') options.compute = ModeOf(compute);
+        return nb::steal(Multiply(a.ptr(), b.ptr(), out.ptr(), options, {GEMMSMITH_OPERAND_VALUES}));
+      },
+      nb::arg("a"), nb::arg("b"), nb::arg("out") = nb::none(), nb::kw_only(), nb::arg("alpha") = nb::none(),
+      nb::arg("beta") = nb::none(), nb::arg("epilogue") = nb::none(), nb::arg("dtype") = nb::none(),
+      nb::arg("compute") = "ieee", GEMMSMITH_OPERANDS, kGemmDoc,
+      nb::sig("def gemm(a: typing.Any, b: typing.Any, out: typing.Any = None, *, alpha: typing.Any = None, "
+              "beta: typing.Any = None, epilogue: str | Epilogue | None = None, dtype: typing.Any = None, "
+              "compute: str = 'ieee', " GEMMSMITH_OPERAND_SIGNATURE ") -> typing.Any"));
+
+  nb::class_<PlannedGemm>(m, "Gemm", kPlannedDoc)
+      .def(nb::init<std::int64_t, std::int64_t, nb::handle, const std::string&, const std::string&, nb::handle,
+                    const std::string&, nb::object, nb::object>(),
+           nb::arg("n"), nb::arg("k"), nb::arg("dtype") = "f32", nb::arg("layout") = "nn", nb::arg("device") = "cpu",
+           nb::kw_only(), nb::arg("epilogue") = nb::none(), nb::arg("compute") = "ieee", nb::arg("alpha") = nb::none(),
+           nb::arg("beta") = nb::none(),
+           nb::sig("def __init__(self, n: int, k: int, dtype: typing.Any = 'f32', layout: str = 'nn', "
+                   "device: str = 'cpu', *, epilogue: str | Epilogue | None = None, compute: str = 'ieee', "
+                   "alpha: typing.Any = None, beta: typing.Any = None) -> None"))
+      .def(
+          "__call__",
+          [](const PlannedGemm& self, nb::handle a, nb::handle b, nb::handle out, GEMMSMITH_OPERAND_PARAMETERS) {
+            return nb::steal(self.Call(a.ptr(), b.ptr(), out.ptr(), {GEMMSMITH_OPERAND_VALUES}));
+          },
+          nb::arg("a"), nb::arg("b"), nb::arg("out") = nb::none(), nb::kw_only(), GEMMSMITH_OPERANDS,
+          "The product of a and b as they are stored, into out or a new array. The rest is as for gemm.",
+          nb::sig(
+              "def __call__(self, a: typing.Any, b: typing.Any, out: typing.Any = None, *, " GEMMSMITH_OPERAND_SIGNATURE
+              ") -> typing.Any"))
+      .def(
+          "prepare", [](const PlannedGemm& self, nb::handle rows) { self.Prepare(Rows(rows)); }, nb::arg("m"),
+          "Plans and compiles for these m, an int or any of ints, so that calls do not. Ctrl-C ends it.",
+          nb::sig("def prepare(self, m: int | collections.abc.Iterable[int]) -> None"))
+      .def_prop_ro("n", &PlannedGemm::n)
+      .def_prop_ro("k", &PlannedGemm::k)
+      .def_prop_ro("dtype", &PlannedGemm::dtype)
+      .def_prop_ro("layout", &PlannedGemm::layout)
+      .def_prop_ro("device", &PlannedGemm::device)
+      .def("__repr__", &PlannedGemm::Describe);
+}
+
+}  // namespace gemmsmith::python

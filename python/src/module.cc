@@ -1,0 +1,55 @@
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <csignal>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bindings.h"
+#include "engine_access.h"
+#include "errors.h"
+#include "gemmsmith/manager.h"
+#include "gemmsmith/version.h"
+
+namespace gemmsmith::cli {
+int Main(int argc, char** argv);
+}
+
+namespace gemmsmith::python {
+namespace {
+
+/// The command line, in this process. Ctrl-C ends it at once, as it would a program of its own.
+int RunCommandLine(std::vector<std::string> arguments) {
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  const WithoutGil others;
+  struct sigaction standard {
+  }, before{};
+  standard.sa_handler = SIG_DFL;
+  sigaction(SIGINT, &standard, &before);
+  const int code = cli::Main(static_cast<int>(arguments.size()), argv.data());
+  sigaction(SIGINT, &before, nullptr);
+  return code;
+}
+
+}  // namespace
+
+NB_MODULE(_core, m) {
+  nb::register_exception_translator([](const std::exception_ptr& failure, void*) { SetPythonError(failure); });
+  m.attr("version") = GEMMSMITH_VERSION;
+  BindEpilogue(m);
+  BindGemm(m);
+  BindProblem(m);
+  BindAhead(m);
+  BindCache(m);
+  BindEvaluate(m);
+  BindKernel(m);
+  BindSettings(m);
+  m.def("run_command_line", &RunCommandLine, nb::arg("arguments"),
+        "The command line with these arguments, the program's name first; its exit code.");
+}
+
+}  // namespace gemmsmith::python

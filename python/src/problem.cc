@@ -1,0 +1,86 @@
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <string>
+
+#include "array.h"
+#include "bindings.h"
+#include "call.h"
+#include "gemmsmith/epilogue.h"
+#include "gemmsmith/serving.h"
+#include "gemmsmith/shapes.h"
+#include "rows.h"
+
+namespace gemmsmith::python {
+namespace {
+
+GemmProblem Make(std::int64_t m, std::int64_t n, std::int64_t k, nb::handle dtype, const std::string& layout,
+                 std::int64_t batch, double beta, nb::handle epilogue, nb::handle bias_dtype,
+                 const std::string& compute, const std::string& scaling) {
+  GemmProblem p = MakeProblem(m, n, k, DType::kF32, layout, beta == 0 ? BetaClass::kZero : BetaClass::kGeneral);
+  SetDTypes(p, DTypesText(dtype));
+  if (batch != 1) SetBatch(p, batch);
+  SetCompute(p, compute);
+  SetScaling(p, scaling);
+  if (const Epilogue* const e = EpilogueOf(epilogue.ptr()))
+    SetEpilogue(p, *e, Given(bias_dtype) ? DTypeOfObject(bias_dtype.ptr()) : DType::kF32);
+  Validate(p);
+  return p;
+}
+
+nb::list Named(const std::vector<NamedProblem>& problems) {
+  nb::list list;
+  for (const NamedProblem& named : problems) list.append(nb::make_tuple(named.name, named.problem));
+  return list;
+}
+
+}  // namespace
+
+void BindProblem(nb::module_& m) {
+  nb::class_<GemmProblem>(m, "Problem", "A product's sizes, types and layout: what kernels are chosen for. A value.")
+      .def(
+          "__init__",
+          [](GemmProblem* self, std::int64_t rows, std::int64_t n, std::int64_t k, nb::handle dtype,
+             const std::string& layout, std::int64_t batch, double beta, nb::handle epilogue, nb::handle bias_dtype,
+             const std::string& compute, const std::string& scaling) {
+            new (self)
+                GemmProblem(Make(rows, n, k, dtype, layout, batch, beta, epilogue, bias_dtype, compute, scaling));
+          },
+          nb::arg("m"), nb::arg("n"), nb::arg("k"), nb::arg("dtype") = "f32", nb::arg("layout") = "nn", nb::kw_only(),
+          nb::arg("batch") = 1, nb::arg("beta") = 0.0, nb::arg("epilogue") = nb::none(),
+          nb::arg("bias_dtype") = nb::none(), nb::arg("compute") = "ieee", nb::arg("scaling") = "none",
+          "dtype \"bf16\", or of a, b and the result \"e4m3,e4m3,bf16\". layout \"nn\", \"nt\", ...: t is stored "
+          "transposed. scaling \"none\", \"1x128\", \"128x128\": of 8-bit operands.",
+          nb::sig("def __init__(self, m: int, n: int, k: int, dtype: typing.Any = 'f32', layout: str = 'nn', *, "
+                  "batch: int = 1, beta: float = 0.0, epilogue: str | Epilogue | None = None, "
+                  "bias_dtype: typing.Any = None, compute: str = 'ieee', scaling: str = 'none') -> None"))
+      .def_ro("m", &GemmProblem::m)
+      .def_ro("n", &GemmProblem::n)
+      .def_ro("k", &GemmProblem::k)
+      .def_ro("batch", &GemmProblem::batch)
+      .def_prop_ro("layout", [](const GemmProblem& p) { return LayoutName(p); })
+      .def_prop_ro(
+          "dtype", [](const GemmProblem& p) { return std::string(ToString(p.a_type)); }, "Of a.")
+      .def_prop_ro("flops", &GemmProblem::flops)
+      .def(
+          "__eq__",
+          [](const GemmProblem& x, nb::handle y) {
+            return nb::isinstance<GemmProblem>(y) && x == *nb::inst_ptr<GemmProblem>(y);
+          },
+          nb::sig("def __eq__(self, other: object) -> bool"))
+      .def("__hash__", [](const GemmProblem& p) { return static_cast<std::int64_t>(Hash(p) >> 2); })
+      .def("__repr__", [](const GemmProblem& p) { return "Problem(" + ToString(p) + ")"; });
+
+  m.def(
+      "read_shapes", [](const std::string& path) { return Named(ReadShapes(path)); }, nb::arg("path"),
+      nb::sig("def read_shapes(path: str) -> list[tuple[str, Problem]]"),
+      "The problems of a shapes file (docs/shapes-format.md), or of a list that the library carries.");
+  m.def("builtin_shapes", &BuiltinShapes, "Lists that the library carries, for read_shapes.");
+  m.def(
+      "model_weights", [](const std::string& model) { return Named(ModelWeights(model)); }, nb::arg("model"),
+      nb::sig("def model_weights(model: str) -> list[tuple[str, Problem]]"),
+      "The products of a model with its weights, for one row: of a built-in list's name, or a config.json.");
+}
+
+}  // namespace gemmsmith::python

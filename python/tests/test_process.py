@@ -1,0 +1,205 @@
+"""Threads, forks, Ctrl-C, leaks, and what importing costs others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import gemmsmith as gs
+import numpy as np
+import pytest
+from arrays import F32, check_product, random
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, **environment})
+
+
+def resident_kib() -> int:
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+
+
+CALLS: dict[str, Any] = {
+    "gemm": lambda a, b, out: gs.gemm(a, b),
+    "out": lambda a, b, out: gs.gemm(a, b, out=out),
+    "epilogue": lambda a, b, out: gs.gemm(a, b, bias=out[0], epilogue="bias+relu"),
+    "stack": lambda a, b, out: gs.gemm(a[None, None], b),
+    "dlpack": lambda a, b, out: gs.gemm(a.__dlpack__(), b, out=out),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_calls_leave_nothing_behind(name: str) -> None:
+    a, b, out = np.ones((8, 8), F32), np.ones((8, 8), F32), np.ones((8, 8), F32)
+    call = CALLS[name]
+    count = 100_000 if name in ("gemm", "out") else 20_000
+    for _ in range(2000):
+        call(a, b, out)
+    references, before = sys.getrefcount(a), resident_kib()
+    for _ in range(count):
+        call(a, b, out)
+    assert sys.getrefcount(a) == references
+    assert resident_kib() - before < 1024
+
+
+def test_refused_calls_leave_nothing_behind() -> None:
+    a, b = np.ones((8, 8), F32), np.ones((7, 8), F32)
+
+    def refused() -> None:
+        with pytest.raises(gs.InvalidArgument):
+            gs.gemm(a, b)
+
+    for _ in range(500):
+        refused()
+    before = resident_kib()
+    for _ in range(5000):
+        refused()
+    assert resident_kib() - before < 1024 and sys.getrefcount(a) < 10
+
+
+def test_threads_plan_and_compute_side_by_side(rng: Any) -> None:
+    failures: list[BaseException] = []
+    operands = [(random(rng, (m, 24), F32), random(rng, (24, n), F32)) for m in range(1, 9) for n in (5, 16, 33)]
+
+    def work(order: list[int]) -> None:
+        try:
+            for i in order:
+                a, b = operands[i % len(operands)]
+                check_product(gs.gemm(a, b), a, b)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=([int(x) for x in rng.permutation(200)],)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_other_threads_run_during_a_product() -> None:
+    a = np.ones((1200, 1200), F32)
+    turns, over = [0], threading.Event()
+
+    def count() -> None:
+        while not over.is_set():
+            turns[0] += 1
+            time.sleep(0)  # lets go of the interpreter, which the main thread does in products alone
+
+    counter = threading.Thread(target=count)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    try:
+        counter.start()
+        before = turns[0]
+        for _ in range(3):
+            gs.gemm(a, a)
+        assert turns[0] > before
+    finally:
+        over.set()
+        sys.setswitchinterval(interval)
+        counter.join()
+
+
+def test_a_forked_child_computes() -> None:
+    a = np.ones((300, 300), F32)
+    gs.gemm(a, a)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.all(gs.gemm(a, a) == 300) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_forked_child_is_told_that_cuda_is_lost() -> None:
+    done = run("""
+import os, sys
+sys.path.insert(0, %r)
+import gemmsmith as gs, numpy as np
+from test_bad_input import OnDevice
+def refused():
+    try:
+        gs.gemm(OnDevice(2), np.ones((6, 5), 'f4'))
+    except gs.Error as error:
+        return type(error).__name__ + str(error)
+assert refused().startswith('InvalidArgument')
+if os.fork() == 0:
+    text = refused()
+    os._exit(7 if text.startswith('DeviceError') and 'fork' in text and 'spawn' in text else 1)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+""" % os.path.dirname(__file__))
+    assert done.returncode == 7, done.stderr
+
+
+def interrupted(code: str, after: float) -> None:
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "begun\n"
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "interrupted\n"), errors
+
+
+def test_ctrl_c_ends_a_tuning() -> None:
+    interrupted("""
+import gemmsmith as gs
+print("begun", flush=True)
+try:
+    gs.tune((512, 512, 512), device="cpu", budget=300, m_range=(1, 4096))
+except KeyboardInterrupt:
+    print("interrupted")
+""", 0.5)
+
+
+def test_ctrl_c_ends_compiles_and_leaves_the_cache_sound(nvrtc: None) -> None:
+    interrupted("""
+import gemmsmith as gs
+shapes = [(128, 64 * n, 512, dtype) for n in range(1, 60) for dtype in ("bf16", "f16", "f32")]
+print("begun", flush=True)
+try:
+    gs.compile(shapes, arch="sm_90a", jobs=2)
+except KeyboardInterrupt:
+    assert not gs.cache.verify().broken
+    print("interrupted")
+""", 1.0)
+
+
+def test_importing_is_light_and_imports_no_numpy() -> None:
+    done = run("""
+import sys, time
+begin = time.process_time()
+import gemmsmith
+print(time.process_time() - begin)
+assert not {"numpy", "torch", "dataclasses", "json", "html"} & set(sys.modules), sorted(sys.modules)
+""")
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_numpy_buffers_are_multiplied() -> None:
+    done = run("""
+import array, sys
+import gemmsmith as gs
+a = memoryview(array.array("f", range(6))).cast("B").cast("f", (2, 3))
+b = memoryview(array.array("f", [1.0] * 12)).cast("B").cast("f", (3, 4))
+c = gs.gemm(a, b)
+assert c.shape == (2, 4) and c.tolist() == [[3.0] * 4, [12.0] * 4], c.tolist()
+assert "numpy" not in sys.modules
+""")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("code", [
+    "import gemmsmith as gs, numpy as np, atexit\natexit.register(lambda: gs.gemm(np.ones((2, 2), 'f4'), np.ones((2, 2), 'f4')))",
+    "import gemmsmith as gs, numpy as np, threading\na = np.ones((500, 500), 'f4')\n"
+    "threading.Thread(target=lambda: [gs.gemm(a, a) for _ in range(10000)], daemon=True).start()\ngs.gemm(a, a)",
+    "import gemmsmith as gs\ng = gs.Gemm(4, 4)\nclass Late:\n  def __del__(self): g.prepare(3)\nlate = Late()",
+], ids=["atexit", "a thread that goes on", "a destructor"])
+def test_the_end_of_the_interpreter_is_orderly(code: str) -> None:
+    done = run(code)
+    assert done.returncode == 0 and not done.stderr, done.stderr
