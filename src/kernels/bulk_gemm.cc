@@ -47,12 +47,12 @@ struct Plane {
   }
 };
 Plane PlaneA(const GemmProblem& p) {
-  return {"a", p.a_type, AAlongK(p) ? p.k : p.m, AAlongK(p) ? p.m : p.k, p.lda, p.batch_stride_a, p.batch};
+  return {"a", p.a_type, AAlongK(p) ? p.k : p.m, AAlongK(p) ? p.m : p.k, p.lda, p.batch_stride_a, p.entries_a()};
 }
 Plane PlaneB(const GemmProblem& p) {
-  return {"b", p.b_type, BAlongK(p) ? p.k : p.n, BAlongK(p) ? p.n : p.k, p.ldb, p.batch_stride_b, p.batch};
+  return {"b", p.b_type, BAlongK(p) ? p.k : p.n, BAlongK(p) ? p.n : p.k, p.ldb, p.batch_stride_b, p.entries_b()};
 }
-Plane PlaneD(const GemmProblem& p) { return {"d", p.d_type, p.n, p.m, p.ldd, p.batch_stride_d, p.batch}; }
+Plane PlaneD(const GemmProblem& p) { return {"d", p.d_type, p.n, p.m, p.ldd, p.batch_stride_d, p.entries_d()}; }
 
 /// The rows of tiles that are made together: what the CTAs read at once is least where it is nearly a square.
 int GroupOf(const BulkTiling& t) {
@@ -66,29 +66,23 @@ int GroupOf(const BulkTiling& t) {
   return best;
 }
 
-void BindPlain(const GemmArgs& args, std::byte* bytes) {
-  auto& params = *reinterpret_cast<Sm90Params*>(bytes);
-  Bind(args, params.base.gemm);
-  if (args.scales == nullptr) return;
-  const Tensor &a = args.scales->a, &b = args.scales->b;
-  params.scale_a = static_cast<const float*>(a.data), params.scale_b = static_cast<const float*>(b.data);
-  params.scale_a_row = a.strides[0], params.scale_a_k = a.strides[1];
-  params.scale_b_column = b.strides[0], params.scale_b_k = b.strides[1];
-}
-void BindFused(const GemmArgs& args, std::byte* bytes) {
-  BindPlain(args, bytes);  // first in both structures
-  Bind(*args.epilogue, reinterpret_cast<Sm90FusedParams*>(bytes)->epilogue);
+template <bool kFused>
+void BindAll(const GemmArgs& args, std::byte* bytes) {
+  BindBulk(args, /*swap=*/false, *reinterpret_cast<Sm90Params*>(bytes));  // first in both structures
+  if constexpr (kFused) Bind(*args.epilogue, reinterpret_cast<Sm90FusedParams*>(bytes)->epilogue);
 }
 void BindPartial(void* workspace, std::byte* bytes) { reinterpret_cast<Sm90Params*>(bytes)->base.partial = workspace; }
 
-Sm90Params MakeParams(const GemmProblem& p, const BulkTiling& t) {
+Sm90Params MakeParams(const GemmProblem& p, const BulkTiling& t, const SplitK& split) {
   Sm90Params params{};
-  params.base = MakeTensorParams(p, t.Split(p));
-  params.tiles_m = static_cast<int>(CeilDiv(p.m, t.block_m * t.cluster_m));
-  params.tiles_n = static_cast<int>(CeilDiv(p.n, t.block_n * t.cluster_n));
+  params.base = MakeTensorParams(p, split);
+  params.tiles_m = static_cast<int>(CeilDiv(t.swap ? p.n : p.m, t.block_m * t.cluster_m));
+  params.tiles_n = static_cast<int>(CeilDiv(t.swap ? p.m : p.n, t.block_n * t.cluster_n));
   params.group = GroupOf(t);
-  params.batch_a = PlaneA(p).shared() ? 0 : 1;
-  params.batch_b = PlaneB(p).shared() ? 0 : 1;
+  params.batch_a = (t.swap ? PlaneB(p) : PlaneA(p)).shared() ? 0 : 1;
+  params.batch_b = (t.swap ? PlaneA(p) : PlaneB(p)).shared() ? 0 : 1;
+  params.group_count = p.groups;
+  if (p.grouping == Grouping::kAlongK) params.base.gemm.batch = p.groups;  // of D, tile by tile
   return params;
 }
 
@@ -96,11 +90,14 @@ std::vector<LaunchStep::Map> MakeMaps(const GemmProblem& p, const BulkTiling& t,
   const int k = kBulkRowBytes / static_cast<int>(SizeOf(p.a_type));  // in a row; or as many lines
   const bool tf32 = p.a_type == DType::kF32;
   const auto box = [&](const Plane& plane, bool along_k, int lines, int sharers) {
-    return along_k ? plane.Shape(k, lines / sharers, tf32) : plane.Shape(k, k / sharers, tf32);
+    return plane.Shape(k, (along_k ? lines : k) / sharers, tf32);
   };
+  const int a_lines = t.swap ? t.block_n : t.block_m, a_sharers = t.swap ? t.cluster_m : t.cluster_n;
+  const int b_lines = t.swap ? t.block_m : t.block_n, b_sharers = t.swap ? t.cluster_n : t.cluster_m;
+  const std::size_t first = offsetof(Sm90Params, map_a), second = offsetof(Sm90Params, map_b);
   std::vector<LaunchStep::Map> maps = {
-      {box(PlaneA(p), AAlongK(p), t.block_m, t.cluster_n), offsetof(Sm90Params, map_a), &GemmArgs::a},
-      {box(PlaneB(p), BAlongK(p), t.block_n, t.cluster_m), offsetof(Sm90Params, map_b), &GemmArgs::b}};
+      {box(PlaneA(p), AAlongK(p), a_lines, a_sharers), t.swap ? second : first, &GemmArgs::a},
+      {box(PlaneB(p), BAlongK(p), b_lines, b_sharers), t.swap ? first : second, &GemmArgs::b}};
   if (rows_d > 0)
     maps.push_back({PlaneD(p).Shape(kBulkRowBytes / static_cast<int>(SizeOf(p.d_type)), rows_d, false),
                     offsetof(Sm90Params, map_d), &GemmArgs::d});
@@ -125,32 +122,37 @@ std::string WhyNotBulk(const GemmProblem& p, double tiles) {
 
 bool CanBulkD(const GemmProblem& p, int block_n) {
   const bool plain = p.beta == BetaClass::kZero && p.epilogue_id == 0;
-  const bool known = p.d_type == p.acc_type || (p.acc_type == DType::kF32 && SizeOf(p.d_type) == 2);
-  const bool overlapping = p.batch > 1 && p.batch_stride_d == 0;
-  return plain && known && !overlapping && block_n * SizeOf(p.d_type) % kBulkRowBytes == 0 &&
-         PlaneD(p).WhyNot().empty();
+  const bool overlapping = p.entries_d() > 1 && p.batch_stride_d == 0;
+  // Tiles that a group cuts leave in accesses of 16 bytes.
+  const bool cut = p.grouping != Grouping::kNone && p.n * SizeOf(p.d_type) % 16 != 0;
+  return plain && !overlapping && !cut && block_n * SizeOf(p.d_type) % kBulkRowBytes == 0 && PlaneD(p).WhyNot().empty();
 }
 
-SplitK BulkTiling::Split(const GemmProblem& p) const {
-  return {block_m * cluster_m, block_n * cluster_n, kBulkRowBytes / static_cast<int>(SizeOf(p.a_type)), splits};
+void BindBulk(const GemmArgs& args, bool swap, Sm90Params& params) {
+  Bind(args, params.base.gemm);
+  if (args.scales == nullptr) return;
+  const Tensor& a = swap ? args.scales->b : args.scales->a;
+  const Tensor& b = swap ? args.scales->a : args.scales->b;
+  params.scale_a = static_cast<const float*>(a.data), params.scale_b = static_cast<const float*>(b.data);
+  const int ra = a.rank - 2, rb = b.rank - 2;  // what comes first is the group
+  params.scale_a_row = a.strides[ra], params.scale_a_k = a.strides[ra + 1];
+  params.scale_b_column = b.strides[rb], params.scale_b_k = b.strides[rb + 1];
+  params.scale_a_group = ra > 0 ? a.strides[0] : 0;
+  params.scale_b_group = rb > 0 ? b.strides[0] : 0;
 }
 
-double BulkTiling::Clusters(const GemmProblem& p) const {
-  return CountTiles(p, block_m * cluster_m, block_n * cluster_n) * static_cast<double>(p.batch) * splits;
-}
-
-void SetBulkParams(LaunchStep& step, const GemmProblem& p, const BulkTiling& tiling, int rows_d) {
+void SetBulkParams(LaunchStep& step, const GemmProblem& p, const BulkTiling& tiling, const SplitK& split, int rows_d) {
   if (p.epilogue_id == 0) {
-    step.SetParams(MakeParams(p, tiling));
-    step.bind = BindPlain;
+    step.SetParams(MakeParams(p, tiling, split));
+    step.bind = BindAll<false>;
   } else {
-    step.SetParams(Sm90FusedParams{MakeParams(p, tiling), MakeEpilogueParams(p)});
-    step.bind = BindFused;
+    step.SetParams(Sm90FusedParams{MakeParams(p, tiling, split), MakeEpilogueParams(p)});
+    step.bind = BindAll<true>;
   }
   step.maps = MakeMaps(p, tiling, rows_d);
   step.prepare = PrepareOf(p);
-  if (tiling.splits > 1) {
-    step.workspace_bytes = static_cast<std::size_t>(PartialBytes(p, tiling.Split(p)));
+  if (split.splits > 1) {
+    step.workspace_bytes = static_cast<std::size_t>(PartialBytes(p, split));
     step.bind_workspace = BindPartial;
   }
 }

@@ -23,7 +23,18 @@ constexpr int kColumns[] = {256, 192, 128, 64, 32};
 constexpr int kFewestScaled = 64, kMostScaled = 128;  // columns: two threads hold a row of sums
 constexpr int kMostStages = 12;
 
-BulkTiling TilingOf(const TileConfig& c) { return {c[kBlockM], c[kBlockN], 1, 1, c[kCtas], c[kSplits]}; }
+SplitK SplitOf(const GemmProblem& p, const TileConfig& c) {
+  return {c[kBlockM], c[kBlockN], kBulkRowBytes / static_cast<int>(SizeOf(p.a_type)), c[kSplits]};
+}
+/// Times parts of k.
+double Tiles(const GemmProblem& p, int block_n, int splits) {
+  return CountTiles(p, kRows, block_n) * static_cast<double>(p.batch) * splits;
+}
+/// Whether D can leave by bulk copies from tiles of so many columns.
+bool CanBulk(const GemmProblem& p, int columns) {
+  const bool known = p.d_type == p.acc_type || (p.acc_type == DType::kF32 && SizeOf(p.d_type) == 2);
+  return known && CanBulkD(p, columns);
+}
 
 bool IsScaled(const GemmProblem& p) { return p.scaling != Scaling::kNone; }
 /// As in gemm_sm100.cuh: the warps that store, and the columns of each.
@@ -57,10 +68,10 @@ TileConfig MakeConfig(const GemmProblem& p, const CodeTarget& target, const Devi
                       std::string_view family) {
   TileConfig c{family, kFields, {}};
   c[kBlockM] = kRows, c[kBlockN] = block_n, c[kSplits] = splits;
-  c[kBulkD] = splits == 1 && CanBulkD(p, ColumnsOf(p, block_n)) ? 1 : 0;
+  c[kBulkD] = splits == 1 && CanBulk(p, ColumnsOf(p, block_n)) ? 1 : 0;
   c[kVectorD] = c[kBulkD] != 0 ? 1 : VectorLengthOfD(p, splits > 1 ? 16 : 8);
   c[kStages] = std::min(kMostStages, (SharedLimit(target, spec) - RestBytes(p, c)) / StageBytes(block_n));
-  c[kCtas] = static_cast<int>(std::min<double>(TilingOf(c).Clusters(p), std::max(1, spec.multiprocessors)));
+  c[kCtas] = static_cast<int>(std::min<double>(Tiles(p, block_n, splits), std::max(1, spec.multiprocessors)));
   return c;
 }
 
@@ -111,15 +122,14 @@ class Sm100 final : public KernelFamily {
     if (std::string reason = WhyNotTensorTypes(p, target); !reason.empty()) return reason;
     if (p.acc_type == DType::kS32 && (target.version == 103 || target.suffix != 'a'))
       return fmt::format("tensor cores that sum integers need sm_100a or sm_110a, not {}", ToString(target));
-    if (std::string reason = WhyNotForm(p, {true}); !reason.empty()) return reason;
+    if (std::string reason = WhyNotForm(p, {.scales = true}); !reason.empty()) return reason;
     if (IsScaled(p) && !Is8BitFloat(p.a_type))
       return fmt::format("scaling {}: block scales are of 8-bit floats, not of {}", ToString(p.scaling),
                          ToString(p.a_type));
     if (std::string reason = WhyNotEpilogue(p); !reason.empty()) return reason;
     if (SizeOf(p.a_type) > 2 && !(AAlongK(p) && BAlongK(p)))
       return fmt::format("layout {}: reads {} along k only; store them as nt", LayoutName(p), ToString(p.a_type));
-    constexpr BulkTiling kMostTiles{kRows, kColumns[std::size(kColumns) - 1], 1, 1, 1, 32};
-    return WhyNotBulk(p, kMostTiles.Clusters(p));
+    return WhyNotBulk(p, Tiles(p, kColumns[std::size(kColumns) - 1], 32));
   }
 
   std::vector<TileConfig> Candidates(const GemmProblem& p, const CodeTarget& target,
@@ -131,8 +141,7 @@ class Sm100 final : public KernelFamily {
       if (IsScaled(p) && (block_n < kFewestScaled || block_n > kMostScaled)) continue;
       const TileConfig config = MakeConfig(p, target, spec, block_n, 1, name());
       configs.push_back(config);
-      const BulkTiling tiling = TilingOf(config);
-      const int splits = ChooseSplits(p, tiling.Clusters(p), tiling.Split(p).block_k, spec);
+      const int splits = ChooseSplits(p, Tiles(p, block_n, 1), SplitOf(p, config).block_k, spec);
       if (splits > 1) configs.push_back(MakeConfig(p, target, spec, block_n, splits, name()));
     }
     return configs;
@@ -147,11 +156,11 @@ class Sm100 final : public KernelFamily {
     shape.flops_per_clock = std::max(spec.tensor_flops_per_clock, 1.0) * 2 / static_cast<double>(SizeOf(p.a_type));
     shape.busy_warps = 1;  // one thread has all products made
     shape.copies = TileShape::Copies::kBulk;
-    shape.step_k = TilingOf(c).Split(p).block_k;
+    shape.step_k = SplitOf(p, c).block_k;
     shape.splits = c[kSplits];
     // Rows of tiles that lie beyond D are not stored.
     const double rows = static_cast<double>(p.m) / static_cast<double>((p.m + kRows - 1) / kRows * kRows);
-    shape.partial_bytes = static_cast<double>(PartialBytes(p, TilingOf(c).Split(p))) * rows;
+    shape.partial_bytes = static_cast<double>(PartialBytes(p, SplitOf(p, c))) * rows;
     return shape;
   }
 
@@ -168,7 +177,8 @@ class Sm100 final : public KernelFamily {
     step.grid.x = static_cast<std::uint32_t>(config[kCtas]);
     step.block.x = static_cast<std::uint32_t>(Threads(problem));
     step.shared_bytes = static_cast<std::uint32_t>(SharedBytes(problem, config));
-    SetBulkParams(step, config[kSplits] > 1 ? WithoutFinish(problem) : problem, TilingOf(config),
+    SetBulkParams(step, config[kSplits] > 1 ? WithoutFinish(problem) : problem,
+                  {config[kBlockM], config[kBlockN], 1, 1, config[kCtas]}, SplitOf(problem, config),
                   config[kBulkD] != 0 ? 32 : 0);
     return step;
   }
@@ -176,7 +186,7 @@ class Sm100 final : public KernelFamily {
   std::optional<FollowUp> After(const GemmProblem& p, const TileConfig& config, const CodeTarget& target,
                                 const CompileOptions& options) const override {
     if (config[kSplits] <= 1) return std::nullopt;
-    return AddParts(p, TilingOf(config).Split(p), config[kVectorD], target, options);
+    return AddParts(p, SplitOf(p, config), config[kVectorD], target, options);
   }
 
  private:

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "core/groups.h"
+#include "kernels/bulk_gemm.h"
 #include "kernels/cuda_gemm.h"
-#include "kernels/split_k.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -30,8 +30,7 @@ constexpr ConfigField kFields[] = {{"block_m", true},   {"block_n", true},   {"s
                                    {"cluster_n", true}, {"swap", true},      {"bulk_d", true},
                                    {"vector_d", true},  {"splits", false},   {"ctas", false, /*follows=*/true}};
 
-constexpr int kRowBytes = 128;  // of k, in one stage; and of D, in a panel
-constexpr int kPanelRows = 64;
+constexpr int kPanelRows = 64;  // of D, stored at once
 
 /// A shape of the template: one tile of D, or with `swap` of D^T = B^T * A^T, and the warp groups that multiply.
 struct Tile {
@@ -41,12 +40,14 @@ struct Tile {
 
   int rows() const { return block_m / (ping_pong ? 1 : consumers); }  ///< Of one warp group.
   int threads() const { return (consumers + 1) * 128; }
-  int stage_bytes() const { return (block_m + block_n) * kRowBytes; }
+  int stage_bytes() const { return (block_m + block_n) * kBulkRowBytes; }
   /// As in gemm_sm90.cuh: what D leaves through.
   int out_bytes(bool split, bool bulk_d) const {
     const int piece = block_n % 64 == 0 && block_n < 256 ? 64 : block_n % 32 == 0 ? 32 : 16;
     if (split) return 0;
-    return consumers * (bulk_d ? 2 * kPanelRows * kRowBytes : swap ? piece * (64 + 4) * 4 : 4 * 16 * (piece + 8) * 4);
+    return consumers * (bulk_d ? 2 * kPanelRows * kBulkRowBytes
+                        : swap ? piece * (64 + 4) * 4
+                               : 4 * 16 * (piece + 8) * 4);
   }
 };
 constexpr Tile kTiles[] = {
@@ -66,7 +67,6 @@ constexpr Tile kGroupedTiles[] = {
 /// Blocks of a cluster, by m and by n.
 constexpr int kClusters[][2] = {{1, 1}, {2, 1}, {1, 2}};
 constexpr int kMostStages = 12;
-constexpr std::int64_t kMaxExtent = std::numeric_limits<std::int32_t>::max() - 0xffff;
 
 std::int64_t CeilDiv(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 
@@ -99,7 +99,7 @@ GemmProblem AsMultiplied(GemmProblem p, bool swap) {
   return Canonical(p);
 }
 SplitK SplitOf(const GemmProblem& p, const TileConfig& c) {
-  return {c[kBlockM] * c[kClusterM], c[kBlockN] * c[kClusterN], kRowBytes / static_cast<int>(SizeOf(p.a_type)),
+  return {c[kBlockM] * c[kClusterM], c[kBlockN] * c[kClusterN], kBulkRowBytes / static_cast<int>(SizeOf(p.a_type)),
           c[kSplits]};
 }
 int SharedBytes(const TileConfig& c) {
@@ -107,59 +107,10 @@ int SharedBytes(const TileConfig& c) {
   return c[kStages] * (tile.stage_bytes() + 16) + tile.out_bytes(c[kSplits] > 1, c[kBulkD] != 0);
 }
 
-bool AAlongK(const GemmProblem& p) { return p.a_layout == Layout::kRowMajor; }
-bool BAlongK(const GemmProblem& p) { return p.b_layout == Layout::kColMajor; }
-
-/// A matrix and its batch as bulk copies see it.
-struct Plane {
-  std::string_view name;
-  DType dtype;
-  std::int64_t across, down;  ///< Elements of a line, which are contiguous; lines.
-  std::int64_t ld, batch_stride, batch;
-
-  std::int64_t bytes(std::int64_t elements) const { return elements * static_cast<std::int64_t>(SizeOf(dtype)); }
-  bool shared() const { return batch <= 1 || batch_stride == 0; }
-  std::string WhyNot() const {
-    constexpr std::int64_t kLimit = std::int64_t{1} << 40;
-    if (bytes(ld) % 16 != 0 || (!shared() && bytes(batch_stride) % 16 != 0))
-      return fmt::format("{}: bulk copies need strides of multiples of 16 bytes, not of {}", name,
-                         bytes(bytes(ld) % 16 != 0 ? ld : batch_stride));
-    if (bytes(ld) >= kLimit || bytes(shared() ? ld * down : batch_stride) >= kLimit)
-      return fmt::format("{}: bulk copies need strides below 2^40 bytes", name);
-    return "";
-  }
-  TensorMapShape Shape(int box_across, int box_down, bool tf32) const {
-    TensorMapShape shape;
-    shape.dtype = dtype;
-    shape.tf32 = tf32;
-    shape.rank = 3;
-    shape.swizzle = kRowBytes;
-    shape.extents = {static_cast<std::uint64_t>(across), static_cast<std::uint64_t>(down),
-                     static_cast<std::uint64_t>(shared() ? 1 : batch)};
-    shape.strides = {static_cast<std::uint64_t>(bytes(ld)),
-                     static_cast<std::uint64_t>(bytes(shared() ? ld * down : batch_stride))};
-    shape.box = {static_cast<std::uint32_t>(box_across), static_cast<std::uint32_t>(box_down), 1};
-    return shape;
-  }
-};
-Plane PlaneA(const GemmProblem& p) {
-  return {"a", p.a_type, AAlongK(p) ? p.k : p.m, AAlongK(p) ? p.m : p.k, p.lda, p.batch_stride_a, p.entries_a()};
-}
-Plane PlaneB(const GemmProblem& p) {
-  return {"b", p.b_type, BAlongK(p) ? p.k : p.n, BAlongK(p) ? p.n : p.k, p.ldb, p.batch_stride_b, p.entries_b()};
-}
-Plane PlaneD(const GemmProblem& p) { return {"d", p.d_type, p.n, p.m, p.ldd, p.batch_stride_d, p.entries_d()}; }
-
-/// Whether D can leave by bulk copies: it is alpha * A * B, and its lines are aligned.
 bool CanBulk(const GemmProblem& p, const Tile& tile) {
-  const bool plain = p.beta == BetaClass::kZero && p.epilogue_id == 0;
   const bool known =
       p.d_type == p.acc_type || SizeOf(p.d_type) == 1 || (p.acc_type == DType::kF32 && SizeOf(p.d_type) == 2);
-  const bool overlapping = p.entries_d() > 1 && p.batch_stride_d == 0;
-  // Tiles that a group cuts leave in accesses of 16 bytes.
-  const bool cut = p.grouping != Grouping::kNone && p.n * SizeOf(p.d_type) % 16 != 0;
-  return plain && known && !overlapping && !cut && !tile.swap && tile.block_n * SizeOf(p.d_type) % kRowBytes == 0 &&
-         PlaneD(p).WhyNot().empty();
+  return known && !tile.swap && CanBulkD(p, tile.block_n);
 }
 
 /// Tiles of groups are reckoned with as if all were alike.
@@ -174,19 +125,6 @@ double Clusters(const GemmProblem& p, const TileConfig& c) {
   if (p.grouping != Grouping::kNone) return tiles * static_cast<double>(p.entries_d());
   return CountTiles(p, c[kBlockM] * c[kClusterM], c[kBlockN] * c[kClusterN]) * static_cast<double>(p.batch) *
          c[kSplits];
-}
-
-/// The rows of tiles that are made together: what the CTAs read at once is least where it is nearly a square.
-int GroupOf(const TileConfig& c) {
-  const Tile tile = TileOf(c);
-  const auto read = [&](int group) {
-    const int clusters = std::max(1, c[kCtas] / (c[kClusterM] * c[kClusterN]));
-    return group * tile.block_m * c[kClusterM] + CeilDiv(clusters, group) * tile.block_n * c[kClusterN];
-  };
-  int best = 1;
-  for (const int group : {2, 4, 8, 16, 32})
-    if (read(group) < read(best)) best = group;
-  return best;
 }
 
 /// Tensor cores read both operands from shared memory: of each product, 64 rows of A and all of B.
@@ -314,23 +252,9 @@ std::string RenderText(const GemmProblem& p, const TileConfig& c, std::string_vi
                                    .shared_alignment = 1024});
 }
 
-template <bool kSwapped>
-void BindPlain(const GemmArgs& args, std::byte* bytes) {
-  auto& params = *reinterpret_cast<Sm90Params*>(bytes);
-  Bind(args, params.base.gemm);
-  if (args.scales == nullptr) return;
-  const Tensor& a = kSwapped ? args.scales->b : args.scales->a;
-  const Tensor& b = kSwapped ? args.scales->a : args.scales->b;
-  params.scale_a = static_cast<const float*>(a.data), params.scale_b = static_cast<const float*>(b.data);
-  const int ra = a.rank - 2, rb = b.rank - 2;  // what comes first is the group
-  params.scale_a_row = a.strides[ra], params.scale_a_k = a.strides[ra + 1];
-  params.scale_b_column = b.strides[rb], params.scale_b_k = b.strides[rb + 1];
-  params.scale_a_group = ra > 0 ? a.strides[0] : 0;
-  params.scale_b_group = rb > 0 ? b.strides[0] : 0;
-}
 template <Grouping kGrouping, bool kFused, bool kSwapped>
 void BindAll(const GemmArgs& args, std::byte* bytes) {
-  BindPlain<kSwapped>(args, bytes);  // first in both structures
+  BindBulk(args, kSwapped, *reinterpret_cast<Sm90Params*>(bytes));  // first in both structures
   if constexpr (kGrouping != Grouping::kNone)
     reinterpret_cast<Sm90Params*>(bytes)->groups = static_cast<const int*>(GroupTensor(kGrouping, *args.groups).data);
   if constexpr (kFused) Bind(*args.epilogue, reinterpret_cast<Sm90FusedParams*>(bytes)->epilogue);
@@ -355,47 +279,6 @@ void (*BindOf(const GemmProblem& p, bool swapped))(const GemmArgs&, std::byte*) 
   if (p.epilogue_id == 0) return swapped ? BindFor<false, true>(p.grouping) : BindFor<false, false>(p.grouping);
   return swapped ? BindFor<true, true>(p.grouping) : BindFor<true, false>(p.grouping);
 }
-void BindPartial(void* workspace, std::byte* bytes) { reinterpret_cast<Sm90Params*>(bytes)->base.partial = workspace; }
-
-Sm90Params MakeParams(const GemmProblem& p, const TileConfig& c) {
-  Sm90Params params{};
-  params.base = MakeTensorParams(p, SplitOf(p, c));
-  const Tile tile = TileOf(c);
-  const GemmProblem multiplied = AsMultiplied(p, tile.swap);
-  params.tiles_m = static_cast<int>(CeilDiv(multiplied.m, tile.block_m * c[kClusterM]));
-  params.tiles_n = static_cast<int>(CeilDiv(multiplied.n, tile.block_n * c[kClusterN]));
-  params.group = GroupOf(c);
-  params.batch_a = (tile.swap ? PlaneB(p) : PlaneA(p)).shared() ? 0 : 1;
-  params.batch_b = (tile.swap ? PlaneA(p) : PlaneB(p)).shared() ? 0 : 1;
-  params.group_count = p.groups;
-  if (p.grouping == Grouping::kAlongK) params.base.gemm.batch = p.groups;  // of D, tile by tile
-  return params;
-}
-
-std::vector<LaunchStep::Map> MakeMaps(const GemmProblem& p, const TileConfig& c) {
-  const int k = kRowBytes / static_cast<int>(SizeOf(p.a_type));
-  const bool tf32 = p.a_type == DType::kF32;
-  const auto box = [&](const Plane& plane, bool along_k, int lines, int sharers) {
-    return along_k ? plane.Shape(k, lines / sharers, tf32) : plane.Shape(64, k / sharers, tf32);
-  };
-  const Tile tile = TileOf(c);
-  const auto map_a = [&](int lines, int sharers) { return box(PlaneA(p), AAlongK(p), lines, sharers); };
-  const auto map_b = [&](int lines, int sharers) { return box(PlaneB(p), BAlongK(p), lines, sharers); };
-  const int a_lines = tile.block_m, b_lines = tile.block_n, a_sharers = c[kClusterN], b_sharers = c[kClusterM];
-  std::vector<LaunchStep::Map> maps;
-  if (tile.swap) {
-    maps = {{map_b(a_lines, a_sharers), offsetof(Sm90Params, map_a), &GemmArgs::b},
-            {map_a(b_lines, b_sharers), offsetof(Sm90Params, map_b), &GemmArgs::a}};
-  } else {
-    maps = {{map_a(a_lines, a_sharers), offsetof(Sm90Params, map_a), &GemmArgs::a},
-            {map_b(b_lines, b_sharers), offsetof(Sm90Params, map_b), &GemmArgs::b}};
-  }
-  if (c[kBulkD] != 0 && c[kSplits] <= 1)
-    maps.push_back({PlaneD(p).Shape(kRowBytes / static_cast<int>(SizeOf(p.d_type)), kPanelRows, false),
-                    offsetof(Sm90Params, map_d), &GemmArgs::d});
-  return maps;
-}
-
 /// Hopper's tensor cores (wgmma), fed by bulk copies.
 class Sm90 final : public KernelFamily {
  public:
@@ -416,14 +299,7 @@ class Sm90 final : public KernelFamily {
     if (SizeOf(p.a_type) != 2 && !(AAlongK(p) && BAlongK(p)))
       return fmt::format("layout {}: tensor cores of sm_90a read {} along k only; store them as nt", LayoutName(p),
                          ToString(p.a_type));
-    if (p.k == 0) return "k=0: there is nothing to copy";
-    if (std::max({p.m, p.n, p.k}) > kMaxExtent || Clusters(p, Smallest()) > kMaxExtent)
-      return fmt::format("m={} n={} k={} batch={}: more than {} elements or tiles", p.m, p.n, p.k, p.batch, kMaxExtent);
-    if (p.alignment < 4)
-      return fmt::format("bulk copies need pointers and leading dimensions of multiples of 16 bytes, not of {}",
-                         1 << p.alignment);
-    if (std::string reason = PlaneA(p).WhyNot(); !reason.empty()) return reason;
-    return PlaneB(p).WhyNot();
+    return WhyNotBulk(p, Clusters(p, Smallest()));
   }
 
   std::vector<TileConfig> Candidates(const GemmProblem& p, const CodeTarget& target,
@@ -470,7 +346,7 @@ class Sm90 final : public KernelFamily {
     shape.flops_per_clock = std::max(spec.tensor_flops_per_clock, 1.0) * 2 / static_cast<double>(SizeOf(p.a_type));
     shape.busy_warps = 4;
     shape.copies = TileShape::Copies::kBulk;
-    shape.step_k = kRowBytes / static_cast<int>(SizeOf(p.a_type));
+    shape.step_k = kBulkRowBytes / static_cast<int>(SizeOf(p.a_type));
     shape.cluster_m = c[kClusterM];
     shape.cluster_n = c[kClusterN];
     shape.splits = c[kSplits];
@@ -498,19 +374,11 @@ class Sm90 final : public KernelFamily {
     step.block.x = static_cast<std::uint32_t>(TileOf(config).threads());
     step.cluster.x = static_cast<std::uint32_t>(config[kClusterM] * config[kClusterN]);
     step.shared_bytes = static_cast<std::uint32_t>(SharedBytes(config));
-    if (p.epilogue_id == 0) {
-      step.SetParams(MakeParams(p, config));
-    } else {
-      step.SetParams(Sm90FusedParams{MakeParams(p, config), MakeEpilogueParams(p)});
-    }
-    step.bind = BindOf(p, config[kSwap] != 0);
-    step.maps = MakeMaps(p, config);
-    step.prepare = PrepareOf(p);
+    const Tile tile = TileOf(config);
+    const BulkTiling tiling{tile.block_m, tile.block_n, config[kClusterM], config[kClusterN], config[kCtas], tile.swap};
+    SetBulkParams(step, p, tiling, SplitOf(p, config), config[kBulkD] != 0 && !split ? kPanelRows : 0);
+    step.bind = BindOf(p, tile.swap);
     step.waits = true;
-    if (split) {
-      step.workspace_bytes = static_cast<std::size_t>(PartialBytes(p, SplitOf(p, config)));
-      step.bind_workspace = BindPartial;
-    }
     return step;
   }
 
