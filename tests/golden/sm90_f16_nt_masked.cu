@@ -12,7 +12,7 @@ struct Config {
   using Accumulator = float;
   enum : int { kBlockM = 128 };
   enum : int { kBlockN = 256 };
-  enum : int { kStages = 3 };
+  enum : int { kStages = 4 };
   enum : int { kConsumers = 2 };
   enum : int { kClusterM = 1 };
   enum : int { kClusterN = 1 };
@@ -31,7 +31,7 @@ struct Config {
 };
 
 extern "C" __global__ void __launch_bounds__(384, 1)
-gemmsmith_sm90_f16_nt_128x256_w2_c1x1_s3_b_masked(const __grid_constant__ gemmsmith::Sm90Params params) {
+gemmsmith_sm90_f16_nt_128x256_w2_c1x1_s4_b_masked(const __grid_constant__ gemmsmith::Sm90Params params) {
   extern __shared__ __align__(1024) unsigned char shared[];
   gemmsmith::Sm90Gemm<Config, gemmsmith::MaskedRows>::Run(params, shared);
 }
