@@ -388,8 +388,8 @@ class Sm90Gemm {
         StoreSomeRows(gemm, place, at, rows_end);
       } else if (first) {
         ptx::StoreTile(&params.map_d, ptx::SharedAddress(place), at.column, at.row, at.batch);
-        ptx::CommitStores();
       }
+      if (first) ptx::CommitStores();  // of none, too: each panel is one to be waited for
     }
   }
 
