@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What calls from Python cost, beside NumPy's and the library's own, as a table in Markdown.
 
-Usage: PYTHONPATH=build/release/python bench/python_bench.py [gemmsmith-bench]    from the command line of the build:
-the C++ rows come from `gemmsmith-bench`, by default build/release/gemmsmith-bench; without it they are left out.
+Usage: PYTHONPATH=build/release/python build/python-tools/bin/python bench/python_bench.py [gemmsmith-bench]
+The C++ row comes from `gemmsmith-bench`, by default build/release/gemmsmith-bench; without it it is left out.
 """
 
 import json

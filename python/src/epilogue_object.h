@@ -4,10 +4,6 @@
 
 #include "gemmsmith/epilogue.h"
 
-namespace nanobind {
-class module_;
-}
-
 namespace gemmsmith::python {
 
 /// The Epilogue in a Python object; null if it is none.

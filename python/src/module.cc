@@ -38,6 +38,7 @@ int RunCommandLine(std::vector<std::string> arguments) {
 }  // namespace
 
 NB_MODULE(_core, m) {
+  nb::set_leak_warnings(false);  // objects in globals outlive the module at the interpreter's end, which is no leak
   nb::register_exception_translator([](const std::exception_ptr& failure, void*) { SetPythonError(failure); });
   m.attr("version") = GEMMSMITH_VERSION;
   BindEpilogue(m);

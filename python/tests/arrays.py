@@ -11,8 +11,9 @@ try:
     import ml_dtypes
 
     BF16: Any = np.dtype(ml_dtypes.bfloat16)
+    E4M3: Any = np.dtype(ml_dtypes.float8_e4m3fn)
 except ImportError:
-    BF16 = None
+    BF16 = E4M3 = None
 
 F32, F64, F16 = np.dtype("f4"), np.dtype("f8"), np.dtype("f2")
 S8, U8, S32 = np.dtype("i1"), np.dtype("u1"), np.dtype("i4")
@@ -51,5 +52,5 @@ def check_product(result: Any, a: Any, b: Any) -> None:
     check(result, np.matmul(x, y), np.matmul(np.abs(x), np.abs(y)), a.shape[-1], accumulator)
 
 
-__all__ = ["BF16", "EPSILON", "F16", "F32", "F64", "FLOATS", "S32", "S8", "U8", "check", "check_product", "gs",
+__all__ = ["BF16", "E4M3", "EPSILON", "F16", "F32", "F64", "FLOATS", "S32", "S8", "U8", "check", "check_product", "gs",
            "poisoned", "random", "wide"]

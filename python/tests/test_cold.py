@@ -73,7 +73,7 @@ def test_caches_are_moved_and_pruned(nvrtc: None, tmp_path: Path) -> None:
     assert len(gs.cache.list(other)) == written.kernels
     would = gs.cache.prune(max_size="1K", dry_run=True, directory=other)
     assert would.removed_kernels == written.kernels == len(gs.cache.list(other))
-    assert gs.cache.prune(max_size=0.0 and "0" or "1KiB", max_age="30d", directory=other).kept_kernels == 0
+    assert gs.cache.prune(max_size="1KiB", max_age="30d", directory=other).kept_kernels == 0
     assert gs.cache.clear(other).removed_kernels == 0
 
 
@@ -102,7 +102,7 @@ def test_chips_are_evaluated() -> None:
     path = ROOT / "examples/chips/sg2262.json"
     shapes = [(4096, 7168, 2048, "bf16"), {"m": 1, "n": 4096, "k": 4096, "dtype": "bf16", "name": "one row"}]
     found = gs.evaluate(path, shapes)
-    assert found == found and [row["m"] for row in found] == [4096, 1] and found[1]["name"] == "one row"
+    assert [row["m"] for row in found] == [4096, 1] and found[1]["name"] == "one row"
     same = gs.evaluate(json.loads(path.read_text()), shapes, effort="fast", threads=1)
     assert same[0]["latency_us"] >= found[0]["latency_us"] > 0
     assert gs.evaluate(path, shapes, precise=False)[0]["latency_us"] <= found[0]["latency_us"]

@@ -8,7 +8,7 @@ from typing import Any
 import gemmsmith as gs
 import numpy as np
 import pytest
-from arrays import BF16, F16, F32, F64, FLOATS, S8, S32, U8, check, check_product, poisoned, random, wide
+from arrays import BF16, E4M3, F16, F32, F64, FLOATS, S8, S32, U8, check, check_product, poisoned, random, wide
 
 PAIRS = [*itertools.product(FLOATS, FLOATS), (F64, F64), *itertools.product([S8, U8], [S8, U8])]
 SIZES = [(1, 1, 1), (1, 7, 3), (5, 1, 9), (16, 16, 16), (17, 23, 31), (64, 48, 100), (3, 130, 2)]
@@ -178,7 +178,7 @@ def test_deep_gemms_names(rng: Any, layout: str) -> None:
     check_product(d, x, y)
     getattr(deep_gemm, f"bf16_gemm_{layout}")(a, b, d, c=c)
     check(d, wide(x) @ wide(y) + c, abs(wide(x)) @ abs(wide(y)) + abs(c), 40)
-    e4m3 = np.zeros((256, 256), "u1").view(BF16.type and __import__("ml_dtypes").float8_e4m3fn)
+    e4m3 = np.zeros((256, 256), E4M3)
     scales = np.ones((256, 2), "f4")
     with pytest.raises(gs.Unsupported, match="e4m3"):  # there are no such kernels for the CPU
         getattr(deep_gemm, f"fp8_gemm_{layout}")((e4m3, scales), (e4m3, scales), poisoned((256, 256), BF16))
