@@ -10,7 +10,7 @@ build=(g++ make cmake ninja-build pkg-config libfmt-dev libspdlog-dev nlohmann-j
 bench=(libopenblas0-pthread libblis64-4-openmp libdnnl2 libeigen3-dev libxsmm-dev python3)
 wheels=(mkl==2026.2.0 onednn-cpu-gomp==2023.2.0 scipy-openblas32==0.3.34.481.3)
 # What the Python package is built and tested with, into build/python-tools.
-python=(nanobind==3.1.0 numpy ml_dtypes pytest hypothesis mypy)
+python=(nanobind==3.1.0 numpy==2.4.6 ml_dtypes==0.6.0 pytest==9.2.0 hypothesis==6.170.15 mypy==2.4.1)
 style=(clang-format clang-tidy)
 fuzz=(clang libclang-rt-14-dev)
 browser=(chromium)  # for the tests that look at the report of the cache; they skip themselves without one

@@ -27,7 +27,7 @@ def _stored(array: Any, letter: str) -> Any:
 
 
 def _bf16(layout: str) -> Callable[..., None]:
-    a_letter, b_letter = layout
+    a_letter, b_letter = layout[0], layout[1]
 
     def gemm(a: Any, b: Any, d: Any, c: Any = None) -> None:
         """d = a @ b + c, of bf16; d is bf16 or f32."""
@@ -38,7 +38,7 @@ def _bf16(layout: str) -> Callable[..., None]:
 
 
 def _fp8(layout: str) -> Callable[..., None]:
-    a_letter, b_letter = layout
+    a_letter, b_letter = layout[0], layout[1]
 
     def gemm(a: Scaled, b: Scaled, d: Any, c: Any = None) -> None:
         """d = (a * scales of a) @ (b * scales of b) + c, of e4m3 or e5m2; d is bf16 or f32."""

@@ -32,7 +32,7 @@ def test_types_hold(tmp_path: Path) -> None:
     assert (package / "py.typed").exists() and (package / "_core.pyi").exists()
     files = [str(path) for path in package.glob("*.py") if path.stem != "torch"]
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), *files, str(EXAMPLES)],
+        [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "--cache-dir", str(tmp_path), *files, str(EXAMPLES)],
         capture_output=True, text=True, env={**os.environ, "MYPYPATH": str(package.parent)})
     assert done.returncode == 0, done.stdout
 

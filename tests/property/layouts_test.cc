@@ -423,7 +423,7 @@ TEST(LayoutQueries, SayWhatBulkCopiesAndGroupsWant) {
 TEST(LayoutErrors, SayWhatWasWantedAndTouchNothing) {
   Engine engine;
   Layouts layouts(engine);
-  float x[8 * 256], scales[64], rows[64];
+  float x[8 * 256], scales[256], rows[64];
   std::uint8_t out[8 * 256];
   std::int32_t counts[4] = {1, 1, 1, 1};
   std::fill(std::begin(x), std::end(x), 1.0f), std::fill(std::begin(out), std::end(out), 0xab);

@@ -225,7 +225,9 @@ TEST(Engine, ExplainRanksAndNamesWhatIsRefused) {
   const Explanation gpu =
       engine.Explain(MakeProblem(512, 512, 512, DType::kBf16, "nt"), target, FindDeviceSpec("h200"));
   EXPECT_FALSE(gpu.ranked.empty());
-  const Explanation none = engine.Explain(MakeProblem(512, 512, 512, DType::kE4m3), target, FindDeviceSpec("h200"));
+  GemmProblem packed = MakeProblem(512, 512, 512, DType::kBf16);
+  packed.b_layout = Layout::kPacked;
+  const Explanation none = engine.Explain(packed, target, FindDeviceSpec("h200"));
   EXPECT_TRUE(none.ranked.empty());
   EXPECT_FALSE(none.refused.empty());
 }

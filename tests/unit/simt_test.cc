@@ -379,7 +379,7 @@ TEST(SimtFamily, SaysWhyItRefuses) {
   EXPECT_THAT(reason([](GemmProblem& p) { p.c_type = DType::kF16, p.beta = BetaClass::kGeneral; }), HasSubstr("c=f16"));
   EXPECT_THAT(reason([](GemmProblem& p) { p.b_layout = Layout::kPacked; }), HasSubstr("packed"));
   EXPECT_THAT(reason([](GemmProblem& p) { p.scaling = Scaling::kBlock1x128; }), HasSubstr("scales"));
-  EXPECT_THAT(reason([](GemmProblem& p) { p.grouping = Grouping::kMasked; }), HasSubstr("grouped"));
+  EXPECT_THAT(reason([](GemmProblem& p) { p.grouping = Grouping::kMasked; }), HasSubstr("grouping masked"));
   EXPECT_THAT(reason([](GemmProblem& p) { p.epilogue_id = 1; }), HasSubstr("epilogue"));
   EXPECT_THAT(reason([](GemmProblem& p) { p.m = p.n = std::int64_t{1} << 31; }), HasSubstr("grid"));
 }
