@@ -3,9 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
-#include <stdexcept>
+#include <tuple>
+#include <utility>
 
 namespace gemmsmith::bench {
 namespace {
@@ -51,6 +50,23 @@ std::vector<Case> Bf16Cases() {
   return cases;
 }
 
+/// DeepGEMM's sizes of DeepSeek-V3's experts.
+std::vector<Case> GroupedCases() {
+  std::vector<Case> cases;
+  for (const bool fp8 : {false, true})
+    for (const auto& [n, k] : {std::pair{4096, 7168}, {7168, 2048}})
+      for (const auto& [grouping, groups, m] : {std::tuple{Grouping::kContiguous, 4, 8192},
+                                                {Grouping::kContiguous, 8, 4096},
+                                                {Grouping::kMasked, 6, 1024},
+                                                {Grouping::kMasked, 32, 192}}) {
+        Case c{"grouped", m, n, k, fp8 ? DType::kE4m3 : DType::kBf16, DType::kBf16};
+        c.scaling = fp8 ? Scaling::kBlock128x128 : Scaling::kNone;
+        c.grouping = grouping, c.groups = groups;
+        cases.push_back(c);
+      }
+  return cases;
+}
+
 std::vector<Case> TypesCases() {
   constexpr ComputeMode kIeee = ComputeMode::kIeee;
   return {{"types", 1, 4096, 4096, DType::kF16, DType::kF16},
@@ -67,37 +83,50 @@ std::vector<Case> TypesCases() {
 }  // namespace
 
 std::string ToString(const Case& c) {
-  return fmt::format(
-      "{}{}{}{} {}x{}x{}", gemmsmith::ToString(c.ab), c.d == c.ab ? "" : fmt::format("->{}", gemmsmith::ToString(c.d)),
-      c.compute == ComputeMode::kTf32 ? " as tf32" : "",
-      c.scaling == Scaling::kNone ? "" : fmt::format(" scaling {}", gemmsmith::ToString(c.scaling)), c.m, c.n, c.k);
+  std::string text(gemmsmith::ToString(c.ab));
+  if (c.d != c.ab) text += fmt::format("->{}", gemmsmith::ToString(c.d));
+  if (c.compute == ComputeMode::kTf32) text += " as tf32";
+  if (c.scaling != Scaling::kNone) text += fmt::format(" scaling {}", gemmsmith::ToString(c.scaling));
+  if (c.grouping != Grouping::kNone) text += fmt::format(" {} groups, {},", c.groups, gemmsmith::ToString(c.grouping));
+  return text + fmt::format(" {}x{}x{}", c.m, c.n, c.k);
+}
+
+Case Case::Dense() const {
+  Case dense = *this;
+  dense.grouping = Grouping::kNone, dense.m = groups * m, dense.groups = 1;
+  return dense;
 }
 
 const std::vector<std::string>& SetNames() {
-  static const std::vector<std::string> names = {"bf16", "fp8", "types"};
+  static const std::vector<std::string> names = {"bf16", "fp8", "grouped", "types"};
   return names;
 }
 
 std::vector<Case> CasesOf(const std::string& set, bool quick) {
-  std::vector<Case> cases = set == "bf16" ? Bf16Cases() : set == "fp8" ? Fp8Cases() : TypesCases();
+  std::vector<Case> cases = set == "bf16"      ? Bf16Cases()
+                            : set == "fp8"     ? Fp8Cases()
+                            : set == "grouped" ? GroupedCases()
+                                               : TypesCases();
   if (quick) std::erase_if(cases, [](const Case& c) { return c.flops() > 2e10; });
   if (quick && cases.size() > 6) cases.resize(6);
   return cases;
 }
 
 OperandPool::OperandPool(Device& device, const std::vector<Case>& cases) : device_(device) {
-  std::size_t factors = 0;
+  std::size_t factors = 0, rows = 1;
   for (const Case& c : cases) {
     inputs_bytes_ = std::max(inputs_bytes_, Sets(c) * (Rounded(c.a_bytes()) + Rounded(c.b_bytes())));
     outputs_bytes_ = std::max(outputs_bytes_, Sets(c) * Rounded(c.d_bytes()));
-    factors = std::max(factors, static_cast<std::size_t>(std::max(c.m, c.n) * (c.k / 128 + 1)) * sizeof(float));
+    factors = std::max(factors, static_cast<std::size_t>(c.groups * std::max(c.m + 3, c.n) * (c.k / 128 + 1)));
+    rows = std::max(rows, static_cast<std::size_t>(c.groups * c.m));
   }
   inputs_ = device_.Allocate(inputs_bytes_);
   outputs_ = device_.Allocate(outputs_bytes_);
-  factors_ = device_.Allocate(factors);
-  std::vector<float> host(factors / sizeof(float));
+  group_numbers_ = device_.Allocate(rows * sizeof(std::int32_t));
+  factors_ = device_.Allocate(factors * sizeof(float));
+  std::vector<float> host(factors);
   FillRandom(Tensor(host.data(), {static_cast<std::int64_t>(host.size())}), 1);
-  device_.Copy(factors_.data(), host.data(), factors);
+  device_.Copy(factors_.data(), host.data(), factors_.bytes());
   device_.Synchronize();
 }
 
@@ -125,20 +154,48 @@ GemmArgs OperandPool::Args(const Case& c, std::size_t set) {
   Fill(c.ab);
   auto* const inputs = static_cast<std::byte*>(inputs_.data()) + set * (Rounded(c.a_bytes()) + Rounded(c.b_bytes()));
   auto* const outputs = static_cast<std::byte*>(outputs_.data()) + set * Rounded(c.d_bytes());
-  const DeviceId gpu = device_.id();
+  const auto at = [&](void* data, DType dtype, std::int64_t each, std::int64_t columns, bool apart) {
+    return apart && c.grouping != Grouping::kNone ? Tensor(data, dtype, {c.groups, each, columns}, device_.id())
+                                                  : Tensor(data, dtype, {c.groups * each, columns}, device_.id());
+  };
+  const bool masked = c.grouping == Grouping::kMasked;
   GemmArgs args;
-  args.a = Tensor(inputs, c.ab, {c.m, c.k}, gpu);
-  args.b = Tensor(inputs + Rounded(c.a_bytes()), c.ab, {c.n, c.k}, gpu).Transposed();
-  args.d = Tensor(outputs, c.d, {c.m, c.n}, gpu);
-  if (c.scaling == Scaling::kNone) return args;
-  // Lines along m, and of as many bytes as bulk copies want, as peers take them.
-  const std::int64_t blocks = (c.k + 127) / 128, lines = (c.m + 3) / 4 * 4;
-  scales_.a = Tensor(factors_.data(), DType::kF32, {blocks, c.m}, gpu);
-  scales_.a.strides[0] = lines;
-  scales_.a = scales_.a.Transposed();
-  scales_.b = Tensor(factors_.data(), DType::kF32, {(c.n + 127) / 128, blocks}, gpu);
-  args.scales = &scales_;
+  args.a = at(inputs, c.ab, c.m, c.k, masked);
+  args.b = at(inputs + Rounded(c.a_bytes()), c.ab, c.n, c.k, true).Transposed();
+  args.d = at(outputs, c.d, c.m, c.n, masked);
+  if (c.scaling != Scaling::kNone) SetScales(c, args);
+  if (c.grouping != Grouping::kNone) SetGroups(c, args);
   return args;
+}
+
+/// A's lie along m, and as far apart as bulk copies want, as peers take them.
+void OperandPool::SetScales(const Case& c, GemmArgs& args) {
+  const std::int64_t blocks = (c.k + 127) / 128, n_blocks = (c.n + 127) / 128;
+  const bool masked = c.grouping == Grouping::kMasked;
+  const std::int64_t m = masked ? c.m : c.groups * c.m, lines = (m + 3) / 4 * 4;
+  const DeviceId gpu = device_.id();
+  ScaleArgs& scales = c.grouping == Grouping::kNone ? scales_ : group_scales_;
+  scales.a = masked ? Tensor(factors_.data(), DType::kF32, {c.groups, blocks, m}, gpu)
+                    : Tensor(factors_.data(), DType::kF32, {blocks, m}, gpu);
+  scales.a.strides[scales.a.rank - 2] = lines;
+  if (masked) scales.a.strides[0] = lines * blocks;
+  scales.a = scales.a.Transposed();
+  scales.b = c.grouping == Grouping::kNone ? Tensor(factors_.data(), DType::kF32, {n_blocks, blocks}, gpu)
+                                           : Tensor(factors_.data(), DType::kF32, {c.groups, n_blocks, blocks}, gpu);
+  args.scales = &scales;
+}
+
+void OperandPool::SetGroups(const Case& c, GemmArgs& args) {
+  const bool masked = c.grouping == Grouping::kMasked;
+  const std::int64_t count = masked ? c.groups : c.groups * c.m;
+  std::vector<std::int32_t> numbers(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) numbers[i] = static_cast<std::int32_t>(masked ? c.m : i / c.m);
+  device_.Copy(group_numbers_.data(), numbers.data(), numbers.size() * sizeof(std::int32_t));
+  device_.Synchronize();
+  groups_ = {};
+  (masked ? groups_.counts : groups_.index) = Tensor(group_numbers_.data(), DType::kS32, {count}, device_.id());
+  groups_.expected_m = c.m;
+  args.groups = &groups_;
 }
 
 }  // namespace gemmsmith::bench

@@ -114,14 +114,19 @@ class Bench {
       }
     };
     add("gemmsmith", [&] { return Ours(c, args, row); });
-    if (c.scaling != Scaling::kNone) {
+    if (c.grouping != Grouping::kNone) {
+      const Case dense = c.Dense();
+      std::vector<GemmArgs> as_dense;
+      for (std::size_t set = 0; set < args.size(); ++set) as_dense.push_back(pool.Args(dense, set));
+      add("gemmsmith, dense", [&] { return Ours(dense, as_dense, row); });
+    } else if (c.scaling != Scaling::kNone) {
       Case plain = c;
       plain.scaling = Scaling::kNone;
       std::vector<GemmArgs> unscaled = args;
       for (GemmArgs& a : unscaled) a.scales = nullptr;
       add("gemmsmith, one scale", [&] { return Ours(plain, unscaled, row); });
     }
-    if (cublas_) add("cuBLASLt", [&] { return Best(c, args); });
+    if (cublas_ && c.grouping == Grouping::kNone) add("cuBLASLt", [&] { return Best(c, args); });
     Time(contestants, CallsIn(args.size()));
     row["sm_mhz"] = SmClock();
     for (Contestant& contestant : contestants) row["results"].push_back(Result(contestant, c));
