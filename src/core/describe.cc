@@ -104,7 +104,13 @@ void CheckWhole(const char* name, const Scalar& scalar) {
                "gemm: {} is {}, and sums of integers take a whole number of 32 bits", name, value);
 }
 
-void CheckShapes(const Matrix& a, const Matrix& b, const Matrix& d, bool pairs_columns, const GemmProblem& p) {
+/// How many matrices each operand must be.
+struct Entries {
+  std::int64_t a, b, d;
+};
+
+void CheckShapes(const Matrix& a, const Matrix& b, const Matrix& d, bool pairs_columns, bool grouped,
+                 const Entries& wanted) {
   if (a.columns != b.rows) [[unlikely]]
     Mismatch("columns of a and rows of b differ", a.columns, b.rows);
   if (d.rows != a.rows) [[unlikely]]
@@ -118,14 +124,12 @@ void CheckShapes(const Matrix& a, const Matrix& b, const Matrix& d, bool pairs_c
   } else if (d.columns != b.columns) [[unlikely]] {
     Mismatch("columns of d and columns of b differ", d.columns, b.columns);
   }
-  const bool grouped = p.grouping != Grouping::kNone;
-  if (a.batch != p.entries_a() && (grouped || a.batch_stride != 0)) [[unlikely]]
-    Mismatch(grouped ? "groups of a and groups of b differ" : "batch of a and batch of d differ", a.batch,
-             p.entries_a());
-  if (b.batch != p.entries_b() && (grouped || b.batch_stride != 0)) [[unlikely]]
-    Mismatch("batch of b and batch of d differ", b.batch, p.entries_b());
-  if (grouped && d.batch != p.entries_d()) [[unlikely]]
-    Mismatch("groups of d and groups of b differ", d.batch, p.entries_d());
+  if (a.batch != wanted.a && (grouped || a.batch_stride != 0)) [[unlikely]]
+    Mismatch(grouped ? "groups of a and groups of b differ" : "batch of a and batch of d differ", a.batch, wanted.a);
+  if (b.batch != wanted.b && (grouped || b.batch_stride != 0)) [[unlikely]]
+    Mismatch("batch of b and batch of d differ", b.batch, wanted.b);
+  if (d.batch != wanted.d) [[unlikely]]
+    Mismatch("groups of d and groups of b differ", d.batch, wanted.d);
 }
 
 void CheckOutput(const GemmArgs& args, const Matrix& a, const Matrix& b, const Matrix& d) {
@@ -302,9 +306,12 @@ GemmProblem Describe(const GemmArgs& args, DType acc_type, ComputeMode compute) 
   const bool pairs_columns = args.epilogue != nullptr && args.epilogue->epilogue.pairs_columns();
   GemmProblem p;
   p.batch = d.batch;
-  if (args.groups != nullptr) [[unlikely]]
+  Entries entries{d.batch, d.batch, d.batch};
+  if (args.groups != nullptr) [[unlikely]] {
     DescribeGroups(args, p);
-  CheckShapes(a, b, d, pairs_columns, p);
+    entries = {p.entries_a(), p.entries_b(), p.entries_d()};
+  }
+  CheckShapes(a, b, d, pairs_columns, args.groups != nullptr, entries);
   CheckPointer("a", args.a, a);
   CheckPointer("b", args.b, b);
   CheckPointer("d", args.d, d);
