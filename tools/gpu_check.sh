@@ -50,7 +50,7 @@ copy_nvrtc() {
   for library in "$toolkit"/lib64/libnvrtc.so.[0-9]* "$toolkit"/lib64/libnvrtc-builtins.so.[0-9]*; do
     # Of several names of one file only the soname is looked up.
     if [[ ! -f $library || $(basename "$library") != "$(soname "$library")" ]]; then continue; fi
-    gzip -9 --stdout "$library" >"$bundle/lib/$(basename "$library").gz"
+    cp "$library" "$bundle/lib/"
     count=$((count + 1))
   done
   if ((count < 2)); then echo "gpu_check: no NVRTC in $toolkit/lib64: the GPU machine must have its own" >&2; fi
@@ -93,7 +93,6 @@ build_bundle() {
     strip --strip-all -o "$bundle/bin/$program" "build/static-run/$program"
     carry_libraries "build/static-run/$program" "$bundle"
     check_self_contained "$bundle/bin/$program"
-    gzip -9 "$bundle/bin/$program"
   done
   cp tools/gpu_check.sh tools/{gpu_report,gpu_torch,cpu_report}.py "$bundle/"
   git describe --always --dirty >"$bundle/revision" 2>/dev/null || echo unknown >"$bundle/revision"
@@ -104,6 +103,9 @@ build_bundle() {
       die 1 "no compute-sanitizer in ${toolkit:-a CUDA toolkit}; install it, or leave out --with-sanitizer"
     cp -rL "$toolkit/compute-sanitizer" "$bundle/"
   fi
+  # The programs have the library in common: packed together, with a dictionary that spans them all, it is there once.
+  tar --create --directory "$bundle" bin lib | xz --lzma2=preset=6,dict=192MiB --stdout >"$bundle/programs.tar.xz"
+  rm -r "${bundle:?}"/{bin,lib}
   mib=$(du --summarize --block-size=1M "$bundle" | cut -f1)
   ((mib <= max_mib)) || die 1 "build/gpu_check takes $mib MiB, the limit is $max_mib MiB"
   echo "build/gpu_check is ready: $mib MiB"
@@ -122,8 +124,13 @@ json_file() {
 }
 
 unpack_bundle() {
-  cp -r "$bundle/bin" "$bundle/lib" "$work/"
-  gzip --decompress "$work"/bin/*.gz "$work"/lib/*.gz
+  if command -v xz >/dev/null; then
+    xz --decompress --stdout "$bundle/programs.tar.xz"
+  elif command -v python3 >/dev/null; then
+    python3 -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer)' "$bundle/programs.tar.xz"
+  else
+    die 1 "neither xz nor python3 is here to unpack the programs: install xz-utils"
+  fi | tar --extract --directory "$work"
   if compgen -G "$work/lib/libnvrtc.so.*" >/dev/null; then export GEMMSMITH_NVRTC=${GEMMSMITH_NVRTC:-$work/lib}; fi
 }
 
@@ -290,7 +297,7 @@ END
 check_gpu() {
   local before gpu=true
   bundle=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-  [[ -f $bundle/bin/gemmsmith.gz ]] ||
+  [[ -f $bundle/programs.tar.xz ]] ||
     die 2 "$bundle holds no programs: run tools/gpu_check.sh --build, and then build/gpu_check/gpu_check.sh"
   mkdir -p "$out"
   out=$(cd "$out" && pwd)
