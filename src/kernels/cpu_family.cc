@@ -50,6 +50,7 @@ constexpr double kReadCycles = 0.3;
 constexpr std::int64_t kCostlyReads = 4;
 // FMA latency (cycles) of all CPUs since Skylake and Zen: fewer accumulators than twice that leave the units waiting.
 constexpr double kFmaLatency = 4;
+constexpr std::int64_t kNearBytes = 16 << 10;  // Of a B in place, which L1 has anyway.
 
 std::int64_t DivideUp(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 std::int64_t RoundUp(std::int64_t x, std::int64_t granule) { return DivideUp(x, granule) * granule; }
@@ -397,6 +398,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
     kc = RoundUp(std::max<std::int64_t>(1, steps), 8);
     fetch = 0;
   }
+  if (path == CpuPath::kDirect && problem.k * problem.n * unit <= kNearBytes) fetch = 0;
 
   TileConfig config;
   config.family = name();

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <vector>
 
 #include "runtime/cpu/pack.h"
 #include "runtime/cpu/scratch.h"
+#include "runtime/cpu/sum_value.h"
 #include "runtime/cpu/thread_grid.h"
 #include "util/thread_pool.h"
 
@@ -30,38 +32,6 @@ struct TileSource {
 
 const std::byte* Bytes(const void* p) { return static_cast<const std::byte*>(p); }
 
-/// One value of a sums' type: f32, f64 or s32.
-class SumValue {
- public:
-  SumValue(DType type, double value) {
-    if (type == DType::kF64)
-      Set(value);
-    else if (type == DType::kS32)
-      Set(static_cast<std::int32_t>(value));
-    else
-      Set(static_cast<float>(value));
-  }
-  SumValue(DType type, double value, const void* pointer) : SumValue(type, value) {
-    if (pointer != nullptr) std::memcpy(bytes_, pointer, SizeOf(type));
-  }
-  const void* data() const { return bytes_; }
-  bool is_zero() const {
-    std::uint64_t bits = 0;
-    std::memcpy(&bits, bytes_, sizeof(bits));
-    return (bits & ~sign_) == 0;
-  }
-
- private:
-  template <class T>
-  void Set(T value) {
-    std::memcpy(bytes_, &value, sizeof(value));
-    const T minus_zero = static_cast<T>(-0.0);
-    std::memcpy(&sign_, &minus_zero, sizeof(minus_zero));
-  }
-  alignas(8) std::byte bytes_[8] = {};
-  std::uint64_t sign_ = 0;
-};
-
 class Call {
  public:
   Call(const MicroKernelSet& kernels, const CpuGemmParams& params)
@@ -84,9 +54,17 @@ class Call {
   }
 
   void Run() {
-    if (p_.threads <= 1 && p_.path == CpuPath::kDirect && !keeps_sums_ && maxima_ == 0)
-      return RunInPlace({}, {0, p_.batch}, {0, p_.m}, {0, p_.n});
+    if (NeedsNothing()) return RunInPlace({}, {0, p_.batch}, {0, p_.m}, {0, p_.n});
     RunThreads();
+  }
+  /// No other threads, and no memory.
+  bool NeedsNothing() const { return p_.threads <= 1 && p_.path == CpuPath::kDirect && !keeps_sums_ && maxima_ == 0; }
+  /// Notes the calls of micro-kernels instead of making them. They point into this object. REQUIRES: NeedsNothing(), no
+  /// epilogue.
+  void Record(std::vector<SmallGemm::TileCall>& calls) {
+    noted_ = &calls;
+    RunInPlace({}, {0, p_.batch}, {0, p_.m}, {0, p_.n});
+    noted_ = nullptr;
   }
 
  private:
@@ -456,7 +434,11 @@ class Call {
         args.ahead_step = args.b_step;
         share += share_bytes;
         if (coming != nullptr) coming->BringNearer(args);
-        (p_.m - i >= p_.mr ? full : tail)(&args);
+        const MicroKernel kernel = p_.m - i >= p_.mr ? full : tail;
+        if (noted_ == nullptr) [[likely]]
+          kernel(&args);
+        else
+          noted_->push_back({kernel, args});
         if (coming != nullptr) coming->Advance();
         args.a = Bytes(args.a) + a.step;
       }
@@ -538,6 +520,7 @@ class Call {
   std::int64_t a_bytes_ = 0, b_bytes_ = 0, b_copy_bytes_ = 0, sums_bytes_ = 0, own_bytes_ = 0, copies_ = 1;
   std::byte* memory_ = nullptr;
   Barrier* barriers_ = nullptr;
+  std::vector<SmallGemm::TileCall>* noted_ = nullptr;  ///< Set only while calls are recorded.
 };
 
 bool IsSingleTile(const CpuGemmParams& p) {
@@ -575,6 +558,28 @@ void RunGemm(const MicroKernelSet& kernels, const CpuGemmParams& params) {
   if (params.m <= 0 || params.n <= 0 || params.batch <= 0) return;
   if (IsSingleTile(params)) return RunSingleTile(kernels, params);
   Call(kernels, params).Run();
+}
+
+struct SmallGemm::Made {
+  Made(const MicroKernelSet& kernels, const CpuGemmParams& given) : params(given), call(kernels, params) {}
+  const CpuGemmParams params;
+  Call call;
+};
+
+SmallGemm::SmallGemm() = default;
+SmallGemm::~SmallGemm() = default;
+
+std::unique_ptr<const SmallGemm> SmallGemm::Record(const MicroKernelSet& kernels, const CpuGemmParams& params) {
+  const CpuGemmParams& p = params;
+  if (p.has_epilogue || p.alpha_pointer != nullptr || p.beta_pointer != nullptr) return nullptr;
+  if (p.m <= 0 || p.n <= 0 || p.batch <= 0) return nullptr;
+  const std::int64_t blocks = DivideUp(std::max<std::int64_t>(p.k, 1), p.kc);
+  if (p.batch > kMostCalls || DivideUp(p.m, p.mr) * DivideUp(p.n, p.nr) * p.batch * blocks > kMostCalls) return nullptr;
+  std::unique_ptr<SmallGemm> small(new SmallGemm);
+  small->made_ = std::make_unique<Made>(kernels, params);
+  if (!small->made_->call.NeedsNothing()) return nullptr;
+  small->made_->call.Record(small->calls_);
+  return small;
 }
 
 }  // namespace gemmsmith
