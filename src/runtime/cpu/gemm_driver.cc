@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "runtime/cpu/pack.h"
@@ -452,10 +453,12 @@ class Call {
         pack_b_(panel, p_.b_col, p_.b_row, args.columns, p_.nr, args.k, place.panel, nullptr);
         args.b = place.panel, args.b_step = p_.nr * unit_;
       }
+      const std::byte* c_tile = c.At(rows.begin, j);
+      std::byte* d_tile = d.At(rows.begin, j);
       for (std::int64_t i = rows.begin; i < rows.end; i += p_.mr) {
         args.row = i;
-        args.c = c.At(i, j);
-        args.d = d.At(i, j);
+        args.c = std::exchange(c_tile, c_tile + p_.mr * c.row_bytes);
+        args.d = std::exchange(d_tile, d_tile + p_.mr * d.row_bytes);
         args.ahead = share < p_.nr * unit_ ? tile_ahead + share + kLine - unit_ : panel;
         args.ahead_step = ahead_step;
         share += share_bytes;
