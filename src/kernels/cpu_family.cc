@@ -38,6 +38,7 @@ constexpr int kMostJoinRows = 20;           // Of a tile: more leave no register
 constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is packed for few rows of A.
 constexpr std::int64_t kDotK = 64;          // Adding up the lanes of shorter dot products takes too long.
 constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 4096;   // Of k: four columns of B fit L2 several times.
+constexpr std::int64_t kDotBytes = 48 << 10;                   // Of A in such a block: it stays in L1.
 constexpr std::int64_t kLeastPanels = 4, kMostColumns = 1024;  // Of a B in place, worked on for one block of k.
 constexpr std::int64_t kShortColumns = 128, kLongRows = 1024;  // Of B.
 constexpr std::int64_t kPage = 4096, kFarPages = 4;
@@ -379,10 +380,11 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
     // What is kept of D between blocks of k stays in L2.
     nc = std::clamp(RoundDown(d_columns, nr), kLeastPanels * nr,
                     std::max(kLeastPanels * nr, RoundDown(kMostColumns, nr)));
-    if (dots)
-      kc = RoundUp(std::clamp<std::int64_t>(steps, 1, rows == 1 ? kDotRowBlock : kDotBlock), 16);
-    else if (!StreamsB(problem, spec, path))
-      nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
+    if (dots) {
+      const std::int64_t block = std::min(kDotBlock, RoundDown(kDotBytes / (rows * unit), 16));
+      kc = RoundUp(std::clamp<std::int64_t>(steps, 1, rows == 1 ? kDotRowBlock : block), 16);
+    }
+    if (!dots && !StreamsB(problem, spec, path)) nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
   } else {
     const std::int64_t a_bytes = rows * steps * unit;
     if (a_bytes <= kKeptCopyOfA) nc = std::min(nc, (a_bytes <= kStreamedCopyOfA ? 1 : 2) * kPackedPanels * nr);
