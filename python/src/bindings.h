@@ -11,6 +11,7 @@ namespace nb = nanobind;
 // Each part of the module, in a file of its own.
 void BindGemm(nb::module_& m);
 void BindEpilogue(nb::module_& m);
+void BindPacked(nb::module_& m);
 void BindProblem(nb::module_& m);
 void BindAhead(nb::module_& m);
 void BindCache(nb::module_& m);

@@ -42,6 +42,7 @@ NB_MODULE(_core, m) {
   nb::register_exception_translator([](const std::exception_ptr& failure, void*) { SetPythonError(failure); });
   m.attr("version") = GEMMSMITH_VERSION;
   BindEpilogue(m);
+  BindPacked(m);
   BindGemm(m);
   BindProblem(m);
   BindAhead(m);
