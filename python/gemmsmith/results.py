@@ -19,7 +19,7 @@ def list(directory: str = "") -> Table:
 
 
 def show(fingerprint: str, directory: str = "") -> Table:
-    """Predictions of `evaluate` for one architecture. Raises NotFound."""
+    """What the command line's evaluate predicted for one architecture. Raises NotFound."""
     shown = ("g", "m", "n", "k", "input_dtype", "output_dtype", "latency_us", "tile", "loop_order", "partition", "mode")
     return Table(_core.results_show(fingerprint, False, directory), shown=shown)
 

@@ -130,7 +130,6 @@ class Call {
   /// The same without running it.
   PreparedGemm Prepare(PyObject* a, PyObject* b, PyObject* out) {
     TakeOperands(a, b);
-    if (out == nullptr || out == Py_None) Fail("there is no out to bind", "give the array that each call writes to");
     ChooseScalars(true);
     TakeOut(out, true);
     Lower();

@@ -36,19 +36,18 @@ nb::list OutputNames(const Epilogue& epilogue) {
 nb::dict Evaluate(const Epilogue& epilogue, float x, const nb::kwargs& inputs) {
   EpilogueElement element;
   element.accumulator = x;
-  std::size_t known = 0;
-#define GEMMSMITH_EPILOGUE_INPUT(name, text, type, member, ...)                               \
-  if (EpilogueInput::name != EpilogueInput::kAccumulator) {                                   \
-    const bool given = inputs.contains(text);                                                 \
-    if (!given && epilogue.Reads(EpilogueInput::name))                                        \
-      throw Error(Code::kInvalidArgument, "epilogue: it reads " text ", which is not given"); \
-    if (given) element.member = nb::cast<type>(inputs[text]);                                 \
-    known += given ? 1 : 0;                                                                   \
+  std::size_t used = 0;
+#define GEMMSMITH_EPILOGUE_INPUT(name, text, type, member, ...)                                    \
+  if (EpilogueInput::name != EpilogueInput::kAccumulator && epilogue.Reads(EpilogueInput::name)) { \
+    if (!inputs.contains(text))                                                                    \
+      throw Error(Code::kInvalidArgument, "epilogue: it reads " text ", which is not given");      \
+    element.member = nb::cast<type>(inputs[text]);                                                 \
+    ++used;                                                                                        \
   }
 #include "gemmsmith/epilogue.def"
 #undef GEMMSMITH_EPILOGUE_INPUT
-  if (known != inputs.size())
-    throw Error(Code::kInvalidArgument, "epilogue: something is given that is no input", "see Epilogue.inputs");
+  if (used != inputs.size())
+    throw Error(Code::kInvalidArgument, "epilogue: something is given that it does not read", "see Epilogue.inputs");
   const EpilogueResult result = epilogue.Evaluate(element);
   nb::dict values;
 #define GEMMSMITH_EPILOGUE_OUTPUT(name, text, member, ...) \

@@ -27,11 +27,11 @@ void BindPacked(nb::module_& m) {
               [](const PackedWeight& self) {
                 return nb::make_tuple(self.weight.packed.shape[0], self.weight.packed.shape[1]);
               },
-              nb::sig("def shape(self) -> tuple[int, int]"))
+              "(k, n).", nb::sig("def shape(self) -> tuple[int, int]"))
           .def_prop_ro("dtype",
                        [](const PackedWeight& self) { return std::string(ToString(self.weight.packed.dtype)); })
           .def_prop_ro(
-              "nbytes", [](const PackedWeight& self) { return self.weight.storage.bytes(); }, "That it takes.")
+              "nbytes", [](const PackedWeight& self) { return self.weight.storage.bytes(); }, "Of its copy.")
           .def("__repr__", [](const PackedWeight& self) {
             const Tensor& b = self.weight.packed;
             return "PackedWeight(" + std::to_string(b.shape[0]) + ", " + std::to_string(b.shape[1]) + ", " +
