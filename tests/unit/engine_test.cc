@@ -81,7 +81,7 @@ bool HaveCudaCompiler(Engine& engine) {
   }
 }
 
-TEST(FirstCalls, PassThroughTheHandlerWhichMayCancelThem) {
+TEST(FirstCalls, PassThroughTheHandlerWhichMayEndThem) {
   EngineOptions options;
   options.enable_disk = false;
   Engine engine(options);
@@ -95,11 +95,7 @@ TEST(FirstCalls, PassThroughTheHandlerWhichMayCancelThem) {
   engine.Gemm(first.args);
   EXPECT_EQ(devices, std::vector<DeviceId>{DeviceId{}}) << "the second has a plan";
   EXPECT_TRUE(Verify(first.problem(), first.args, {}).ok);
-  SetFirstCallHandler([](DeviceId, const auto& make_plan) {
-    CancellationToken cancel;
-    cancel.Cancel();
-    make_plan(cancel);
-  });
+  SetFirstCallHandler([](DeviceId, const auto&) { throw Error(Code::kCancelled, "no more"); });
   EXPECT_EQ(CodeOf([&] { engine.Gemm(second.args); }), Code::kCancelled);
   EXPECT_TRUE(std::isnan(second.d(0, 0)));
   SetFirstCallHandler({});
