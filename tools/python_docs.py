@@ -10,17 +10,20 @@ import sys
 from pathlib import Path
 
 import gemmsmith
-from gemmsmith import cache, tables
+from gemmsmith import cache, results, tables
 
 PAGE = Path(__file__).parents[1] / "docs/python.md"
 MARKER = "<!-- from here on: tools/python_docs.py -->\n"
 STUB = Path(gemmsmith.__file__).parent / "_core.pyi"
 PARTS = [
-    ("Products", gemmsmith, ["gemm", "Gemm", "Epilogue"]),
+    ("Products", gemmsmith, ["gemm", "Gemm", "PackedWeight", "BoundGemm", "Epilogue", "Value"]),
     ("Ahead of time, and why", gemmsmith,
-     ["Problem", "compile", "explain", "tune", "evaluate", "devices", "doctor", "kernels", "configure"]),
+     ["Problem", "compile", "explain", "show_code", "tune", "predict_config", "record_performance", "profile", "evaluate",
+      "devices", "doctor", "kernels", "epilogue_names", "configure"]),
     ("A kernel of one's own", gemmsmith, ["jit", "Kernel"]),
-    ("The cache", cache, ["stats", "list", "search", "show", "read", "verify", "prune", "clear", "export", "load"]),
+    ("The cache", cache, ["stats", "list", "search", "show", "read", "verify", "prune", "clear", "export", "load",
+                          "read_bundle", "make_signing_key"]),
+    ("Results", results, ["list", "show", "timings", "export", "load", "prune"]),
     ("What is returned", tables, ["Table", "Record"]),
     ("Errors", gemmsmith, ["Error", "InvalidArgument", "DTypeError", "Unsupported", "NotFound", "CompileError",
                            "DeviceError", "OutOfMemory", "IoError", "Cancelled", "InternalError"]),
@@ -33,6 +36,8 @@ def signature(name: str, thing: object) -> str:
         return name + re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(thing)))
     text = STUB.read_text()
     where = text.find(f"class {name}:")
+    if where >= 0:
+        text = text[: text.find("\nclass ", where)]
     head = r"def __init__\(self, (.*)\) -> None" if where >= 0 else rf"def {name}\((.*)\) -> (.*?):"
     found = re.search(head, text[max(where, 0):])
     if found is None or inspect.isclass(thing) and where < 0:
@@ -66,7 +71,7 @@ def reference() -> str:
                 bases = ", ".join(base.__name__ for base in thing.__bases__)
                 text.append(f"- `{name}({bases})`: {inspect.getdoc(thing)}")
                 continue
-            prefix = "cache." if module is cache else ""
+            prefix = module.__name__.partition(".")[2] + "." if module in (cache, results) else ""
             text.append(f"### {prefix}{name}\n\n```python\n{prefix}{signature(name, thing)}\n```\n")
             text.append(f"```text\n{prose(thing, name)}\n```\n")
             if inspect.isclass(thing):

@@ -4,12 +4,25 @@
 >>> c = gs.gemm(a, b)                          # a @ b, for arrays of NumPy, torch, CuPy, JAX
 >>> g = gs.Gemm(n=4096, k=4096, layout="nt")   # planned once; g(a, b, out=c)
 
-compile, explain, tune, evaluate, devices, doctor, cache and jit are the rest; docs/python.md shows them.
+Epilogue, compile, explain, show_code, tune, profile, evaluate, devices, doctor, cache, results and jit are the rest;
+docs/python.md shows them.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from ._core import Epilogue, Gemm, Kernel, Problem, builtin_shapes, configure, gemm, jit
+from ._core import (
+    BoundGemm,
+    Epilogue,
+    Gemm,
+    Kernel,
+    PackedWeight,
+    Problem,
+    Value,
+    builtin_shapes,
+    configure,
+    gemm,
+    jit,
+)
 from ._core import version as __version__
 from .errors import (
     Cancelled,
@@ -27,17 +40,44 @@ from .errors import (
 
 if TYPE_CHECKING:
     from . import cache as cache
-    from .ahead import compile, devices, doctor, evaluate, explain, kernels, tune
+    from . import results as results
+    from .ahead import (
+        compile,
+        devices,
+        doctor,
+        epilogue_names,
+        evaluate,
+        explain,
+        kernels,
+        predict_config,
+        profile,
+        record_performance,
+        show_code,
+        tune,
+    )
 
 # Read when first asked for, so that importing the package is quick.
-_LATER = ("compile", "devices", "doctor", "evaluate", "explain", "kernels", "tune")
+_LATER = (
+    "compile",
+    "devices",
+    "doctor",
+    "epilogue_names",
+    "evaluate",
+    "explain",
+    "kernels",
+    "predict_config",
+    "profile",
+    "record_performance",
+    "show_code",
+    "tune",
+)
 
 
 def __getattr__(name: str) -> Any:
     import importlib
 
-    if name == "cache":
-        return importlib.import_module(".cache", __name__)
+    if name in ("cache", "results"):
+        return importlib.import_module("." + name, __name__)
     if name in _LATER:
         return getattr(importlib.import_module(".ahead", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -48,6 +88,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "BoundGemm",
     "Cancelled",
     "CompileError",
     "DTypeError",
@@ -61,8 +102,10 @@ __all__ = [
     "Kernel",
     "NotFound",
     "OutOfMemory",
+    "PackedWeight",
     "Problem",
     "Unsupported",
+    "Value",
     "__version__",
     "builtin_shapes",
     "cache",
@@ -70,10 +113,16 @@ __all__ = [
     "configure",
     "devices",
     "doctor",
+    "epilogue_names",
     "evaluate",
     "explain",
     "gemm",
     "jit",
     "kernels",
+    "predict_config",
+    "profile",
+    "record_performance",
+    "results",
+    "show_code",
     "tune",
 ]

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -50,6 +51,16 @@ struct CallOptions {
 
 /// numpy.matmul of two arrays by the library, into `out` or a new array of a's library. A new reference.
 PyObject* Multiply(PyObject* a, PyObject* b, PyObject* out, const CallOptions& options, const Operands& operands);
+
+/// A call of arrays that stay where they are, checked and planned once.
+class BoundCall {
+ public:
+  virtual ~BoundCall() = default;
+  /// A new reference to out. `stream`: None for the one given before, or the current one of a's library.
+  virtual PyObject* Run(PyObject* stream) const = 0;
+};
+std::unique_ptr<BoundCall> Bind(PyObject* a, PyObject* b, PyObject* out, const CallOptions& options,
+                                const Operands& operands);
 
 /// The epilogue that an object means: its name, an Epilogue, or None. The pointer holds as long as the process.
 const Epilogue* EpilogueOf(PyObject* object);
