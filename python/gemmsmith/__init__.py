@@ -4,12 +4,25 @@
 >>> c = gs.gemm(a, b)                          # a @ b, for arrays of NumPy, torch, CuPy, JAX
 >>> g = gs.Gemm(n=4096, k=4096, layout="nt")   # planned once; g(a, b, out=c)
 
+grouped_gemm is a product for each of several groups; gemmsmith.layouts has casts to 8-bit floats and their scales.
 compile, explain, tune, evaluate, devices, doctor, cache and jit are the rest; docs/python.md shows them.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from ._core import Epilogue, Gemm, Kernel, Problem, builtin_shapes, configure, gemm, jit
+from ._core import (
+    Epilogue,
+    Gemm,
+    Kernel,
+    Problem,
+    builtin_shapes,
+    configure,
+    gemm,
+    get_num_sms,
+    grouped_gemm,
+    jit,
+    set_num_sms,
+)
 from ._core import version as __version__
 from .errors import (
     Cancelled,
@@ -27,6 +40,7 @@ from .errors import (
 
 if TYPE_CHECKING:
     from . import cache as cache
+    from . import layouts as layouts
     from .ahead import compile, devices, doctor, evaluate, explain, kernels, tune
 
 # Read when first asked for, so that importing the package is quick.
@@ -36,8 +50,8 @@ _LATER = ("compile", "devices", "doctor", "evaluate", "explain", "kernels", "tun
 def __getattr__(name: str) -> Any:
     import importlib
 
-    if name == "cache":
-        return importlib.import_module(".cache", __name__)
+    if name in ("cache", "layouts"):
+        return importlib.import_module("." + name, __name__)
     if name in _LATER:
         return getattr(importlib.import_module(".ahead", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -73,7 +87,11 @@ __all__ = [
     "evaluate",
     "explain",
     "gemm",
+    "get_num_sms",
+    "grouped_gemm",
     "jit",
     "kernels",
+    "layouts",
+    "set_num_sms",
     "tune",
 ]

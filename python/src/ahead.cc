@@ -131,9 +131,7 @@ nb::dict Explain(const GemmProblem& problem, const std::string& device, const st
     const Target target = TargetOf(*engine, arch, gpu);
     return DictOf(engine->Explain(problem, target.code, target.spec, groups));
   }
-  const DeviceId id = device.empty() ? engine->devices().Best().id() : ParseDeviceId(device);
-  if (id.kind == DeviceKind::kCuda) UseCuda();
-  return DictOf(engine->Explain(problem, id, groups));
+  return DictOf(engine->Explain(problem, NamedDevice(*engine, device), groups));
 }
 
 nb::dict RowOf(const TunedCandidate& candidate) {
@@ -149,8 +147,7 @@ nb::dict RowOf(const TunedCandidate& candidate) {
 nb::list Tune(const GemmProblem& problem, const std::string& device, double budget, std::int64_t candidates,
               std::int64_t m_from, std::int64_t m_to, bool dry_run, nb::object progress) {
   const std::shared_ptr<Engine> engine = CurrentEngine();
-  const DeviceId id = device.empty() ? engine->devices().Best().id() : ParseDeviceId(device);
-  if (id.kind == DeviceKind::kCuda) UseCuda();
+  const DeviceId id = NamedDevice(*engine, device);
   TuneOptions options;
   options.budget = std::chrono::duration<double>(budget);
   options.candidates = static_cast<std::size_t>(candidates);

@@ -43,6 +43,8 @@ NB_MODULE(_core, m) {
   m.attr("version") = GEMMSMITH_VERSION;
   BindEpilogue(m);
   BindGemm(m);
+  BindGrouped(m);
+  BindLayouts(m);
   BindProblem(m);
   BindAhead(m);
   BindCache(m);
