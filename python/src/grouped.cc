@@ -182,10 +182,11 @@ void BindGrouped(nb::module_& m) {
         return nb::steal(GroupedCall(options, operands)
                              .Run(a.ptr(), b.ptr(), out.ptr(), {index.ptr(), ends.ptr(), counts.ptr(), expected_m}));
       },
-      nb::arg("a"), nb::arg("b"), nb::arg("out") = nb::none(), nb::kw_only(), nb::arg("index") = nb::none(),
-      nb::arg("ends") = nb::none(), nb::arg("counts") = nb::none(), nb::arg("expected_m") = 0,
-      nb::arg("alpha") = nb::none(), nb::arg("beta") = nb::none(), nb::arg("epilogue") = nb::none(),
-      nb::arg("dtype") = nb::none(), nb::arg("compute") = "ieee", GEMMSMITH_OPERANDS, kDoc,
+      nb::arg("a").none(), nb::arg("b").none(), nb::arg("out") = nb::none(), nb::kw_only(),
+      nb::arg("index") = nb::none(), nb::arg("ends") = nb::none(), nb::arg("counts") = nb::none(),
+      nb::arg("expected_m") = 0, nb::arg("alpha") = nb::none(), nb::arg("beta") = nb::none(),
+      nb::arg("epilogue") = nb::none(), nb::arg("dtype") = nb::none(), nb::arg("compute") = "ieee", GEMMSMITH_OPERANDS,
+      kDoc,
       nb::sig("def grouped_gemm(a: typing.Any, b: typing.Any, out: typing.Any = None, *, index: typing.Any = None, "
               "ends: typing.Any = None, counts: typing.Any = None, expected_m: int = 0, alpha: typing.Any = None, "
               "beta: typing.Any = None, epilogue: str | Epilogue | None = None, dtype: typing.Any = None, "

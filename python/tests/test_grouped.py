@@ -138,6 +138,7 @@ BAD: dict[str, tuple[type[Exception], list[str], Callable[[], Any]]] = {
     "an index of two dimensions": (V, ["each row of a"], lambda: call(index=np.zeros((4, 1), S32))),
     "an index of floats": (T, ["index is (4,) f32", "32 bits"], lambda: call(index=np.zeros(4, F32))),
     "an index of 64 bits": (T, ["index", "8 bytes"], lambda: call(index=np.zeros(4, "i8"))),
+    "no array at all": (T, ["a is a NoneType", "no array"], lambda: call(a=None, index=[0] * 4)),
     "an index that is no array": (T, ["index is a int"], lambda: call(index=3)),
     "an index with gaps": (V, ["side by side"], lambda: call(index=np.zeros(8, S32)[::2])),
     "a group that there is not": (V, ["row 2 is 3", "3 groups"], lambda: call(index=[0, 0, 3, 0])),
