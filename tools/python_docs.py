@@ -10,17 +10,21 @@ import sys
 from pathlib import Path
 
 import gemmsmith
-from gemmsmith import cache, deep_gemm, layouts, tables
+from gemmsmith import cache, deep_gemm, layouts, results, tables
 
 PAGE = Path(__file__).parents[1] / "docs/python.md"
 MARKER = "<!-- from here on: tools/python_docs.py -->\n"
 STUB = Path(gemmsmith.__file__).parent / "_core.pyi"
 PARTS = [
-    ("Products", gemmsmith, ["gemm", "Gemm", "grouped_gemm", "Epilogue", "set_num_sms", "get_num_sms"]),
+    ("Products", gemmsmith,
+     ["gemm", "Gemm", "PackedWeight", "BoundGemm", "grouped_gemm", "Epilogue", "Value", "set_num_sms", "get_num_sms"]),
     ("Ahead of time, and why", gemmsmith,
-     ["Problem", "compile", "explain", "tune", "evaluate", "devices", "doctor", "kernels", "configure"]),
+     ["Problem", "compile", "explain", "show_code", "tune", "predict_config", "record_performance", "profile", "evaluate",
+      "devices", "doctor", "kernels", "epilogue_names", "configure"]),
     ("A kernel of one's own", gemmsmith, ["jit", "Kernel"]),
-    ("The cache", cache, ["stats", "list", "search", "show", "read", "verify", "prune", "clear", "export", "load"]),
+    ("The cache", cache, ["stats", "list", "search", "show", "read", "verify", "prune", "clear", "export", "load",
+                          "read_bundle", "make_signing_key"]),
+    ("Results", results, ["list", "show", "timings", "export", "load", "prune"]),
     ("Layouts", layouts,
      ["per_token_cast_to_fp8", "per_block_cast_to_fp8", "per_channel_cast_to_fp8", "get_mn_major_tma_aligned_tensor",
       "get_mn_major_tma_aligned_packed_ue8m0_tensor", "pad_groups", "unpad_groups", "padded_rows",
@@ -32,7 +36,7 @@ PARTS = [
     ("Errors", gemmsmith, ["Error", "InvalidArgument", "DTypeError", "Unsupported", "NotFound", "CompileError",
                            "DeviceError", "OutOfMemory", "IoError", "Cancelled", "InternalError"]),
 ]
-WITH_PREFIX = (cache, layouts)
+WITH_PREFIX = (cache, layouts, results)
 
 
 def signature(name: str, thing: object) -> str:
@@ -41,6 +45,8 @@ def signature(name: str, thing: object) -> str:
         return name + re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(thing)))
     text = STUB.read_text()
     where = text.find(f"class {name}:")
+    if where >= 0:
+        text = text[: text.find("\nclass ", where)]
     head = r"def __init__\(self, (.*)\) -> None" if where >= 0 else rf"def {name}\((.*)\) -> (.*?):"
     found = re.search(head, text[max(where, 0):])
     if found is None or inspect.isclass(thing) and where < 0:

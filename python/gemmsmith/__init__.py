@@ -5,16 +5,20 @@
 >>> g = gs.Gemm(n=4096, k=4096, layout="nt")   # planned once; g(a, b, out=c)
 
 grouped_gemm is a product for each of several groups; gemmsmith.layouts has casts to 8-bit floats and their scales.
-compile, explain, tune, evaluate, devices, doctor, cache and jit are the rest; docs/python.md shows them.
+Epilogue, compile, explain, show_code, tune, profile, evaluate, devices, doctor, cache, results and jit are the rest;
+docs/python.md shows them.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from ._core import (
+    BoundGemm,
     Epilogue,
     Gemm,
     Kernel,
+    PackedWeight,
     Problem,
+    Value,
     builtin_shapes,
     configure,
     gemm,
@@ -41,16 +45,43 @@ from .errors import (
 if TYPE_CHECKING:
     from . import cache as cache
     from . import layouts as layouts
-    from .ahead import compile, devices, doctor, evaluate, explain, kernels, tune
+    from . import results as results
+    from .ahead import (
+        compile,
+        devices,
+        doctor,
+        epilogue_names,
+        evaluate,
+        explain,
+        kernels,
+        predict_config,
+        profile,
+        record_performance,
+        show_code,
+        tune,
+    )
 
 # Read when first asked for, so that importing the package is quick.
-_LATER = ("compile", "devices", "doctor", "evaluate", "explain", "kernels", "tune")
+_LATER = (
+    "compile",
+    "devices",
+    "doctor",
+    "epilogue_names",
+    "evaluate",
+    "explain",
+    "kernels",
+    "predict_config",
+    "profile",
+    "record_performance",
+    "show_code",
+    "tune",
+)
 
 
 def __getattr__(name: str) -> Any:
     import importlib
 
-    if name in ("cache", "layouts"):
+    if name in ("cache", "layouts", "results"):
         return importlib.import_module("." + name, __name__)
     if name in _LATER:
         return getattr(importlib.import_module(".ahead", __name__), name)
@@ -62,6 +93,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "BoundGemm",
     "Cancelled",
     "CompileError",
     "DTypeError",
@@ -75,8 +107,10 @@ __all__ = [
     "Kernel",
     "NotFound",
     "OutOfMemory",
+    "PackedWeight",
     "Problem",
     "Unsupported",
+    "Value",
     "__version__",
     "builtin_shapes",
     "cache",
@@ -84,6 +118,7 @@ __all__ = [
     "configure",
     "devices",
     "doctor",
+    "epilogue_names",
     "evaluate",
     "explain",
     "gemm",
@@ -92,6 +127,11 @@ __all__ = [
     "jit",
     "kernels",
     "layouts",
+    "predict_config",
+    "profile",
+    "record_performance",
+    "results",
     "set_num_sms",
+    "show_code",
     "tune",
 ]

@@ -60,6 +60,7 @@ void UseCuda() {
 
 Array::~Array() {
   if (has_buffer_) PyBuffer_Release(&buffer_);
+  Py_XDECREF(interface_);
   if (managed_ != nullptr && managed_->deleter != nullptr) managed_->deleter(managed_);
   if (versioned_ != nullptr && versioned_->deleter != nullptr) versioned_->deleter(versioned_);
 }
@@ -153,6 +154,8 @@ void Array::TakeInterface() {
   }
   if (PyErr_Occurred() != nullptr) throw PythonRaised();
   SetStrides(bytes);
+  Py_INCREF(object_);
+  interface_ = object_;
 }
 
 void Array::TakeTensor(const dlpack::Tensor& tensor) {
@@ -283,6 +286,16 @@ void Array::Take(const char* name, PyObject* object) {
                        "give an array of NumPy, torch, CuPy or JAX");
   }
   CheckStrides();
+}
+
+void Array::Take(const char* name, PyObject* object, const Tensor& tensor) {
+  name_ = name;
+  object_ = object;
+  data_ = tensor.data;
+  dtype_ = tensor.dtype;
+  device_ = tensor.device;
+  rank_ = tensor.rank;
+  for (int i = 0; i < rank_; ++i) shape_[i] = tensor.shape[i], strides_[i] = tensor.strides[i];
 }
 
 Tensor Array::tensor() const {

@@ -16,11 +16,14 @@ void BindGemm(nb::module_& m);
 void BindGrouped(nb::module_& m);
 void BindLayouts(nb::module_& m);
 void BindEpilogue(nb::module_& m);
+void BindPacked(nb::module_& m);
 void BindProblem(nb::module_& m);
 void BindAhead(nb::module_& m);
 void BindCache(nb::module_& m);
 void BindEvaluate(nb::module_& m);
 void BindKernel(nb::module_& m);
+void BindProfile(nb::module_& m);
+void BindResults(nb::module_& m);
 void BindSettings(nb::module_& m);
 
 /// "bf16,bf16,f32", a dtype, or a tuple of dtypes, as the library spells it.

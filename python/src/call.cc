@@ -7,7 +7,9 @@
 #include "engine_access.h"
 #include "errors.h"
 #include "extras.h"
+#include "ferry.h"
 #include "objects.h"
+#include "packed.h"
 
 namespace gemmsmith::python {
 namespace {
@@ -108,11 +110,7 @@ class Call {
   Call(const CallOptions& options, const Operands& operands) : options_(options), operands_(operands) {}
 
   PyObject* Run(PyObject* a, PyObject* b, PyObject* out) {
-    a_.Take("a", a);
-    b_.Take("b", b);
-    sa_ = StackOf(a_, options_.transposed_a, false);
-    sb_ = StackOf(b_, options_.transposed_b, true);
-    CheckOperands();
+    TakeOperands(a, b);
     const bool given = out != nullptr && out != Py_None;
     ChooseScalars(given);
     Ref made;
@@ -124,6 +122,24 @@ class Call {
     return given ? result.release() : Deliver(a_, result.release());
   }
 
+  /// The same without running it.
+  PreparedGemm Prepare(PyObject* a, PyObject* b, PyObject* out) {
+    TakeOperands(a, b);
+    ChooseScalars(true);
+    TakeOut(out, true);
+    Lower();
+    if (batch_.rank > 0) Fail("stacks whose matrices are not one step apart are several calls", "bind each of them");
+    if (emulated() || options_.compute != ComputeMode::kIeee)
+      throw Error(Code::kUnsupported, "gemm: calls of emulated devices and of tf32 are not bound", "call the Gemm");
+    const std::shared_ptr<Engine> engine = CurrentEngine();
+    const Stream stream = StreamNow(operands_.stream);
+    return Interruptibly([&](const CancellationToken& cancel) {
+      return engine->Prepare(args_, {false, cancel, stream});
+    });
+  }
+  bool on_gpu() const { return a_.device().kind == DeviceKind::kCuda; }
+  Stream StreamNow(PyObject* stream) const { return StreamOf(stream, operands_.overlap, a_); }
+
  private:
   [[noreturn]] void Fail(const std::string& what, std::string remedy = {}) const {
     throw Error(Code::kInvalidArgument, Both("gemm", a_, b_) + ": " + what, std::move(remedy));
@@ -132,6 +148,24 @@ class Call {
     return options_.promise != nullptr ? options_.promise->problem.d_type : ResultType(a_.dtype(), b_.dtype());
   }
 
+  bool emulated() const {
+    return options_.promise != nullptr && options_.promise->device.kind == DeviceKind::kEmulator;
+  }
+
+  void TakeOperands(PyObject* a, PyObject* b) {
+    a_.Take("a", a);
+    sa_ = StackOf(a_, options_.transposed_a, false);
+    if (const PackedWeight* const packed = AsPacked(b)) [[unlikely]] {
+      b_.Take("b", b, packed->weight.packed);
+      sb_.matrix = packed->weight.packed;
+      if (packed->engine != CurrentEngine() || emulated())
+        Fail("b was packed under other settings, or for another device", "pack it again");
+    } else {
+      b_.Take("b", b);
+      sb_ = StackOf(b_, options_.transposed_b, true);
+    }
+    CheckOperands();
+  }
   void CheckOperands() {
     const Tensor &a = sa_.matrix, &b = sb_.matrix;
     CheckTypes("gemm", a_, b_);
@@ -150,7 +184,8 @@ class Call {
     if (a_.dtype() != p.a_type || b_.dtype() != p.b_type) [[unlikely]]
       throw TypeMismatch(Both("gemm", a_, b_) + ": this Gemm was made for " + std::string(ToString(p.a_type)) + " by " +
                          std::string(ToString(p.b_type)));
-    if (a_.device() != promise.device) [[unlikely]]
+    const DeviceId where = emulated() ? DeviceId{} : promise.device;  // no array lies on an emulated device
+    if (a_.device() != where) [[unlikely]]
       Fail("a is on " + ToString(a_.device()) + ", this Gemm was made for " + ToString(promise.device));
   }
 
@@ -197,34 +232,39 @@ class Call {
     }
   }
 
-  void Launch() {
-    std::array<Stack*, 5> stacks{&sa_, &sb_, &sd_};
-    int count = 3;
-    if (c_.given()) stacks[count++] = &sc_;
+  std::span<Stack* const> stacks() const { return {stacks_.data(), stack_count_}; }
+  /// What the library takes, for the matrices of the innermost batch dimension.
+  void Lower() {
+    stacks_ = {&sa_, &sd_};
+    stack_count_ = 2;
+    if (!sb_.matrix.packed) stacks_[stack_count_++] = &sb_;  // else all of a batch share it
+    if (c_.given()) stacks_[stack_count_++] = &sc_;
     extras_.Take(operands_, options_.epilogue);
     if (const Array* const residual = extras_.residual()) {
       residual_ = Result(*residual);
-      stacks[count++] = &residual_;
+      stacks_[stack_count_++] = &residual_;
     }
-    const std::span<Stack* const> all(stacks.data(), static_cast<std::size_t>(count));
     if (batch_.rank > 0) {
-      for (Stack* s : all) batch_.Spread(*s);
-      Fold(batch_, all);
+      for (Stack* s : stacks()) batch_.Spread(*s);
+      Fold(batch_, stacks());
     }
     args_.a = sa_.matrix, args_.b = sb_.matrix, args_.d = sd_.matrix;
     if (c_.given()) args_.c = sc_.matrix;
     extras_.Bind(args_, options_.epilogue, residual_.matrix);
     if (batch_.rank > 0 && extras_.makes_maxima()) Fail("maxima are taken of one block of memory", "give dense arrays");
-    const Stream stream = StreamOf(operands_, a_);
+  }
+  void Launch() {
+    Lower();
+    const Stream stream = StreamNow(operands_.stream);
     const std::shared_ptr<Engine> engine = CurrentEngine();
     const WithoutGil others;
-    LaunchOuter(*engine, stream, 0, all);
+    LaunchOuter(*engine, stream, 0);
   }
   /// The dimensions that are not folded, from the outermost on.
-  void LaunchOuter(Engine& engine, Stream stream, int dimension, std::span<Stack* const> stacks) {
+  void LaunchOuter(Engine& engine, Stream stream, int dimension) {
     if (dimension == batch_.rank) return LaunchOne(engine, stream);
     const auto move = [&](std::int64_t count) {
-      for (Stack* s : stacks) {
+      for (const Stack* s : stacks()) {
         Tensor& t = s == &sa_   ? args_.a
                     : s == &sb_ ? args_.b
                     : s == &sd_ ? args_.d
@@ -234,12 +274,14 @@ class Call {
       }
     };
     for (std::int64_t i = 0; i < batch_.extents[dimension]; ++i) {
-      LaunchOuter(engine, stream, dimension + 1, stacks);
+      LaunchOuter(engine, stream, dimension + 1);
       move(1);
     }
     move(-batch_.extents[dimension]);
   }
   void LaunchOne(Engine& engine, Stream stream) {
+    if (emulated()) [[unlikely]]
+      return MultiplyOn(engine.devices().Get(options_.promise->device), engine, args_, options_.compute);
     if (options_.compute == ComputeMode::kIeee) return engine.Gemm(args_, stream);
     const GemmProblem problem = gemmsmith::Describe(args_, DefaultAccumulator(args_.a.dtype), options_.compute);
     engine.Gemm(problem, args_, stream);
@@ -249,12 +291,47 @@ class Call {
   const Operands& operands_;
   Array a_, b_, c_, out_;
   Stack sa_, sb_, sc_, sd_, residual_;
+  std::array<Stack*, 5> stacks_;  ///< Those that have batch dimensions.
+  std::size_t stack_count_;
   Batch batch_;
   Extents shape_;
   std::int64_t columns_ = 0;
   Scalars scalars_;
   Extras extras_;
   GemmArgs args_;
+};
+
+class BoundArrays : public BoundCall {
+ public:
+  BoundArrays(PyObject* a, PyObject* b, PyObject* out, const CallOptions& options, const Operands& operands)
+      : options_(options), operands_(operands), engine_(CurrentEngine()), call_(options_, operands_) {
+    prepared_.emplace(call_.Prepare(a, b, out));
+    if (operands.stream != nullptr && operands.stream != Py_None) stream_ = call_.StreamNow(operands.stream);
+    for (PyObject* const kept : {a, b, out}) Py_INCREF(kept);
+    a_ = Ref(a), b_ = Ref(b), out_ = Ref(out);
+  }
+
+  PyObject* Run(PyObject* stream) const override {
+    const bool as_bound = stream_ && (stream == nullptr || stream == Py_None);
+    const Stream on = as_bound ? *stream_ : call_.StreamNow(stream);
+    if (call_.on_gpu()) [[unlikely]]
+      UseCuda();  // throws in a process that was forked since
+    {
+      const WithoutGil others;
+      prepared_->Run(on);
+    }
+    Py_INCREF(out_.get());
+    return out_.get();
+  }
+
+ private:
+  const CallOptions options_;  // which the call refers to, as to the operands
+  const Operands operands_;
+  const std::shared_ptr<Engine> engine_;
+  Call call_;
+  std::optional<PreparedGemm> prepared_;
+  std::optional<Stream> stream_;
+  Ref a_, b_, out_;
 };
 
 }  // namespace
@@ -280,11 +357,10 @@ DType ResultType(DType a, DType b) {
   return a == b ? a : DType::kF32;
 }
 
-Stream StreamOf(const Operands& operands, const Array& a) {
-  const bool streamed = operands.stream != nullptr && operands.stream != Py_None;
-  Stream stream = streamed ? StreamOfObject(operands.stream) : CurrentStream(a);
-  stream.overlap = operands.overlap;
-  return stream;
+Stream StreamOf(PyObject* stream, bool overlap, const Array& a) {
+  Stream on = stream != nullptr && stream != Py_None ? StreamOfObject(stream) : CurrentStream(a);
+  on.overlap = overlap;
+  return on;
 }
 
 PyObject* Deliver(const Array& a, PyObject* result) {
@@ -292,6 +368,11 @@ PyObject* Deliver(const Array& a, PyObject* result) {
     return result;
   const Ref held(result), deliver = LibraryFunction("deliver");
   return Checked(PyObject_CallFunctionObjArgs(deliver.get(), a.object(), result, nullptr));
+}
+
+std::unique_ptr<BoundCall> Bind(PyObject* a, PyObject* b, PyObject* out, const CallOptions& options,
+                                const Operands& operands) {
+  return std::make_unique<BoundArrays>(a, b, out, options, operands);
 }
 
 PyObject* Multiply(PyObject* a, PyObject* b, PyObject* out, const CallOptions& options, const Operands& operands) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -56,13 +57,23 @@ void CheckTypes(const char* operation, const Array& a, const Array& b);
 void CheckOut(const char* operation, const Array& a, const Array& b, const Array& out, bool given);
 /// Of the result, where nothing says another.
 DType ResultType(DType a, DType b);
-/// As given, else the current one of a's library.
-Stream StreamOf(const Operands& operands, const Array& a);
+/// As given, else the current one of a's library. `overlap`: Stream::overlap.
+Stream StreamOf(PyObject* stream, bool overlap, const Array& a);
 /// A result that was allocated for the caller, in the form that a's library has.
 PyObject* Deliver(const Array& a, PyObject* result);
 
 /// numpy.matmul of two arrays by the library, into `out` or a new array of a's library. A new reference.
 PyObject* Multiply(PyObject* a, PyObject* b, PyObject* out, const CallOptions& options, const Operands& operands);
+
+/// A call of arrays that stay where they are, checked and planned once.
+class BoundCall {
+ public:
+  virtual ~BoundCall() = default;
+  /// A new reference to out. `stream`: None for the one given before, or the current one of a's library.
+  virtual PyObject* Run(PyObject* stream) const = 0;
+};
+std::unique_ptr<BoundCall> Bind(PyObject* a, PyObject* b, PyObject* out, const CallOptions& options,
+                                const Operands& operands);
 
 /// The epilogue that an object means: its name, an Epilogue, or None. The pointer holds as long as the process.
 const Epilogue* EpilogueOf(PyObject* object);

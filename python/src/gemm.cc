@@ -1,4 +1,5 @@
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
 
 #include <memory>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "gemmsmith/engine.h"
 #include "objects.h"
 #include "operand_arguments.h"
+#include "packed.h"
 
 namespace gemmsmith::python {
 namespace {
@@ -18,13 +20,13 @@ namespace {
 class PlannedGemm {
  public:
   PlannedGemm(std::int64_t n, std::int64_t k, nb::handle dtype, const std::string& layout, const std::string& device,
-              nb::handle epilogue, const std::string& compute, nb::object alpha, nb::object beta)
-      : alpha_(std::move(alpha)), beta_(std::move(beta)) {
+              nb::object epilogue, const std::string& compute, nb::object alpha, nb::object beta)
+      : epilogue_(std::move(epilogue)), alpha_(std::move(alpha)), beta_(std::move(beta)) {
     GemmProblem& p = promise_.problem;
     p = MakeProblem(1, n, k, DType::kF32, layout);
     SetDTypes(p, DTypesText(dtype));
     SetCompute(p, compute);
-    options_.epilogue = EpilogueOf(epilogue.ptr());
+    options_.epilogue = EpilogueOf(epilogue_.ptr());
     if (options_.epilogue != nullptr) SetEpilogue(p, *options_.epilogue);
     Validate(p);
     layout_ = layout;
@@ -43,12 +45,39 @@ class PlannedGemm {
     return Multiply(a, b, out, options_, operands);
   }
 
-  void Prepare(const std::vector<std::int64_t>& rows) const {
+  std::unique_ptr<BoundCall> Bind(PyObject* a, PyObject* b, PyObject* out, const Operands& operands) const {
+    return python::Bind(a, b, out, options_, operands);
+  }
+
+  void Prepare(const std::vector<std::int64_t>& rows, bool auto_tune) const {
     const std::shared_ptr<Engine> engine = CurrentEngine();
     Interruptibly([&](const CancellationToken& cancel) {
-      for (const std::int64_t m : rows) engine->Prepare(ProblemOf(m), promise_.device, {false, cancel});
+      for (const std::int64_t m : rows) engine->Prepare(ProblemOf(m), promise_.device, {auto_tune, cancel});
       return true;
     });
+  }
+
+  /// `b` itself where the device reads it as it comes.
+  nb::object Pack(nb::handle b) const {
+    const GemmProblem& p = promise_.problem;
+    Array array;
+    array.Take("b", b.ptr());
+    Tensor tensor = array.tensor();
+    if (options_.transposed_b) tensor = tensor.Transposed();
+    if (tensor.rank != 2 || tensor.shape[0] != p.k || tensor.shape[1] != p.n)
+      throw Error(Code::kInvalidArgument, "pack: b is " + array.Describe() + ", this Gemm was made for k=" +
+                                              std::to_string(p.k) + ", n=" + std::to_string(p.n));
+    if (array.dtype() != p.b_type)
+      throw TypeMismatch("pack: b is " + array.Describe() + ", this Gemm was made for " +
+                         std::string(ToString(p.b_type)));
+    const std::shared_ptr<Engine> engine = CurrentEngine();
+    std::optional<Engine::PackedWeight> packed;
+    {
+      const WithoutGil others;
+      packed = engine->Pack(tensor, promise_.device);
+    }
+    if (!packed) return nb::borrow(b);
+    return nb::cast(std::unique_ptr<PackedWeight>(new PackedWeight{engine, std::move(*packed)}));
   }
 
   std::string Describe() const {
@@ -75,7 +104,7 @@ class PlannedGemm {
   Promise promise_;
   CallOptions options_;
   std::string layout_, dtypes_;
-  nb::object alpha_, beta_;
+  nb::object epilogue_, alpha_, beta_;
 };
 
 /// An int, or whatever gives ints.
@@ -110,7 +139,7 @@ constexpr const char* kPlannedDoc = R"(A product with weights of one shape, plan
 
 n, k, dtype   of the product; dtype "bf16", or those of a, b and the result: "f16,f16,f32".
 layout        "nn", "nt", "tn", "tt": t is stored transposed, b as (n, k), a as (k, m).
-device        "cpu", "cuda:0", "emulator:sm_90a".
+device        "cpu", "cuda:0", or "emulator:sm_90a", which takes arrays on the host, and copies them there and back.
 epilogue, compute, alpha, beta  as for gemm; what the epilogue reads comes with each call.)";
 
 }  // namespace
@@ -149,8 +178,13 @@ void BindGemm(nb::module_& m) {
               "beta: typing.Any = None, epilogue: str | Epilogue | None = None, dtype: typing.Any = None, "
               "compute: str = 'ieee', " GEMMSMITH_OPERAND_SIGNATURE ") -> typing.Any"));
 
+  nb::class_<BoundCall>(m, "BoundGemm", "A call of given arrays, made by Gemm.bind. Threads may run it side by side.")
+      .def(
+          "__call__", [](const BoundCall& self, nb::handle stream) { return nb::steal(self.Run(stream.ptr())); },
+          nb::arg("stream") = nb::none(), "Runs it, and returns out.",
+          nb::sig("def __call__(self, stream: typing.Any = None) -> typing.Any"));
   nb::class_<PlannedGemm>(m, "Gemm", kPlannedDoc)
-      .def(nb::init<std::int64_t, std::int64_t, nb::handle, const std::string&, const std::string&, nb::handle,
+      .def(nb::init<std::int64_t, std::int64_t, nb::handle, const std::string&, const std::string&, nb::object,
                     const std::string&, nb::object, nb::object>(),
            nb::arg("n"), nb::arg("k"), nb::arg("dtype") = "f32", nb::arg("layout") = "nn", nb::arg("device") = "cpu",
            nb::kw_only(), nb::arg("epilogue") = nb::none(), nb::arg("compute") = "ieee", nb::arg("alpha") = nb::none(),
@@ -169,9 +203,27 @@ void BindGemm(nb::module_& m) {
               "def __call__(self, a: typing.Any, b: typing.Any, out: typing.Any = None, *, " GEMMSMITH_OPERAND_SIGNATURE
               ") -> typing.Any"))
       .def(
-          "prepare", [](const PlannedGemm& self, nb::handle rows) { self.Prepare(Rows(rows)); }, nb::arg("m"),
-          "Plans and compiles for these m, an int or any of ints, so that calls do not. Ctrl-C ends it.",
-          nb::sig("def prepare(self, m: int | collections.abc.Iterable[int]) -> None"))
+          "prepare",
+          [](const PlannedGemm& self, nb::handle rows, bool auto_tune) { self.Prepare(Rows(rows), auto_tune); },
+          nb::arg("m"), nb::kw_only(), nb::arg("auto_tune") = false,
+          "Plans and compiles for these m, an int or any of ints, so that calls do not; with auto_tune after a short "
+          "tuning of those that are not tuned. Ctrl-C ends it.",
+          nb::sig("def prepare(self, m: int | collections.abc.Iterable[int], *, auto_tune: bool = False) -> None"))
+      .def(
+          "bind",
+          [](const PlannedGemm& self, nb::handle a, nb::handle b, nb::handle out, GEMMSMITH_OPERAND_PARAMETERS) {
+            return self.Bind(a.ptr(), b.ptr(), out.ptr(), {GEMMSMITH_OPERAND_VALUES});
+          },
+          nb::arg("a"), nb::arg("b"), nb::arg("out"), nb::kw_only(), GEMMSMITH_OPERANDS,
+          "This very call, checked and planned now: for loops over small products. What is wrong is raised here. It "
+          "keeps the arrays; numbers are those of now.",
+          nb::sig("def bind(self, a: typing.Any, b: typing.Any, out: typing.Any, *, " GEMMSMITH_OPERAND_SIGNATURE
+                  ") -> BoundGemm"))
+      .def(
+          "pack", &PlannedGemm::Pack, nb::arg("b"),
+          "A weight, as it is stored, in the form that the device reads fastest, for b of calls: a PackedWeight, or b "
+          "itself where the device reads it as it comes (GPUs; a few columns). What is written to b later, it has not.",
+          nb::sig("def pack(self, b: typing.Any) -> typing.Any"))
       .def_prop_ro("n", &PlannedGemm::n)
       .def_prop_ro("k", &PlannedGemm::k)
       .def_prop_ro("dtype", &PlannedGemm::dtype)

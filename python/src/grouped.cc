@@ -129,7 +129,7 @@ class GroupedCall {
     args_.groups = &group_args_;
     const Array* const residual = extras_.residual();
     extras_.Bind(args_, options_.epilogue, residual != nullptr ? residual->tensor() : Tensor());
-    const Stream stream = StreamOf(operands_, a_);
+    const Stream stream = StreamOf(operands_.stream, operands_.overlap, a_);
     const std::shared_ptr<Engine> engine = CurrentEngine();
     const WithoutGil others;
     const GemmProblem problem = gemmsmith::Describe(args_, DefaultAccumulator(args_.a.dtype), options_.compute);

@@ -68,9 +68,7 @@ class Output {
 /// layouts(layouts, stream), on the stream of `like` where none is given, while other Python threads run.
 template <class Work>
 void Run(const Array& like, nb::handle stream, const Work& work) {
-  Operands operands;
-  operands.stream = stream.ptr();
-  const Stream on = StreamOf(operands, like);
+  const Stream on = StreamOf(stream.ptr(), false, like);
   const std::shared_ptr<const OfEngine> current = Current();
   const WithoutGil others;
   work(current->layouts, on);

@@ -195,9 +195,9 @@ def test_experts_are_among_what_a_model_needs(monkeypatch: Any) -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(_core, name)
 
-        def compile_ahead(self, named: Any, archs: list[str], gpu: str, jobs: int) -> list[Any]:
-            asked[archs[0]] = {problem.grouping for _, problem in named}
-            return []
+        def compile_ahead(self, work: Any, *_: Any) -> Any:
+            asked.update({arch: {problem.grouping for _, problem in named} for arch, named in work})
+            return [], {}
 
     monkeypatch.setattr(ahead, "_core", Recorded())
     gs.compile(model="deepseek-v3", arch=["sm_80", "sm_90a"], rows=(1, 2))
