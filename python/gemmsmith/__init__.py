@@ -4,6 +4,7 @@
 >>> c = gs.gemm(a, b)                          # a @ b, for arrays of NumPy, torch, CuPy, JAX
 >>> g = gs.Gemm(n=4096, k=4096, layout="nt")   # planned once; g(a, b, out=c)
 
+grouped_gemm is a product for each of several groups; gemmsmith.layouts has casts to 8-bit floats and their scales.
 Epilogue, compile, explain, show_code, tune, profile, evaluate, devices, doctor, cache, results and jit are the rest;
 docs/python.md shows them.
 """
@@ -21,7 +22,10 @@ from ._core import (
     builtin_shapes,
     configure,
     gemm,
+    get_num_sms,
+    grouped_gemm,
     jit,
+    set_num_sms,
 )
 from ._core import version as __version__
 from .errors import (
@@ -40,6 +44,7 @@ from .errors import (
 
 if TYPE_CHECKING:
     from . import cache as cache
+    from . import layouts as layouts
     from . import results as results
     from .ahead import (
         compile,
@@ -76,7 +81,7 @@ _LATER = (
 def __getattr__(name: str) -> Any:
     import importlib
 
-    if name in ("cache", "results"):
+    if name in ("cache", "layouts", "results"):
         return importlib.import_module("." + name, __name__)
     if name in _LATER:
         return getattr(importlib.import_module(".ahead", __name__), name)
@@ -117,12 +122,16 @@ __all__ = [
     "evaluate",
     "explain",
     "gemm",
+    "get_num_sms",
+    "grouped_gemm",
     "jit",
     "kernels",
+    "layouts",
     "predict_config",
     "profile",
     "record_performance",
     "results",
+    "set_num_sms",
     "show_code",
     "tune",
 ]

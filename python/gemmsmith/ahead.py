@@ -52,7 +52,8 @@ def compile(
     arch    "sm_90a", "x86-64-avx512", or several; default: that of `gpu`.
     gpu     a GPU to choose kernels for ("h200"); default: the one that stands for arch.
     jobs    compiles at a time. Ctrl-C ends them.
-    model   a built-in list's name or a config.json: all kernels that its weights need for any m of `rows`, of `dtype`.
+    model   a built-in list's name or a config.json: all kernels that its weights need for any m of `rows`, of `dtype`,
+            and where arch has kernels for groups, those of its experts together (grouped_gemm).
     bundle  a file to write these kernels into, for configure(bundles=...) elsewhere; level, key_file as in cache.export.
 
     One row for each kernel of each problem. Raises CompileError, NotFound where there is no compiler, InvalidArgument.
@@ -61,18 +62,25 @@ def compile(
     if not any(archs) and not gpu:
         raise InvalidArgument("compile: neither arch nor gpu is given", "give arch=\"sm_90a\" or gpu=\"h200\"")
     named = problems(shapes)
+    weights: list[tuple[str, Problem]] = []
+    experts: list[tuple[str, Problem]] = []
     if model:
-        weights = _core.model_weights(model)
+        weights, experts = _core.model_weights(model), _core.model_experts(model, dtype)
         if dtype is not None:
             weights = [(name, Problem(p.m, p.n, p.k, dtype, p.layout)) for name, p in weights]
-        for one in archs:
-            named += _core.distinct_problems(weights, rows[0], rows[1], one, gpu)
+    work: list[tuple[str, list[tuple[str, Problem]]]] = []
+    for one in archs:
+        # Not every architecture has kernels for groups.
+        served = [expert for expert in experts if _core.explain(expert[1], "", one, gpu, [])["rows"]]
+        distinct = _core.distinct_problems(weights + served, rows[0], rows[1], one, gpu) if model else []
+        work.append((one, named + distinct))
     path = os.fspath(bundle)
-    made, written = _core.compile_ahead(named, archs, gpu, jobs, path, level, key_file)
+    made, written = _core.compile_ahead(work, gpu, jobs, path, level, key_file)
+    count = sum(len(wanted) for _, wanted in work)
     kernels = len({row["key"] for row in made})
     return Table(
         made,
-        f"{kernels} kernels for {len(named)} problems",
+        f"{kernels} kernels for {count} problems",
         ("name", "problem", "arch", "origin", "compile_ms", "registers", "spill_bytes", "shared_bytes", "config"),
         [f"wrote {path}: {written['kernels']} kernels, {written['stored_bytes']} bytes"] if path else (),
     )
@@ -115,15 +123,20 @@ def explain(
     device: str = "",
     arch: str = "",
     gpu: str = "",
-    groups: Iterable[int] = (),
+    groups: int | Iterable[int] = (),
     **arguments: Any,
 ) -> Explanation:
     """Which kernel would be chosen for a problem, and why: for a device here, or for an arch or gpu that need not be.
 
-    explain(m=4096, n=7168, k=2048, dtype="bf16", arch="sm_90a") makes the Problem itself. `groups`: rows of groups
-    that share one launch, in place of m.
+    explain(m=4096, n=7168, k=2048, dtype="bf16", arch="sm_90a") makes the Problem itself. `groups`: an int is the
+    Problem's; several are the rows of groups that share one launch, in place of m.
     """
-    return Explanation(_core.explain(problem or Problem(**arguments), device, arch, gpu, list(groups)))
+    rows: list[int] = []
+    if isinstance(groups, int):
+        arguments["groups"] = groups
+    else:
+        rows = list(groups)
+    return Explanation(_core.explain(problem or Problem(**arguments), device, arch, gpu, rows))
 
 
 def show_code(

@@ -31,13 +31,6 @@ nb::dict RowOf(const KernelReport& report) {
       .Add("key", report.key);
 }
 
-/// "", or a name: what is here, CUDA's made ready.
-DeviceId DeviceOf(Engine& engine, const std::string& name) {
-  const DeviceId id = name.empty() ? engine.devices().Best().id() : ParseDeviceId(name);
-  if (id.kind == DeviceKind::kCuda) UseCuda();
-  return id;
-}
-
 struct Target {
   CodeTarget code;
   DeviceSpec spec;
@@ -77,10 +70,11 @@ void ForEach(std::size_t count, int threads, const CancellationToken& cancel, co
   if (failure) std::rethrow_exception(failure);
 }
 
-/// `bundle`: not empty, a file to write the kernels into.
-nb::tuple Compile(const std::vector<std::pair<std::string, GemmProblem>>& problems,
-                  const std::vector<std::string>& archs, const std::string& gpu, int jobs, const std::string& bundle,
-                  const BundleOptions& options) {
+using Pairs = std::vector<std::pair<std::string, GemmProblem>>;
+
+/// `work`: problems by architecture. `bundle`: not empty, a file to write the kernels into.
+nb::tuple Compile(const std::vector<std::pair<std::string, Pairs>>& work, const std::string& gpu, int jobs,
+                  const std::string& bundle, const BundleOptions& options) {
   struct Task {
     std::string name;
     GemmProblem problem;
@@ -90,7 +84,7 @@ nb::tuple Compile(const std::vector<std::pair<std::string, GemmProblem>>& proble
   const std::shared_ptr<Engine> engine =
       bundle.empty() ? CurrentEngine() : std::make_shared<Engine>(CurrentEngine()->options());
   std::vector<Task> tasks;
-  for (const std::string& arch : archs)
+  for (const auto& [arch, problems] : work)
     for (const auto& [name, problem] : problems) tasks.push_back({name, problem, TargetOf(*engine, arch, gpu)});
   using Reports = std::vector<std::vector<KernelReport>>;
   const Reports reports = Interruptibly([&](const CancellationToken& cancel) {
@@ -144,18 +138,18 @@ nb::dict Explain(const GemmProblem& problem, const std::string& device, const st
     const Target target = TargetOf(*engine, arch, gpu);
     return DictOf(engine->Explain(problem, target.code, target.spec, groups));
   }
-  return DictOf(engine->Explain(problem, DeviceOf(*engine, device), groups));
+  return DictOf(engine->Explain(problem, NamedDevice(*engine, device), groups));
 }
 
 std::string PredictConfig(const GemmProblem& problem, const std::string& device) {
   const std::shared_ptr<Engine> engine = CurrentEngine();
-  return ToString(engine->PredictOptimalConfig(problem, DeviceOf(*engine, device)));
+  return ToString(engine->PredictOptimalConfig(problem, NamedDevice(*engine, device)));
 }
 
 void RecordPerformance(const GemmProblem& problem, const std::string& config, double microseconds,
                        const std::string& device) {
   const std::shared_ptr<Engine> engine = CurrentEngine();
-  const DeviceId id = DeviceOf(*engine, device);
+  const DeviceId id = NamedDevice(*engine, device);
   for (const RankedConfig& ranked : engine->Explain(problem, id).ranked)
     if (ToString(ranked.config) == config) return engine->RecordPerformance(problem, id, ranked.config, microseconds);
   throw Error(Code::kNotFound,
@@ -171,7 +165,7 @@ nb::object ShowCode(const GemmProblem& problem, const std::string& device, const
   if (!arch.empty() || !gpu.empty()) {
     target = TargetOf(*engine, arch, gpu);
   } else {
-    const DeviceId id = DeviceOf(*engine, device);
+    const DeviceId id = NamedDevice(*engine, device);
     target = {ParseTarget(engine->Explain(problem, id).target), engine->devices().Get(id).spec()};
   }
   const KernelSource source = engine->Render(problem, target.code, target.spec);
@@ -195,7 +189,7 @@ nb::dict RowOf(const TunedCandidate& candidate) {
 nb::list Tune(const GemmProblem& problem, const std::string& device, double budget, std::int64_t candidates,
               std::int64_t m_from, std::int64_t m_to, bool dry_run, nb::object progress) {
   const std::shared_ptr<Engine> engine = CurrentEngine();
-  const DeviceId id = DeviceOf(*engine, device);
+  const DeviceId id = NamedDevice(*engine, device);
   TuneOptions options;
   options.budget = std::chrono::duration<double>(budget);
   options.candidates = static_cast<std::size_t>(candidates);
@@ -283,8 +277,8 @@ std::vector<std::pair<std::string, GemmProblem>> DistinctProblems(
   return distinct;
 }
 
-std::vector<std::pair<std::string, GemmProblem>> Pairs(nb::handle problems) {
-  std::vector<std::pair<std::string, GemmProblem>> pairs;
+Pairs PairsOf(nb::handle problems) {
+  Pairs pairs;
   for (const nb::handle one : nb::iter(problems))
     pairs.emplace_back(nb::cast<std::string>(one[0]), nb::cast<const GemmProblem&>(one[1]));
   return pairs;
@@ -295,17 +289,20 @@ std::vector<std::pair<std::string, GemmProblem>> Pairs(nb::handle problems) {
 void BindAhead(nb::module_& m) {
   m.def(
       "compile_ahead",
-      [](nb::handle problems, const std::vector<std::string>& archs, const std::string& gpu, int jobs,
-         const std::string& bundle, int level, const std::string& key_file) {
-        return Compile(Pairs(problems), archs, gpu, jobs, bundle, {level, key_file});
+      [](nb::handle work, const std::string& gpu, int jobs, const std::string& bundle, int level,
+         const std::string& key_file) {
+        std::vector<std::pair<std::string, Pairs>> by_arch;
+        for (const nb::handle one : nb::iter(work))
+          by_arch.emplace_back(nb::cast<std::string>(one[0]), PairsOf(one[1]));
+        return Compile(by_arch, gpu, jobs, bundle, {level, key_file});
       },
-      nb::sig("def compile_ahead(problems: list[tuple[str, Problem]], archs: list[str], gpu: str, jobs: int, "
+      nb::sig("def compile_ahead(work: list[tuple[str, list[tuple[str, Problem]]]], gpu: str, jobs: int, "
               "bundle: str, level: int, key_file: str) -> tuple[list[dict[str, typing.Any]], dict[str, int]]"));
   m.def(
       "distinct_problems",
       [](nb::handle problems, std::int64_t first, std::int64_t last, const std::string& arch, const std::string& gpu) {
         nb::list list;
-        for (const auto& [name, problem] : DistinctProblems(Pairs(problems), first, last, arch, gpu))
+        for (const auto& [name, problem] : DistinctProblems(PairsOf(problems), first, last, arch, gpu))
           list.append(nb::make_tuple(name, problem));
         return list;
       },

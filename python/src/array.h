@@ -55,6 +55,7 @@ class Array {
   void TakeInterface();
   void TakeCapsule(PyObject* capsule);
   void TakeDlpack();
+  bool TakeBytesOfTorch();
   void TakeTensor(const dlpack::Tensor& tensor);
   void SetDType(const char* format, Py_ssize_t item_bytes);
   void SetStrides(std::span<const std::int64_t> bytes);

@@ -100,9 +100,8 @@ void Fold(Batch& batch, std::span<Stack* const> stacks) {
 /// Of floats by floats, f64 by f64, integers by integers there are kernels; of others never.
 int Kind(DType dtype) { return dtype == DType::kF64 ? 1 : Info(dtype).is_integer() ? 2 : 0; }
 
-DType ResultType(DType a, DType b) {
-  if (Info(a).is_integer()) return DType::kS32;
-  return a == b ? a : DType::kF32;
+std::string Both(const char* operation, const Array& a, const Array& b) {
+  return std::string(operation) + ": a is " + a.Describe() + ", b is " + b.Describe();
 }
 
 /// One call, from what Python gave to what the engine takes.
@@ -120,11 +119,7 @@ class Call {
     if (given) Py_INCREF(out);
     Ref result(given ? out : made.release());
     Launch();
-    if (!given && a_.library() == Library::kJax) [[unlikely]] {
-      const Ref deliver = LibraryFunction("deliver");
-      result = Ref(PyObject_CallFunctionObjArgs(deliver.get(), a_.object(), result.get(), nullptr));
-    }
-    return result.release();
+    return given ? result.release() : Deliver(a_, result.release());
   }
 
   /// The same without running it.
@@ -143,14 +138,11 @@ class Call {
     });
   }
   bool on_gpu() const { return a_.device().kind == DeviceKind::kCuda; }
-  Stream StreamNow(PyObject* stream) const {
-    return stream != nullptr && stream != Py_None ? StreamOfObject(stream) : CurrentStream(a_);
-  }
+  Stream StreamNow(PyObject* stream) const { return StreamOf(stream, operands_.overlap, a_); }
 
  private:
   [[noreturn]] void Fail(const std::string& what, std::string remedy = {}) const {
-    throw Error(Code::kInvalidArgument, "gemm: a is " + a_.Describe() + ", b is " + b_.Describe() + ": " + what,
-                std::move(remedy));
+    throw Error(Code::kInvalidArgument, Both("gemm", a_, b_) + ": " + what, std::move(remedy));
   }
   DType DefaultType() const {
     return options_.promise != nullptr ? options_.promise->problem.d_type : ResultType(a_.dtype(), b_.dtype());
@@ -176,9 +168,7 @@ class Call {
   }
   void CheckOperands() {
     const Tensor &a = sa_.matrix, &b = sb_.matrix;
-    if (Kind(a.dtype) != Kind(b.dtype)) [[unlikely]]
-      throw TypeMismatch("gemm: a is " + a_.Describe() + ", b is " + b_.Describe() + ": no kernel multiplies these",
-                         "convert one of them");
+    CheckTypes("gemm", a_, b_);
     if (a.shape[1] != b.shape[0]) [[unlikely]]
       Fail(std::to_string(a.shape[1]) + " columns by " + std::to_string(b.shape[0]) + " rows");
     if ((sa_.batch_rank != 0 || sb_.batch_rank != 0) && !(batch_.Widen(sa_) && batch_.Widen(sb_))) [[unlikely]]
@@ -192,8 +182,8 @@ class Call {
     if (sb_.matrix.shape[0] != p.k || sb_.matrix.shape[1] != p.n) [[unlikely]]
       Fail("this Gemm was made for k=" + std::to_string(p.k) + ", n=" + std::to_string(p.n));
     if (a_.dtype() != p.a_type || b_.dtype() != p.b_type) [[unlikely]]
-      throw TypeMismatch("gemm: a is " + a_.Describe() + ", b is " + b_.Describe() + ": this Gemm was made for " +
-                         std::string(ToString(p.a_type)) + " by " + std::string(ToString(p.b_type)));
+      throw TypeMismatch(Both("gemm", a_, b_) + ": this Gemm was made for " + std::string(ToString(p.a_type)) + " by " +
+                         std::string(ToString(p.b_type)));
     const DeviceId where = emulated() ? DeviceId{} : promise.device;  // no array lies on an emulated device
     if (a_.device() != where) [[unlikely]]
       Fail("a is on " + ToString(a_.device()) + ", this Gemm was made for " + ToString(promise.device));
@@ -228,14 +218,7 @@ class Call {
   }
   void TakeOut(PyObject* out, bool given) {
     out_.Take("out", out);
-    if (given && out_.library() == Library::kJax) [[unlikely]]
-      Fail("out is an array of JAX, which nobody may write to", "take the array that is returned");
-    if (out_.read_only()) [[unlikely]]
-      Fail("out " + out_.Describe() + " is read-only");
-    if (Kind(out_.dtype()) == 1 && Kind(a_.dtype()) != 1) [[unlikely]]
-      throw TypeMismatch("gemm: a is " + a_.Describe() + ", b is " + b_.Describe() + ", out is " + out_.Describe() +
-                             ": no kernel writes this type",
-                         "give an out of another dtype");
+    CheckOut("gemm", a_, b_, out_, given);
     sd_ = Result(out_);
     if (given && options_.promise != nullptr && out_.dtype() != options_.promise->problem.d_type) [[unlikely]]
       throw TypeMismatch("gemm: out is " + out_.Describe() + ", this Gemm was made for " +
@@ -243,13 +226,7 @@ class Call {
   }
 
   void ChooseScalars(bool out_given) {
-    const bool c_given = operands_.c != nullptr && operands_.c != Py_None;
-    args_.alpha = alpha_.Read("alpha", options_.alpha, 1);
-    args_.beta = beta_.Read("beta", options_.beta, c_given ? 1 : 0);
-    const bool reads_c = args_.beta.value != 0 || args_.beta.device_pointer != nullptr;
-    if (reads_c && !c_given && !out_given)
-      Fail("beta is given, and neither c nor out", "give the array that beta multiplies");
-    if (c_given && reads_c) {
+    if (scalars_.Read(options_, operands_, out_given, args_)) {
       c_.Take("c", operands_.c);
       sc_ = Result(c_);
     }
@@ -319,7 +296,7 @@ class Call {
   Batch batch_;
   Extents shape_;
   std::int64_t columns_ = 0;
-  ScalarArgument alpha_, beta_;
+  Scalars scalars_;
   Extras extras_;
   GemmArgs args_;
 };
@@ -329,7 +306,7 @@ class BoundArrays : public BoundCall {
   BoundArrays(PyObject* a, PyObject* b, PyObject* out, const CallOptions& options, const Operands& operands)
       : options_(options), operands_(operands), engine_(CurrentEngine()), call_(options_, operands_) {
     prepared_.emplace(call_.Prepare(a, b, out));
-    if (operands.stream != nullptr && operands.stream != Py_None) stream_ = StreamOfObject(operands.stream);
+    if (operands.stream != nullptr && operands.stream != Py_None) stream_ = call_.StreamNow(operands.stream);
     for (PyObject* const kept : {a, b, out}) Py_INCREF(kept);
     a_ = Ref(a), b_ = Ref(b), out_ = Ref(out);
   }
@@ -358,6 +335,40 @@ class BoundArrays : public BoundCall {
 };
 
 }  // namespace
+
+void CheckTypes(const char* operation, const Array& a, const Array& b) {
+  if (Kind(a.dtype()) != Kind(b.dtype())) [[unlikely]]
+    throw TypeMismatch(Both(operation, a, b) + ": no kernel multiplies these", "convert one of them");
+}
+
+void CheckOut(const char* operation, const Array& a, const Array& b, const Array& out, bool given) {
+  if (given && out.library() == Library::kJax) [[unlikely]]
+    throw Error(Code::kInvalidArgument, Both(operation, a, b) + ": out is an array of JAX, which nobody may write to",
+                "take the array that is returned");
+  if (out.read_only()) [[unlikely]]
+    throw Error(Code::kInvalidArgument, Both(operation, a, b) + ": out " + out.Describe() + " is read-only");
+  if (Kind(out.dtype()) == 1 && Kind(a.dtype()) != 1) [[unlikely]]
+    throw TypeMismatch(Both(operation, a, b) + ", out is " + out.Describe() + ": no kernel writes this type",
+                       "give an out of another dtype");
+}
+
+DType ResultType(DType a, DType b) {
+  if (Info(a).is_integer()) return DType::kS32;
+  return a == b ? a : DType::kF32;
+}
+
+Stream StreamOf(PyObject* stream, bool overlap, const Array& a) {
+  Stream on = stream != nullptr && stream != Py_None ? StreamOfObject(stream) : CurrentStream(a);
+  on.overlap = overlap;
+  return on;
+}
+
+PyObject* Deliver(const Array& a, PyObject* result) {
+  if (a.library() != Library::kJax) [[likely]]
+    return result;
+  const Ref held(result), deliver = LibraryFunction("deliver");
+  return Checked(PyObject_CallFunctionObjArgs(deliver.get(), a.object(), result, nullptr));
+}
 
 std::unique_ptr<BoundCall> Bind(PyObject* a, PyObject* b, PyObject* out, const CallOptions& options,
                                 const Operands& operands) {

@@ -30,6 +30,7 @@ struct Operands {
   PyObject* scale_a = nullptr;
   PyObject* scale_b = nullptr;
   PyObject* stream = nullptr;
+  bool overlap = false;  ///< Stream::overlap.
 };
 
 /// What a Gemm was made for, and its calls must keep to.
@@ -48,6 +49,18 @@ struct CallOptions {
   ComputeMode compute = ComputeMode::kIeee;
   const Promise* promise = nullptr;
 };
+
+// What all calls have in common. `operation`: the one that errors name.
+/// Throws TypeMismatch where no kernel multiplies such types.
+void CheckTypes(const char* operation, const Array& a, const Array& b);
+/// Throws where nobody may write to `out`, or no kernel writes its type. `given`: by the caller.
+void CheckOut(const char* operation, const Array& a, const Array& b, const Array& out, bool given);
+/// Of the result, where nothing says another.
+DType ResultType(DType a, DType b);
+/// As given, else the current one of a's library. `overlap`: Stream::overlap.
+Stream StreamOf(PyObject* stream, bool overlap, const Array& a);
+/// A result that was allocated for the caller, in the form that a's library has.
+PyObject* Deliver(const Array& a, PyObject* result);
 
 /// numpy.matmul of two arrays by the library, into `out` or a new array of a's library. A new reference.
 PyObject* Multiply(PyObject* a, PyObject* b, PyObject* out, const CallOptions& options, const Operands& operands);

@@ -10,22 +10,11 @@
 #include "errors.h"
 #include "gemmsmith/engine.h"
 #include "objects.h"
+#include "operand_arguments.h"
 #include "packed.h"
 
 namespace gemmsmith::python {
 namespace {
-
-std::optional<DType> OptionalDType(nb::handle dtype) {
-  if (!Given(dtype)) return std::nullopt;
-  return DTypeOfObject(dtype.ptr());
-}
-
-ComputeMode ModeOf(std::string_view compute) {
-  for (const ComputeMode mode : {ComputeMode::kIeee, ComputeMode::kTf32})
-    if (compute == ToString(mode)) return mode;
-  throw Error(Code::kInvalidArgument, "unknown compute mode \"" + std::string(compute) + "\"",
-              "there are ieee and tf32");
-}
 
 /// A product planned for one weight shape, with m open.
 class PlannedGemm {
@@ -126,31 +115,6 @@ std::vector<std::int64_t> Rows(nb::handle m) {
   return rows;
 }
 
-// What gemm and Gemm take by name, in this order.
-#define GEMMSMITH_OPERANDS                                                                                            \
-  nb::arg("c") = nb::none(), nb::arg("bias") = nb::none(), nb::arg("bias_m") = nb::none(),                            \
-  nb::arg("residual") = nb::none(), nb::arg("scale_row") = nb::none(), nb::arg("scale_column") = nb::none(),          \
-  nb::arg("scale_block") = nb::none(), nb::arg("scalar") = nb::none(), nb::arg("d_scale") = nb::none(),               \
-  nb::arg("d_scale_row") = nb::none(), nb::arg("d_scale_column") = nb::none(), nb::arg("d_scale_block") = nb::none(), \
-  nb::arg("amax_row") = nb::none(), nb::arg("amax_column") = nb::none(), nb::arg("amax_block") = nb::none(),          \
-  nb::arg("scale_a") = nb::none(), nb::arg("scale_b") = nb::none(), nb::arg("stream") = nb::none()
-#define GEMMSMITH_OPERAND_PARAMETERS                                                                                  \
-  nb::handle c, nb::handle bias, nb::handle bias_m, nb::handle residual, nb::handle scale_row,                        \
-      nb::handle scale_column, nb::handle scale_block, nb::handle scalar, nb::handle d_scale, nb::handle d_scale_row, \
-      nb::handle d_scale_column, nb::handle d_scale_block, nb::handle amax_row, nb::handle amax_column,               \
-      nb::handle amax_block, nb::handle scale_a, nb::handle scale_b, nb::handle stream
-#define GEMMSMITH_OPERAND_VALUES                                                                                 \
-  c.ptr(), bias.ptr(), bias_m.ptr(), residual.ptr(), scale_row.ptr(), scale_column.ptr(), scale_block.ptr(),     \
-      scalar.ptr(), d_scale.ptr(), d_scale_row.ptr(), d_scale_column.ptr(), d_scale_block.ptr(), amax_row.ptr(), \
-      amax_column.ptr(), amax_block.ptr(), scale_a.ptr(), scale_b.ptr(), stream.ptr()
-#define GEMMSMITH_OPERAND_SIGNATURE                                                                         \
-  "c: typing.Any = None, bias: typing.Any = None, bias_m: typing.Any = None, residual: typing.Any = None, " \
-  "scale_row: typing.Any = None, scale_column: typing.Any = None, scale_block: typing.Any = None, "         \
-  "scalar: typing.Any = None, d_scale: typing.Any = None, d_scale_row: typing.Any = None, "                 \
-  "d_scale_column: typing.Any = None, d_scale_block: typing.Any = None, amax_row: typing.Any = None, "      \
-  "amax_column: typing.Any = None, amax_block: typing.Any = None, scale_a: typing.Any = None, "             \
-  "scale_b: typing.Any = None, stream: typing.Any = None"
-
 constexpr const char* kGemmDoc =
     R"(a @ b, as numpy.matmul: matrices, stacks of matrices (..., m, k) by (..., k, n), which are
 broadcast, and vectors. Written to `out`, else to a new array of a's library on its device.
@@ -167,6 +131,7 @@ bias (n), bias_m (m), residual (as out), scale_row (m), scale_column (n), ...: w
 scale_a, scale_b  f32 factors of 8-bit operands: (m, k / 128), and (n, k / 128) or (n / 128, k / 128).
 compute    "ieee", or "tf32" for f32 operands.
 stream     a CUDA stream; default: the current one of torch or CuPy, if a is theirs.
+overlap    on sm_90 and newer it may start while the launch before it on the stream ends; it waits for what that leaves.
 
 Raises InvalidArgument (a ValueError), DTypeError (a TypeError) and Unsupported before anything is computed.)";
 
@@ -178,6 +143,13 @@ device        "cpu", "cuda:0", or "emulator:sm_90a", which takes arrays on the h
 epilogue, compute, alpha, beta  as for gemm; what the epilogue reads comes with each call.)";
 
 }  // namespace
+
+ComputeMode ModeOf(std::string_view compute) {
+  for (const ComputeMode mode : {ComputeMode::kIeee, ComputeMode::kTf32})
+    if (compute == ToString(mode)) return mode;
+  throw Error(Code::kInvalidArgument, "unknown compute mode \"" + std::string(compute) + "\"",
+              "there are ieee and tf32");
+}
 
 std::string DTypesText(nb::handle dtype) {
   if (nb::isinstance<nb::tuple>(dtype) || nb::isinstance<nb::list>(dtype)) {
@@ -196,12 +168,7 @@ void BindGemm(nb::module_& m) {
       "gemm",
       [](nb::handle a, nb::handle b, nb::handle out, nb::handle alpha, nb::handle beta, nb::handle epilogue,
          nb::handle dtype, const char* compute, GEMMSMITH_OPERAND_PARAMETERS) {
-        CallOptions options;
-        options.alpha = alpha.ptr(), options.beta = beta.ptr();
-        options.epilogue = EpilogueOf(epilogue.ptr());
-        if (options.epilogue == nullptr && Given(bias)) options.epilogue = EpilogueOf(nb::str("bias").ptr());
-        options.dtype = OptionalDType(dtype);
-        if (compute[0] != 'i') options.compute = ModeOf(compute);
+        const CallOptions options = OptionsOf(alpha, beta, epilogue, dtype, compute, bias);
         return nb::steal(Multiply(a.ptr(), b.ptr(), out.ptr(), options, {GEMMSMITH_OPERAND_VALUES}));
       },
       nb::arg("a"), nb::arg("b"), nb::arg("out") = nb::none(), nb::kw_only(), nb::arg("alpha") = nb::none(),

@@ -59,6 +59,8 @@ NB_MODULE(_core, m) {
   BindEpilogue(m);
   BindPacked(m);
   BindGemm(m);
+  BindGrouped(m);
+  BindLayouts(m);
   BindProblem(m);
   BindAhead(m);
   BindCache(m);

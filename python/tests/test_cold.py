@@ -201,7 +201,10 @@ def test_settings_hold_from_then_on(tmp_path: Path) -> None:
 import gemmsmith as gs
 gs.configure(cache_dir={str(tmp_path)!r}, enable_disk=True, max_cached_kernels=10, opt_level=2)
 assert gs.cache.stats().directory == {str(tmp_path)!r}
-gs.configure(enable_jit=False, verify="first_use")
+gs.configure(block_m=64, enable_tma_multicast=False, check_groups=True)
+rows = gs.explain(m=512, n=512, k=512, dtype="bf16", layout="nt", arch="sm_90a")
+assert {{(row["block_m"], row.get("cluster_m", 1), row.get("cluster_n", 1)) for row in rows}} == {{(64, 1, 1)}}
+gs.configure(enable_jit=False, verify="first_use", block_m=0)
 assert gs.cache.stats().directory == {str(tmp_path)!r}
 import numpy as np
 assert (gs.gemm(np.ones((3, 4), 'f4'), np.ones((4, 5), 'f4')) == 4).all()

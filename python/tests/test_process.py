@@ -33,6 +33,8 @@ CALLS: dict[str, Any] = {
     "out": lambda a, b, out: gs.gemm(a, b, out=out),
     "epilogue": lambda a, b, out: gs.gemm(a, b, bias=out[0], epilogue="bias+relu"),
     "stack": lambda a, b, out: gs.gemm(a[None, None], b),
+    "groups": lambda a, b, out: gs.grouped_gemm(a, b[None], ends=np.array([5], "i4")),
+    "layouts": lambda a, b, out: gs.layouts.get_mn_major_tma_aligned_tensor(a),
     "bound": lambda a, b, out: gs.Gemm(8, 8).bind(a, b, out)(),
     "packed": lambda a, b, out: gs.gemm(a, WIDE.pack(WEIGHT)),
     "dlpack": lambda a, b, out: gs.gemm(a.__dlpack__(), b, out=out),
