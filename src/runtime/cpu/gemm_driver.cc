@@ -11,6 +11,7 @@
 #include "runtime/cpu/single_tile.h"
 #include "runtime/cpu/sum_value.h"
 #include "runtime/cpu/thread_grid.h"
+#include "runtime/cpu/tile_places.h"
 #include "util/thread_pool.h"
 
 namespace gemmsmith {
@@ -27,15 +28,11 @@ constexpr std::int64_t kFewTiles = 16;
 // Below it, waking a thread costs more than the thread does. In multiply-adds.
 constexpr double kWorthWaking = 1e6;
 
-/// Where the tiles of an operand are: the first one, and bytes from each to the next.
-struct TileSource {
-  const std::byte* first;
-  std::int64_t step;
-  const std::byte* next = nullptr;  ///< Of B: the tile to be read after the last, if known.
-  bool starts = false;              ///< Of a packed B: before each panel is what its columns' sums start with.
-};
-
-const std::byte* Bytes(const void* p) { return static_cast<const std::byte*>(p); }
+ThreadPool::Lease AcquireThreads(const CpuGemmParams& p, int threads) {
+  const double work = static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k * p.batch);
+  const auto asleep = work < kWorthWaking * threads ? ThreadPool::Asleep::kPass : ThreadPool::Asleep::kWake;
+  return ThreadPool::Instance().Acquire(threads, asleep);
+}
 
 class Call {
  public:
@@ -59,18 +56,20 @@ class Call {
   }
 
   void Run() {
-    if (NeedsNothing()) return RunInPlace({}, {0, p_.batch}, {0, p_.m}, {0, p_.n});
+    if (p_.threads <= 1 && NeedsNoMemory()) return RunInPlace({}, {0, p_.batch}, {0, p_.m}, {0, p_.n});
     RunThreads();
   }
-  /// No other threads, and no memory.
-  bool NeedsNothing() const {
-    return p_.threads <= 1 && p_.path == CpuPath::kDirect && !keeps_sums_ && maxima_ == 0 && !CopiesPanels();
-  }
-  /// Notes the calls of micro-kernels instead of making them. They point into this object. REQUIRES: NeedsNothing(), no
-  /// epilogue.
-  void Record(std::vector<SmallGemm::TileCall>& calls) {
+  bool NeedsNoMemory() const { return p_.path == CpuPath::kDirect && !keeps_sums_ && maxima_ == 0 && !CopiesPanels(); }
+  /// Notes the calls of micro-kernels instead of making them, in a part for each thread; `ends`: of the parts. They
+  /// point into this object. REQUIRES: NeedsNoMemory(), no epilogue.
+  void Record(std::vector<SmallGemm::TileCall>& calls, std::vector<std::size_t>& ends) {
     noted_ = &calls;
-    RunInPlace({}, {0, p_.batch}, {0, p_.m}, {0, p_.n});
+    grid_ = ChooseGrid(p_, std::max(1, p_.threads));
+    for (int index = 0; index < grid_.threads(); ++index) {
+      const Share share = ShareOf(index);
+      RunInPlace({}, share.batches, share.rows, share.columns);
+      ends.push_back(calls.size());
+    }
     noted_ = nullptr;
   }
 
@@ -100,9 +99,7 @@ class Call {
   }
 
   void RunThreads() {
-    const double work = static_cast<double>(p_.m) * static_cast<double>(p_.n) * static_cast<double>(p_.k * p_.batch);
-    const auto asleep = work < kWorthWaking * p_.threads ? ThreadPool::Asleep::kPass : ThreadPool::Asleep::kWake;
-    ThreadPool::Lease lease = ThreadPool::Instance().Acquire(p_.threads, asleep);
+    ThreadPool::Lease lease = AcquireThreads(p_, p_.threads);
     grid_ = ChooseGrid(p_, lease.threads());
     Reserve(Scratch::OfThisThread());
     auto task = [this](int index) { RunPart(index); };
@@ -165,11 +162,20 @@ class Call {
     return reinterpret_cast<float*>(memory_ + thread * own_bytes_ + before);
   }
 
-  void RunPart(int index) const {
+  /// What one thread computes.
+  struct Share {
+    int m_index, group;
+    Range batches, rows, columns;
+  };
+  Share ShareOf(int index) const {
     const int m_index = index % grid_.m_parts, group = index / grid_.m_parts;
     const int n_index = group % grid_.n_parts, batch_index = group / grid_.n_parts;
-    const Range batches = Part(p_.batch, 1, grid_.batch_parts, batch_index);
-    const Range rows = Part(p_.m, p_.mr, grid_.m_parts, m_index), columns = Part(p_.n, p_.nr, grid_.n_parts, n_index);
+    return {m_index, group, Part(p_.batch, 1, grid_.batch_parts, batch_index),
+            Part(p_.m, p_.mr, grid_.m_parts, m_index), Part(p_.n, p_.nr, grid_.n_parts, n_index)};
+  }
+
+  void RunPart(int index) const {
+    const auto [m_index, group, batches, rows, columns] = ShareOf(index);
     std::byte* const own = memory_ + index * own_bytes_;
     std::byte* const b = memory_ + grid_.threads() * own_bytes_ + group * copies_ * b_bytes_;
     Workplace place;
@@ -482,16 +488,6 @@ class Call {
     return std::clamp<std::int64_t>(kBytesAhead / (p_.nr * std::max<std::int64_t>(k, 1) * unit_), 1, 8);
   }
 
-  /// A matrix that tiles are read from or written to. Its first element is (row, column) of the product.
-  struct Place {
-    const std::byte* first;
-    std::int64_t row_bytes, size, row, column;
-    std::int64_t columns_per_element = 1;
-    std::byte* At(std::int64_t i, std::int64_t j) const {
-      return const_cast<std::byte*>(first) + (i - row) * row_bytes + (j - column) / columns_per_element * size;
-    }
-  };
-
   MicroKernelArgs CommonArgs() const {
     MicroKernelArgs args{};
     args.alpha = alpha_.data();
@@ -579,9 +575,20 @@ std::unique_ptr<const SmallGemm> SmallGemm::Record(const MicroKernelSet& kernels
   if (p.batch > kMostCalls || DivideUp(p.m, p.mr) * DivideUp(p.n, p.nr) * p.batch * blocks > kMostCalls) return nullptr;
   std::unique_ptr<SmallGemm> small(new SmallGemm);
   small->made_ = std::make_unique<Made>(kernels, params);
-  if (!small->made_->call.NeedsNothing()) return nullptr;
-  small->made_->call.Record(small->calls_);
+  if (!small->made_->call.NeedsNoMemory()) return nullptr;
+  small->made_->call.Record(small->calls_, small->ends_);
   return small;
+}
+
+void SmallGemm::RunThreads() const {
+  const int parts = static_cast<int>(ends_.size());
+  ThreadPool::Lease lease = AcquireThreads(made_->params, parts);
+  const int threads = lease.threads();
+  auto task = [this, parts, threads](int index) {
+    for (; index < parts; index += threads)
+      for (std::size_t i = index == 0 ? 0 : ends_[index - 1]; i < ends_[index]; ++i) calls_[i].kernel(&calls_[i].args);
+  };
+  lease.Run(threads, task, true);
 }
 
 }  // namespace gemmsmith

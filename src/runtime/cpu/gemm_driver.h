@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -20,13 +21,14 @@ class SmallGemm {
     MicroKernelArgs args;
   };
 
-  /// Null where it is more than that: many tiles, threads, copies, an epilogue, scalars that are read when it runs. The
-  /// code must outlive this.
+  /// Null where it is more than that: many tiles, copies, an epilogue, scalars that are read when it runs. The code
+  /// must outlive this.
   static std::unique_ptr<const SmallGemm> Record(const MicroKernelSet& kernels, const CpuGemmParams& params);
   ~SmallGemm();
 
   /// Thread-safe.
   void Run() const {
+    if (ends_.size() > 1) return RunThreads();
     for (const TileCall& call : calls_) call.kernel(&call.args);
   }
 
@@ -34,8 +36,10 @@ class SmallGemm {
   static constexpr std::int64_t kMostCalls = 64;
   struct Made;
   SmallGemm();
+  void RunThreads() const;
   std::unique_ptr<Made> made_;  ///< What the calls point to.
   std::vector<TileCall> calls_;
+  std::vector<std::size_t> ends_;  ///< Of the part of each thread.
 };
 
 }  // namespace gemmsmith
