@@ -1,5 +1,6 @@
 #include <nanobind/stl/string.h>
 
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -172,12 +173,12 @@ void BindGemm(nb::module_& m) {
         options.epilogue = EpilogueOf(epilogue.ptr());
         if (options.epilogue == nullptr && Given(bias)) options.epilogue = EpilogueOf(nb::str("bias").ptr());
         options.dtype = OptionalDType(dtype);
-        if (compute[0] != 'i') options.compute = ModeOf(compute);
+        if (std::strcmp(compute, "ieee") != 0) options.compute = ModeOf(compute);
         return nb::steal(Multiply(a.ptr(), b.ptr(), out.ptr(), options, {GEMMSMITH_OPERAND_VALUES}));
       },
-      nb::arg("a"), nb::arg("b"), nb::arg("out") = nb::none(), nb::kw_only(), nb::arg("alpha") = nb::none(),
-      nb::arg("beta") = nb::none(), nb::arg("epilogue") = nb::none(), nb::arg("dtype") = nb::none(),
-      nb::arg("compute") = "ieee", GEMMSMITH_OPERANDS, kGemmDoc,
+      nb::arg("a").none(), nb::arg("b").none(), nb::arg("out") = nb::none(), nb::kw_only(),
+      nb::arg("alpha") = nb::none(), nb::arg("beta") = nb::none(), nb::arg("epilogue") = nb::none(),
+      nb::arg("dtype") = nb::none(), nb::arg("compute") = "ieee", GEMMSMITH_OPERANDS, kGemmDoc,
       nb::sig("def gemm(a: typing.Any, b: typing.Any, out: typing.Any = None, *, alpha: typing.Any = None, "
               "beta: typing.Any = None, epilogue: str | Epilogue | None = None, dtype: typing.Any = None, "
               "compute: str = 'ieee', " GEMMSMITH_OPERAND_SIGNATURE ") -> typing.Any"));
@@ -196,11 +197,10 @@ void BindGemm(nb::module_& m) {
           [](const PlannedGemm& self, nb::handle a, nb::handle b, nb::handle out, GEMMSMITH_OPERAND_PARAMETERS) {
             return nb::steal(self.Call(a.ptr(), b.ptr(), out.ptr(), {GEMMSMITH_OPERAND_VALUES}));
           },
-          nb::arg("a"), nb::arg("b"), nb::arg("out") = nb::none(), nb::kw_only(), GEMMSMITH_OPERANDS,
+          nb::arg("a").none(), nb::arg("b").none(), nb::arg("out") = nb::none(), nb::kw_only(), GEMMSMITH_OPERANDS,
           "The product of a and b as they are stored, into out or a new array. The rest is as for gemm.",
-          nb::sig(
-              "def __call__(self, a: typing.Any, b: typing.Any, out: typing.Any = None, *, " GEMMSMITH_OPERAND_SIGNATURE
-              ") -> typing.Any"))
+          nb::sig("def __call__(self, a: typing.Any, b: typing.Any, out: typing.Any = None, "
+                  "*, " GEMMSMITH_OPERAND_SIGNATURE ") -> typing.Any"))
       .def(
           "prepare", [](const PlannedGemm& self, nb::handle rows) { self.Prepare(Rows(rows)); }, nb::arg("m"),
           "Plans and compiles for these m, an int or any of ints, so that calls do not. Ctrl-C ends it.",
@@ -211,6 +211,7 @@ void BindGemm(nb::module_& m) {
       .def_prop_ro("layout", &PlannedGemm::layout)
       .def_prop_ro("device", &PlannedGemm::device)
       .def("__repr__", &PlannedGemm::Describe);
+  CopyIsItself<PlannedGemm>();
 }
 
 }  // namespace gemmsmith::python

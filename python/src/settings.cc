@@ -9,6 +9,8 @@
 namespace gemmsmith::python {
 namespace {
 
+nb::ft_mutex current_mutex;  // of interpreters without a GIL; else none
+
 std::shared_ptr<Engine>& Current() {
   static auto* const engine =
       new std::shared_ptr<Engine>;  // never destroyed: threads may compute while the process ends
@@ -88,7 +90,9 @@ void Configure(const nb::kwargs& settings) {
     if (!SetOption(options, name, value))
       throw Error(Code::kInvalidArgument, "there is no setting \"" + name + "\"", "see help(gemmsmith.configure)");
   }
-  Current() = GlobalJITManager::Instance().EngineFor(options);
+  std::shared_ptr<Engine> made = GlobalJITManager::Instance().EngineFor(options);
+  const nb::ft_lock_guard lock(current_mutex);
+  Current() = std::move(made);
 }
 
 constexpr const char* kConfigureDoc =
@@ -109,6 +113,7 @@ Raises InvalidArgument for a name that there is not, TypeError for a value of an
 }  // namespace
 
 std::shared_ptr<Engine> CurrentEngine() {
+  const nb::ft_lock_guard lock(current_mutex);
   std::shared_ptr<Engine>& engine = Current();
   if (engine == nullptr) engine = GlobalJITManager::Instance().DefaultEngine();
   return engine;

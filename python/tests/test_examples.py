@@ -17,7 +17,8 @@ NEEDS = {"digits": "sklearn", "llama_block": "numpy", "plot": "matplotlib"}
 @pytest.mark.parametrize("name", NEEDS)
 def test_examples_run(name: str, tmp_path: Path) -> None:
     pytest.importorskip(NEEDS[name], reason=f"{NEEDS[name]} is not installed")
-    done = subprocess.run([sys.executable, EXAMPLES / f"{name}.py"], cwd=tmp_path, capture_output=True, text=True)
+    found = {**os.environ, "PYTHONPATH": str(Path(gs.__file__).parents[1])}  # from another folder, too
+    done = subprocess.run([sys.executable, EXAMPLES / f"{name}.py"], cwd=tmp_path, capture_output=True, text=True, env=found)
     assert done.returncode == 0, done.stdout + done.stderr
     if name == "plot":
         assert (tmp_path / "gflops.png").read_bytes()[:4] == b"\x89PNG"
