@@ -276,10 +276,15 @@ void Array::Take(const char* name, PyObject* object) {
     TakeInterface();
   } else if (PyCapsule_CheckExact(object) != 0) {
     TakeCapsule(object);
-  } else if (PyObject_HasAttrString(object, "__dlpack__") != 0) {
+  } else if (PyObject_HasAttrString(object, "__dlpack__") != 0 &&
+             PyObject_HasAttrString(object, "__dlpack_device__") != 0) {
     TakeDlpack();
   } else if (PyObject_HasAttrString(object, "__array_interface__") != 0) {
     TakeInterface();
+  } else if (library_ == Library::kJax && PyObject_HasAttrString(object, "aval") != 0) {
+    throw TypeMismatch(
+        std::string(name) + " is a " + TypeName(Py_TYPE(object)) + ": JAX traces this call, and has no array yet",
+        "call it outside of jax.jit, grad and vmap, or through jax.pure_callback");
   } else if (PyObject_CheckBuffer(object) != 0) {
     PyObject_GetBuffer(object, &buffer_, PyBUF_RECORDS_RO);  // for its reason
     throw Error(Code::kInvalidArgument, std::string(name) + " is a " + TypeName(Py_TYPE(object)) +
