@@ -64,7 +64,11 @@ def main():
 
     a, b, out = (np.random.rand(16, 16).astype("f4") for _ in range(3))
     planned = gs.Gemm(16, 16)
+    packed = planned.pack(b)
     small = nanoseconds({
+        "Gemm.bind(a, b, out)()": planned.bind(a, b, out),
+        "the same, b packed": planned.bind(a, packed, out),
+        "gs.Gemm.__call__, b packed": lambda: planned(a, packed, out),
         "gs.Gemm.__call__, out given": lambda: planned(a, b, out),
         "gs.gemm(a, b)": lambda: gs.gemm(a, b),
         "numpy.matmul, out given": lambda: np.matmul(a, b, out=out),

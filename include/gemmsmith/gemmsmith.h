@@ -7,6 +7,7 @@
 #include "gemmsmith/epilogue.h"
 #include "gemmsmith/error.h"
 #include "gemmsmith/evaluate.h"
+#include "gemmsmith/first_call.h"
 #include "gemmsmith/gemm.h"
 #include "gemmsmith/jit_wrapper.h"
 #include "gemmsmith/layouts.h"

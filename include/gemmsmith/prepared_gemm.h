@@ -13,6 +13,7 @@
 namespace gemmsmith {
 
 class Engine;
+class SmallGemm;
 struct Plan;
 
 /// A call that is checked, planned and compiled: what remains of it is pointers and the launch. For loops over small
@@ -42,8 +43,9 @@ class GEMMSMITH_API PreparedGemm {
   std::shared_ptr<const ScaleArgs> scales_;
   std::shared_ptr<const GroupArgs> groups_;
   GemmArgs args_;
-  std::uintptr_t misaligned_ = 0;       ///< Bits that no pointer may have.
-  std::array<std::size_t, 4> bytes_{};  ///< From the first to past the last element of a, b, c, d.
+  std::uintptr_t misaligned_ = 0;           ///< Bits that no pointer may have.
+  std::array<std::size_t, 4> bytes_{};      ///< From the first to past the last element of a, b, c, d.
+  std::shared_ptr<const SmallGemm> small_;  ///< The call as it was prepared, on a CPU, if it takes next to no time.
 };
 
 }  // namespace gemmsmith

@@ -60,6 +60,21 @@ def allocate(like: Any, shape: tuple[int, ...], name: str) -> Any:
     return memory.cast(_FORMATS[name], shape)
 
 
+def bytes_of_torch(tensor: Any) -> Any:
+    """A view of a tensor of 8-bit floats as one of bytes; None for another."""
+    torch = sys.modules["torch"]
+    return tensor.view(torch.uint8) if str(tensor.dtype).startswith("torch.float8_") else None
+
+
+def transposed(array: Any, rows: int) -> Any:
+    """A view of `array` (..., steps, at least `rows`) as (..., rows, steps)."""
+    if isinstance(array, memoryview):
+        import numpy
+
+        array = numpy.asarray(array)
+    return array[..., :rows].swapaxes(-1, -2)
+
+
 def deliver(like: Any, result: Any) -> Any:
     """`result`, a NumPy array, as one of JAX, which cannot be written to."""
     return sys.modules["jax"].numpy.asarray(result)

@@ -42,6 +42,9 @@ def compile(
     model: str = "",
     rows: tuple[int, int] = (1, 8192),
     dtype: Any = None,
+    bundle: str | os.PathLike[str] = "",
+    level: int = 19,
+    key_file: str = "",
 ) -> Table:
     """Compiles kernels into the cache, ahead of time; no GPU is needed.
 
@@ -49,7 +52,9 @@ def compile(
     arch    "sm_90a", "x86-64-avx512", or several; default: that of `gpu`.
     gpu     a GPU to choose kernels for ("h200"); default: the one that stands for arch.
     jobs    compiles at a time. Ctrl-C ends them.
-    model   a built-in list's name or a config.json: all kernels that its weights need for any m of `rows`, of `dtype`.
+    model   a built-in list's name or a config.json: all kernels that its weights need for any m of `rows`, of `dtype`,
+            and where arch has kernels for groups, those of its experts together (grouped_gemm).
+    bundle  a file to write these kernels into, for configure(bundles=...) elsewhere; level, key_file as in cache.export.
 
     One row for each kernel of each problem. Raises CompileError, NotFound where there is no compiler, InvalidArgument.
     """
@@ -57,18 +62,27 @@ def compile(
     if not any(archs) and not gpu:
         raise InvalidArgument("compile: neither arch nor gpu is given", "give arch=\"sm_90a\" or gpu=\"h200\"")
     named = problems(shapes)
+    weights: list[tuple[str, Problem]] = []
+    experts: list[tuple[str, Problem]] = []
     if model:
-        weights = _core.model_weights(model)
+        weights, experts = _core.model_weights(model), _core.model_experts(model, dtype)
         if dtype is not None:
             weights = [(name, Problem(p.m, p.n, p.k, dtype, p.layout)) for name, p in weights]
-        for one in archs:
-            named += _core.distinct_problems(weights, rows[0], rows[1], one, gpu)
-    made = _core.compile_ahead(named, archs, gpu, jobs)
+    work: list[tuple[str, list[tuple[str, Problem]]]] = []
+    for one in archs:
+        # Not every architecture has kernels for groups.
+        served = [expert for expert in experts if _core.explain(expert[1], "", one, gpu, [])["rows"]]
+        distinct = _core.distinct_problems(weights + served, rows[0], rows[1], one, gpu) if model else []
+        work.append((one, named + distinct))
+    path = os.fspath(bundle)
+    made, written = _core.compile_ahead(work, gpu, jobs, path, level, key_file)
+    count = sum(len(wanted) for _, wanted in work)
     kernels = len({row["key"] for row in made})
     return Table(
         made,
-        f"{kernels} kernels for {len(named)} problems",
+        f"{kernels} kernels for {count} problems",
         ("name", "problem", "arch", "origin", "compile_ms", "registers", "spill_bytes", "shared_bytes", "config"),
+        [f"wrote {path}: {written['kernels']} kernels, {written['stored_bytes']} bytes"] if path else (),
     )
 
 
@@ -94,7 +108,7 @@ class Explanation(Table):
         notes += [f"the first is chosen by measurements: {self.measured}"] if self.measured else []
         notes += [f"the model is calibrated: {self.calibration}"] if self.calibration else []
         columns = dict.fromkeys(name for row in found["rows"] for name in row)
-        hidden = ("timings", "measured_us") if not any(row["timings"] for row in found["rows"]) else ()
+        hidden = ["config"] + (["timings", "measured_us"] if not any(row["timings"] for row in found["rows"]) else [])
         super().__init__(
             found["rows"],
             f"{self.problem} on {self.device} ({self.arch})",
@@ -109,15 +123,74 @@ def explain(
     device: str = "",
     arch: str = "",
     gpu: str = "",
-    groups: Iterable[int] = (),
+    groups: int | Iterable[int] = (),
     **arguments: Any,
 ) -> Explanation:
     """Which kernel would be chosen for a problem, and why: for a device here, or for an arch or gpu that need not be.
 
-    explain(m=4096, n=7168, k=2048, dtype="bf16", arch="sm_90a") makes the Problem itself. `groups`: rows of groups
-    that share one launch, in place of m.
+    explain(m=4096, n=7168, k=2048, dtype="bf16", arch="sm_90a") makes the Problem itself. `groups`: an int is the
+    Problem's; several are the rows of groups that share one launch, in place of m.
     """
-    return Explanation(_core.explain(problem or Problem(**arguments), device, arch, gpu, list(groups)))
+    rows: list[int] = []
+    if isinstance(groups, int):
+        arguments["groups"] = groups
+    else:
+        rows = list(groups)
+    return Explanation(_core.explain(problem or Problem(**arguments), device, arch, gpu, rows))
+
+
+def show_code(
+    problem: Problem | None = None,
+    *,
+    device: str = "",
+    arch: str = "",
+    gpu: str = "",
+    part: str = "",
+    **arguments: Any,
+) -> Any:
+    """The kernel that would be chosen, as text: CUDA C++, or for a CPU the listing of its machine code.
+
+    `part`: "source", "ptx", "cubin" (bytes), "listing". The rest is as for explain. Raises NotFound for what it has not.
+    """
+    return _core.show_code(problem or Problem(**arguments), device, arch, gpu, part)
+
+
+def predict_config(problem: Problem, device: str = "") -> str:
+    """The config that a plan made now would have: as tuned, else the fastest of those timed, else the model's."""
+    return _core.predict_config(problem, device)
+
+
+def record_performance(problem: Problem, config: str, us: float, device: str = "") -> None:
+    """Records what a call with this config took, in microseconds: measurements go before the cost model.
+
+    config  as predict_config and the column "config" of explain have it. Raises NotFound for another.
+    """
+    _core.record_performance(problem, config, us, device)
+
+
+class profile(Table):
+    """Times of each stage between a call and its launch, and of each kernel in it, of what runs in a `with` block.
+
+    with profile() as stages: ...    has them when the block ends: select, render, lookup, compile, load, launch.
+    profile(trace="trace.json") also writes every span, for trace viewers.
+    """
+
+    def __init__(self, trace: str | os.PathLike[str] = "") -> None:
+        super().__init__([])
+        self._trace = os.fspath(trace)
+
+    def __enter__(self) -> profile:
+        self._before = _core.profiling()
+        if not self._before:  # else GEMMSMITH_TRACE, or a block around this one, wants all spans
+            _core.clear_profile()
+        _core.set_profiling(True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _core.set_profiling(self._before)
+        super().__init__(_core.stage_times(), "", ("stage", "kernel", "count", "total_ms", "max_ms"))
+        if self._trace:
+            _core.write_trace(self._trace)
 
 
 def tune(
@@ -196,3 +269,8 @@ def kernels() -> Table:
     """Every kernel that this process made or found, oldest first."""
     shown = ("kernel", "arch", "origin", "compile_ms", "registers", "spill_bytes", "config")
     return Table(_core.kernels(), shown=shown)
+
+
+def epilogue_names() -> Table:
+    """What Epilogue knows by name, with its formula for x, the value so far."""
+    return Table(_core.epilogue_names())

@@ -93,3 +93,14 @@ def export(path: str | os.PathLike[str], level: int = 19, key_file: str = "", di
 def load(path: str | os.PathLike[str], signers: Iterable[str] = (), directory: str = "") -> Record:
     """Takes the kernels of such a file; they must be signed by one of `signers`, if there are any."""
     return Record(_core.cache_import(os.fspath(path), [*signers], directory))
+
+
+def read_bundle(path: str | os.PathLike[str], signers: Iterable[str] = ()) -> Table:
+    """The kernels of such a file, all verified, with their signatures."""
+    rows = _core.read_bundle(os.fspath(path), [*signers])
+    return Table(rows, f"{len(rows)} kernels", ("key", "kernel", "arch", "stored_bytes", "raw_bytes", "signer"))
+
+
+def make_signing_key(name: str | os.PathLike[str]) -> str:
+    """Writes NAME.key, a secret for `key_file`, and NAME.pub for `signers`; returns the public key."""
+    return _core.make_signing_key(os.fspath(name))

@@ -70,16 +70,21 @@ void ForEach(std::size_t count, int threads, const CancellationToken& cancel, co
   if (failure) std::rethrow_exception(failure);
 }
 
-nb::list Compile(const std::vector<std::pair<std::string, GemmProblem>>& problems,
-                 const std::vector<std::string>& archs, const std::string& gpu, int jobs) {
+using Pairs = std::vector<std::pair<std::string, GemmProblem>>;
+
+/// `work`: problems by architecture. `bundle`: not empty, a file to write the kernels into.
+nb::tuple Compile(const std::vector<std::pair<std::string, Pairs>>& work, const std::string& gpu, int jobs,
+                  const std::string& bundle, const BundleOptions& options) {
   struct Task {
     std::string name;
     GemmProblem problem;
     Target target;
   };
-  const std::shared_ptr<Engine> engine = CurrentEngine();
+  // A bundle has what its engine made or found: of one of its own, these kernels alone.
+  const std::shared_ptr<Engine> engine =
+      bundle.empty() ? CurrentEngine() : std::make_shared<Engine>(CurrentEngine()->options());
   std::vector<Task> tasks;
-  for (const std::string& arch : archs)
+  for (const auto& [arch, problems] : work)
     for (const auto& [name, problem] : problems) tasks.push_back({name, problem, TargetOf(*engine, arch, gpu)});
   using Reports = std::vector<std::vector<KernelReport>>;
   const Reports reports = Interruptibly([&](const CancellationToken& cancel) {
@@ -96,7 +101,8 @@ nb::list Compile(const std::vector<std::pair<std::string, GemmProblem>>& problem
       row.update(RowOf(report));
       rows.append(row);
     }
-  return rows;
+  const BundleSummary written = bundle.empty() ? BundleSummary{} : engine->WriteBundle(bundle, options);
+  return nb::make_tuple(rows, BundleRow(written));
 }
 
 nb::dict RowOf(const RankedConfig& ranked) {
@@ -105,7 +111,8 @@ nb::dict RowOf(const RankedConfig& ranked) {
                      .Add("us", ranked.microseconds)
                      .Add("limiting", ranked.limiting)
                      .Add("measured_us", ranked.measured_us)
-                     .Add("timings", ranked.timings);
+                     .Add("timings", ranked.timings)
+                     .Add("config", ToString(ranked.config));
   for (const CostTerm& term : ranked.terms) row[nb::str((term.name + "_us").c_str())] = term.microseconds;
   for (std::size_t i = 0; i < ranked.config.fields.size(); ++i)
     row[Str(ranked.config.fields[i].name)] = ranked.config[i];
@@ -131,9 +138,42 @@ nb::dict Explain(const GemmProblem& problem, const std::string& device, const st
     const Target target = TargetOf(*engine, arch, gpu);
     return DictOf(engine->Explain(problem, target.code, target.spec, groups));
   }
-  const DeviceId id = device.empty() ? engine->devices().Best().id() : ParseDeviceId(device);
-  if (id.kind == DeviceKind::kCuda) UseCuda();
-  return DictOf(engine->Explain(problem, id, groups));
+  return DictOf(engine->Explain(problem, NamedDevice(*engine, device), groups));
+}
+
+std::string PredictConfig(const GemmProblem& problem, const std::string& device) {
+  const std::shared_ptr<Engine> engine = CurrentEngine();
+  return ToString(engine->PredictOptimalConfig(problem, NamedDevice(*engine, device)));
+}
+
+void RecordPerformance(const GemmProblem& problem, const std::string& config, double microseconds,
+                       const std::string& device) {
+  const std::shared_ptr<Engine> engine = CurrentEngine();
+  const DeviceId id = NamedDevice(*engine, device);
+  for (const RankedConfig& ranked : engine->Explain(problem, id).ranked)
+    if (ToString(ranked.config) == config) return engine->RecordPerformance(problem, id, ranked.config, microseconds);
+  throw Error(Code::kNotFound,
+              "record_performance: " + ToString(problem) + " has no config \"" + config + "\" on " + ToString(id),
+              "explain lists them");
+}
+
+/// What `gemmsmith show-code` shows, or another part of the kernel: text, but for a cubin.
+nb::object ShowCode(const GemmProblem& problem, const std::string& device, const std::string& arch,
+                    const std::string& gpu, const std::string& part) {
+  const std::shared_ptr<Engine> engine = CurrentEngine();
+  Target target;
+  if (!arch.empty() || !gpu.empty()) {
+    target = TargetOf(*engine, arch, gpu);
+  } else {
+    const DeviceId id = NamedDevice(*engine, device);
+    target = {ParseTarget(engine->Explain(problem, id).target), engine->devices().Get(id).spec()};
+  }
+  const KernelSource source = engine->Render(problem, target.code, target.spec);
+  const std::string wanted = !part.empty() ? part : source.target.isa == Isa::kX86 ? "listing" : "source";
+  const std::string code =
+      Interruptibly([&](const CancellationToken& cancel) { return engine->Emit(source, wanted, cancel); });
+  if (wanted == "cubin") return nb::bytes(code.data(), code.size());
+  return nb::str(code.data(), code.size());
 }
 
 nb::dict RowOf(const TunedCandidate& candidate) {
@@ -149,8 +189,7 @@ nb::dict RowOf(const TunedCandidate& candidate) {
 nb::list Tune(const GemmProblem& problem, const std::string& device, double budget, std::int64_t candidates,
               std::int64_t m_from, std::int64_t m_to, bool dry_run, nb::object progress) {
   const std::shared_ptr<Engine> engine = CurrentEngine();
-  const DeviceId id = device.empty() ? engine->devices().Best().id() : ParseDeviceId(device);
-  if (id.kind == DeviceKind::kCuda) UseCuda();
+  const DeviceId id = NamedDevice(*engine, device);
   TuneOptions options;
   options.budget = std::chrono::duration<double>(budget);
   options.candidates = static_cast<std::size_t>(candidates);
@@ -238,8 +277,8 @@ std::vector<std::pair<std::string, GemmProblem>> DistinctProblems(
   return distinct;
 }
 
-std::vector<std::pair<std::string, GemmProblem>> Pairs(nb::handle problems) {
-  std::vector<std::pair<std::string, GemmProblem>> pairs;
+Pairs PairsOf(nb::handle problems) {
+  Pairs pairs;
   for (const nb::handle one : nb::iter(problems))
     pairs.emplace_back(nb::cast<std::string>(one[0]), nb::cast<const GemmProblem&>(one[1]));
   return pairs;
@@ -250,16 +289,20 @@ std::vector<std::pair<std::string, GemmProblem>> Pairs(nb::handle problems) {
 void BindAhead(nb::module_& m) {
   m.def(
       "compile_ahead",
-      [](nb::handle problems, const std::vector<std::string>& archs, const std::string& gpu, int jobs) {
-        return Compile(Pairs(problems), archs, gpu, jobs);
+      [](nb::handle work, const std::string& gpu, int jobs, const std::string& bundle, int level,
+         const std::string& key_file) {
+        std::vector<std::pair<std::string, Pairs>> by_arch;
+        for (const nb::handle one : nb::iter(work))
+          by_arch.emplace_back(nb::cast<std::string>(one[0]), PairsOf(one[1]));
+        return Compile(by_arch, gpu, jobs, bundle, {level, key_file});
       },
-      nb::sig("def compile_ahead(problems: list[tuple[str, Problem]], archs: list[str], gpu: str, jobs: int) -> "
-              "list[dict[str, typing.Any]]"));
+      nb::sig("def compile_ahead(work: list[tuple[str, list[tuple[str, Problem]]]], gpu: str, jobs: int, "
+              "bundle: str, level: int, key_file: str) -> tuple[list[dict[str, typing.Any]], dict[str, int]]"));
   m.def(
       "distinct_problems",
       [](nb::handle problems, std::int64_t first, std::int64_t last, const std::string& arch, const std::string& gpu) {
         nb::list list;
-        for (const auto& [name, problem] : DistinctProblems(Pairs(problems), first, last, arch, gpu))
+        for (const auto& [name, problem] : DistinctProblems(PairsOf(problems), first, last, arch, gpu))
           list.append(nb::make_tuple(name, problem));
         return list;
       },
@@ -268,6 +311,10 @@ void BindAhead(nb::module_& m) {
   m.def("explain", &Explain,
         nb::sig("def explain(problem: Problem, device: str, arch: str, gpu: str, groups: list[int]) -> "
                 "dict[str, typing.Any]"));
+  m.def("predict_config", &PredictConfig);
+  m.def("record_performance", &RecordPerformance);
+  m.def("show_code", &ShowCode,
+        nb::sig("def show_code(problem: Problem, device: str, arch: str, gpu: str, part: str) -> typing.Any"));
   m.def("tune", &Tune, nb::arg("problem"), nb::arg("device"), nb::arg("budget"), nb::arg("candidates"),
         nb::arg("m_from"), nb::arg("m_to"), nb::arg("dry_run"), nb::arg("progress").none(),
         nb::sig("def tune(problem: Problem, device: str, budget: float, candidates: int, m_from: int, m_to: int, "

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "errors.h"
 #include "objects.h"
@@ -67,6 +68,7 @@ void UseCuda() {
 
 Array::~Array() {
   if (has_buffer_) PyBuffer_Release(&buffer_);
+  Py_XDECREF(interface_);
   if (managed_ != nullptr && managed_->deleter != nullptr) managed_->deleter(managed_);
   if (versioned_ != nullptr && versioned_->deleter != nullptr) versioned_->deleter(versioned_);
 }
@@ -175,6 +177,8 @@ void Array::TakeInterface() {
   }
   if (PyErr_Occurred() != nullptr) throw PythonRaised();
   SetStrides(bytes);
+  Py_INCREF(object_);
+  interface_ = object_;
 }
 
 void Array::TakeTensor(const dlpack::Tensor& tensor) {
@@ -239,6 +243,27 @@ void Array::TakeCapsule(PyObject* capsule) {
   }
 }
 
+/// Versions of torch that do not give out 8-bit floats give out their bytes. The exception stays set if that is not it.
+bool Array::TakeBytesOfTorch() {
+  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
+  PyErr_Fetch(&type, &value, &trace);
+  const Ref view = LibraryFunction("bytes_of_torch");
+  const Ref bytes(PyObject_CallFunctionObjArgs(view.get(), object_, nullptr));
+  if (bytes.get() == Py_None) {
+    PyErr_Restore(type, value, trace);
+    return false;
+  }
+  Py_XDECREF(type);
+  Py_XDECREF(value);
+  Py_XDECREF(trace);
+  PyObject* const tensor = std::exchange(object_, bytes.get());
+  TakeDlpack();
+  object_ = tensor;
+  const Ref dtype(PyObject_GetAttrString(tensor, "dtype"));
+  dtype_ = DTypeOfObject(dtype.get());
+  return true;
+}
+
 void Array::TakeDlpack() {
   PyObject* stream = Py_None;
   Ref handle;
@@ -259,6 +284,7 @@ void Array::TakeDlpack() {
     PyDict_DelItemString(keywords.get(), "max_version");
     capsule = PyObject_Call(method.get(), none.get(), keywords.get());
   }
+  if (capsule == nullptr && library_ == Library::kTorch && TakeBytesOfTorch()) return;
   if (capsule == nullptr && PyErr_ExceptionMatches(PyExc_BufferError) != 0) {
     const std::string reason = TakeErrorText();
     throw Error(Code::kInvalidArgument, std::string(name_) + " is not given out by its library: " + reason);
@@ -295,6 +321,16 @@ void Array::Take(const char* name, PyObject* object) {
                        "give an array of NumPy, torch, CuPy or JAX");
   }
   CheckStrides();
+}
+
+void Array::Take(const char* name, PyObject* object, const Tensor& tensor) {
+  name_ = name;
+  object_ = object;
+  data_ = tensor.data;
+  dtype_ = tensor.dtype;
+  device_ = tensor.device;
+  rank_ = tensor.rank;
+  for (int i = 0; i < rank_; ++i) shape_[i] = tensor.shape[i], strides_[i] = tensor.strides[i];
 }
 
 Tensor Array::tensor() const {

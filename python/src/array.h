@@ -30,6 +30,8 @@ class Array {
 
   /// `name` is for errors, and must outlive this. Throws Error and TypeMismatch, or what `object` raised.
   void Take(const char* name, PyObject* object);
+  /// The same of an object of this module, which is no array but has a tensor.
+  void Take(const char* name, PyObject* object, const Tensor& tensor);
 
   bool given() const { return object_ != nullptr; }
   PyObject* object() const { return object_; }
@@ -53,6 +55,7 @@ class Array {
   void TakeInterface();
   void TakeCapsule(PyObject* capsule);
   void TakeDlpack();
+  bool TakeBytesOfTorch();
   void TakeTensor(const dlpack::Tensor& tensor);
   void SetDType(const char* format, Py_ssize_t item_bytes);
   void SetStrides(std::span<const std::int64_t> bytes);
@@ -61,7 +64,7 @@ class Array {
   void CheckStrides() const;
 
   const char* name_ = "";
-  PyObject* object_ = nullptr;  ///< Borrowed: the caller's.
+  PyObject* object_ = nullptr;  ///< Borrowed: the caller's, but for interface_.
   void* data_ = nullptr;
   int rank_ = 0;
   DType dtype_ = DType::kF32;
@@ -73,6 +76,7 @@ class Array {
   // What keeps the memory: at most one of these.
   bool has_buffer_ = false;
   Py_buffer buffer_;
+  PyObject* interface_ = nullptr;
   dlpack::Managed* managed_ = nullptr;
   dlpack::ManagedVersioned* versioned_ = nullptr;
 };

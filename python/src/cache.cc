@@ -94,15 +94,15 @@ nb::dict Show(const std::string& key, const std::string& directory) {
   return row;
 }
 
-nb::dict RowOf(const BundleSummary& summary) {
+}  // namespace
+
+nb::dict BundleRow(const BundleSummary& summary) {
   return Row()
       .Add("kernels", summary.kernels)
       .Add("raw_bytes", summary.raw_bytes)
       .Add("stored_bytes", summary.stored_bytes)
       .Add("left_out", summary.left_out);
 }
-
-}  // namespace
 
 void BindCache(nb::module_& m) {
   m.def("cache_stats", &Stats, nb::sig("def cache_stats() -> dict[str, typing.Any]"));
@@ -130,13 +130,31 @@ void BindCache(nb::module_& m) {
   m.def(
       "cache_export",
       [](const std::string& path, int level, const std::string& key_file, const std::string& directory) {
-        return RowOf(ExportBundle(Open(directory).directory(), path, {level, key_file}));
+        return BundleRow(ExportBundle(Open(directory).directory(), path, {level, key_file}));
       },
       nb::sig("def cache_export(path: str, level: int, key_file: str, directory: str) -> dict[str, typing.Any]"));
   m.def(
+      "read_bundle",
+      [](const std::string& path, const std::vector<std::string>& signers) {
+        return Rows(ReadBundle(path, signers), [](const BundleKernel& kernel) -> nb::dict {
+          return Row()
+              .Add("key", kernel.key)
+              .Add("kernel", kernel.name)
+              .Add("problem", kernel.problem)
+              .Add("config", kernel.config)
+              .Add("arch", kernel.target)
+              .Add("compiler", kernel.compiler)
+              .Add("stored_bytes", kernel.stored_bytes)
+              .Add("raw_bytes", kernel.raw_bytes)
+              .Add("signer", kernel.signer);
+        });
+      },
+      nb::sig("def read_bundle(path: str, signers: list[str]) -> list[dict[str, typing.Any]]"));
+  m.def("make_signing_key", &MakeSigningKey);
+  m.def(
       "cache_import",
       [](const std::string& path, const std::vector<std::string>& signers, const std::string& directory) {
-        return RowOf(ImportBundle(path, Open(directory).directory(), signers));
+        return BundleRow(ImportBundle(path, Open(directory).directory(), signers));
       },
       nb::sig("def cache_import(path: str, signers: list[str], directory: str) -> dict[str, typing.Any]"));
 }

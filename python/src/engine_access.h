@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 #include <type_traits>
 
@@ -19,6 +20,9 @@ namespace gemmsmith::python {
 
 /// The engine of this process' settings (configure), made when first asked for.
 std::shared_ptr<Engine> CurrentEngine();
+
+/// "" is the best device. Throws as ParseDeviceId, and as UseCuda.
+DeviceId NamedDevice(Engine& engine, const std::string& device);
 
 /// Lets other Python threads run during its life.
 class WithoutGil {

@@ -92,6 +92,17 @@ Scalar ScalarArgument::Read(const char* name, PyObject* object, double otherwise
   return Scalar::OnDevice(array_->data());
 }
 
+bool Scalars::Read(const CallOptions& options, const Operands& operands, bool out_given, GemmArgs& args) {
+  const bool c_given = Given(operands.c);
+  args.alpha = alpha_.Read("alpha", options.alpha, 1);
+  args.beta = beta_.Read("beta", options.beta, c_given ? 1 : 0);
+  const bool reads_c = args.beta.value != 0 || args.beta.device_pointer != nullptr;
+  if (reads_c && !c_given && !out_given)
+    throw Error(Code::kInvalidArgument, "gemm: beta is given, and neither c nor out",
+                "give the array that beta multiplies");
+  return c_given && reads_c;
+}
+
 struct Extras::State {
   Array arrays[kCount];
   ScalarArgument numbers[std::size(kNumbers)];

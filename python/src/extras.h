@@ -17,6 +17,16 @@ class ScalarArgument {
   std::unique_ptr<Array> array_;
 };
 
+/// alpha and beta of a call.
+class Scalars {
+ public:
+  /// Whether c is given and read. Throws Error for a beta of nothing.
+  bool Read(const CallOptions& options, const Operands& operands, bool out_given, GemmArgs& args);
+
+ private:
+  ScalarArgument alpha_, beta_;
+};
+
 /// What an epilogue reads and makes, and the scales of 8-bit operands. Costs nothing where there are none.
 class Extras {
  public:

@@ -1,6 +1,6 @@
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
 
-#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -10,33 +10,23 @@
 #include "errors.h"
 #include "gemmsmith/engine.h"
 #include "objects.h"
+#include "operand_arguments.h"
+#include "packed.h"
 
 namespace gemmsmith::python {
 namespace {
-
-std::optional<DType> OptionalDType(nb::handle dtype) {
-  if (!Given(dtype)) return std::nullopt;
-  return DTypeOfObject(dtype.ptr());
-}
-
-ComputeMode ModeOf(std::string_view compute) {
-  for (const ComputeMode mode : {ComputeMode::kIeee, ComputeMode::kTf32})
-    if (compute == ToString(mode)) return mode;
-  throw Error(Code::kInvalidArgument, "unknown compute mode \"" + std::string(compute) + "\"",
-              "there are ieee and tf32");
-}
 
 /// A product planned for one weight shape, with m open.
 class PlannedGemm {
  public:
   PlannedGemm(std::int64_t n, std::int64_t k, nb::handle dtype, const std::string& layout, const std::string& device,
-              nb::handle epilogue, const std::string& compute, nb::object alpha, nb::object beta)
-      : alpha_(std::move(alpha)), beta_(std::move(beta)) {
+              nb::object epilogue, const std::string& compute, nb::object alpha, nb::object beta)
+      : epilogue_(std::move(epilogue)), alpha_(std::move(alpha)), beta_(std::move(beta)) {
     GemmProblem& p = promise_.problem;
     p = MakeProblem(1, n, k, DType::kF32, layout);
     SetDTypes(p, DTypesText(dtype));
     SetCompute(p, compute);
-    options_.epilogue = EpilogueOf(epilogue.ptr());
+    options_.epilogue = EpilogueOf(epilogue_.ptr());
     if (options_.epilogue != nullptr) SetEpilogue(p, *options_.epilogue);
     Validate(p);
     layout_ = layout;
@@ -55,12 +45,39 @@ class PlannedGemm {
     return Multiply(a, b, out, options_, operands);
   }
 
-  void Prepare(const std::vector<std::int64_t>& rows) const {
+  std::unique_ptr<BoundCall> Bind(PyObject* a, PyObject* b, PyObject* out, const Operands& operands) const {
+    return python::Bind(a, b, out, options_, operands);
+  }
+
+  void Prepare(const std::vector<std::int64_t>& rows, bool auto_tune) const {
     const std::shared_ptr<Engine> engine = CurrentEngine();
     Interruptibly([&](const CancellationToken& cancel) {
-      for (const std::int64_t m : rows) engine->Prepare(ProblemOf(m), promise_.device, {false, cancel});
+      for (const std::int64_t m : rows) engine->Prepare(ProblemOf(m), promise_.device, {auto_tune, cancel});
       return true;
     });
+  }
+
+  /// `b` itself where the device reads it as it comes.
+  nb::object Pack(nb::handle b) const {
+    const GemmProblem& p = promise_.problem;
+    Array array;
+    array.Take("b", b.ptr());
+    Tensor tensor = array.tensor();
+    if (options_.transposed_b) tensor = tensor.Transposed();
+    if (tensor.rank != 2 || tensor.shape[0] != p.k || tensor.shape[1] != p.n)
+      throw Error(Code::kInvalidArgument, "pack: b is " + array.Describe() + ", this Gemm was made for k=" +
+                                              std::to_string(p.k) + ", n=" + std::to_string(p.n));
+    if (array.dtype() != p.b_type)
+      throw TypeMismatch("pack: b is " + array.Describe() + ", this Gemm was made for " +
+                         std::string(ToString(p.b_type)));
+    const std::shared_ptr<Engine> engine = CurrentEngine();
+    std::optional<Engine::PackedWeight> packed;
+    {
+      const WithoutGil others;
+      packed = engine->Pack(tensor, promise_.device);
+    }
+    if (!packed) return nb::borrow(b);
+    return nb::cast(std::unique_ptr<PackedWeight>(new PackedWeight{engine, std::move(*packed)}));
   }
 
   std::string Describe() const {
@@ -87,7 +104,7 @@ class PlannedGemm {
   Promise promise_;
   CallOptions options_;
   std::string layout_, dtypes_;
-  nb::object alpha_, beta_;
+  nb::object epilogue_, alpha_, beta_;
 };
 
 /// An int, or whatever gives ints.
@@ -97,31 +114,6 @@ std::vector<std::int64_t> Rows(nb::handle m) {
   for (const nb::handle row : nb::iter(m)) rows.push_back(nb::cast<std::int64_t>(row));
   return rows;
 }
-
-// What gemm and Gemm take by name, in this order.
-#define GEMMSMITH_OPERANDS                                                                                            \
-  nb::arg("c") = nb::none(), nb::arg("bias") = nb::none(), nb::arg("bias_m") = nb::none(),                            \
-  nb::arg("residual") = nb::none(), nb::arg("scale_row") = nb::none(), nb::arg("scale_column") = nb::none(),          \
-  nb::arg("scale_block") = nb::none(), nb::arg("scalar") = nb::none(), nb::arg("d_scale") = nb::none(),               \
-  nb::arg("d_scale_row") = nb::none(), nb::arg("d_scale_column") = nb::none(), nb::arg("d_scale_block") = nb::none(), \
-  nb::arg("amax_row") = nb::none(), nb::arg("amax_column") = nb::none(), nb::arg("amax_block") = nb::none(),          \
-  nb::arg("scale_a") = nb::none(), nb::arg("scale_b") = nb::none(), nb::arg("stream") = nb::none()
-#define GEMMSMITH_OPERAND_PARAMETERS                                                                                  \
-  nb::handle c, nb::handle bias, nb::handle bias_m, nb::handle residual, nb::handle scale_row,                        \
-      nb::handle scale_column, nb::handle scale_block, nb::handle scalar, nb::handle d_scale, nb::handle d_scale_row, \
-      nb::handle d_scale_column, nb::handle d_scale_block, nb::handle amax_row, nb::handle amax_column,               \
-      nb::handle amax_block, nb::handle scale_a, nb::handle scale_b, nb::handle stream
-#define GEMMSMITH_OPERAND_VALUES                                                                                 \
-  c.ptr(), bias.ptr(), bias_m.ptr(), residual.ptr(), scale_row.ptr(), scale_column.ptr(), scale_block.ptr(),     \
-      scalar.ptr(), d_scale.ptr(), d_scale_row.ptr(), d_scale_column.ptr(), d_scale_block.ptr(), amax_row.ptr(), \
-      amax_column.ptr(), amax_block.ptr(), scale_a.ptr(), scale_b.ptr(), stream.ptr()
-#define GEMMSMITH_OPERAND_SIGNATURE                                                                         \
-  "c: typing.Any = None, bias: typing.Any = None, bias_m: typing.Any = None, residual: typing.Any = None, " \
-  "scale_row: typing.Any = None, scale_column: typing.Any = None, scale_block: typing.Any = None, "         \
-  "scalar: typing.Any = None, d_scale: typing.Any = None, d_scale_row: typing.Any = None, "                 \
-  "d_scale_column: typing.Any = None, d_scale_block: typing.Any = None, amax_row: typing.Any = None, "      \
-  "amax_column: typing.Any = None, amax_block: typing.Any = None, scale_a: typing.Any = None, "             \
-  "scale_b: typing.Any = None, stream: typing.Any = None"
 
 constexpr const char* kGemmDoc =
     R"(a @ b, as numpy.matmul: matrices, stacks of matrices (..., m, k) by (..., k, n), which are
@@ -139,6 +131,7 @@ bias (n), bias_m (m), residual (as out), scale_row (m), scale_column (n), ...: w
 scale_a, scale_b  f32 factors of 8-bit operands: (m, k / 128), and (n, k / 128) or (n / 128, k / 128).
 compute    "ieee", or "tf32" for f32 operands.
 stream     a CUDA stream; default: the current one of torch or CuPy, if a is theirs.
+overlap    on sm_90 and newer it may start while the launch before it on the stream ends; it waits for what that leaves.
 
 Raises InvalidArgument (a ValueError), DTypeError (a TypeError) and Unsupported before anything is computed.)";
 
@@ -146,10 +139,17 @@ constexpr const char* kPlannedDoc = R"(A product with weights of one shape, plan
 
 n, k, dtype   of the product; dtype "bf16", or those of a, b and the result: "f16,f16,f32".
 layout        "nn", "nt", "tn", "tt": t is stored transposed, b as (n, k), a as (k, m).
-device        "cpu", "cuda:0", "emulator:sm_90a".
+device        "cpu", "cuda:0", or "emulator:sm_90a", which takes arrays on the host, and copies them there and back.
 epilogue, compute, alpha, beta  as for gemm; what the epilogue reads comes with each call.)";
 
 }  // namespace
+
+ComputeMode ModeOf(std::string_view compute) {
+  for (const ComputeMode mode : {ComputeMode::kIeee, ComputeMode::kTf32})
+    if (compute == ToString(mode)) return mode;
+  throw Error(Code::kInvalidArgument, "unknown compute mode \"" + std::string(compute) + "\"",
+              "there are ieee and tf32");
+}
 
 std::string DTypesText(nb::handle dtype) {
   if (nb::isinstance<nb::tuple>(dtype) || nb::isinstance<nb::list>(dtype)) {
@@ -168,12 +168,7 @@ void BindGemm(nb::module_& m) {
       "gemm",
       [](nb::handle a, nb::handle b, nb::handle out, nb::handle alpha, nb::handle beta, nb::handle epilogue,
          nb::handle dtype, const char* compute, GEMMSMITH_OPERAND_PARAMETERS) {
-        CallOptions options;
-        options.alpha = alpha.ptr(), options.beta = beta.ptr();
-        options.epilogue = EpilogueOf(epilogue.ptr());
-        if (options.epilogue == nullptr && Given(bias)) options.epilogue = EpilogueOf(nb::str("bias").ptr());
-        options.dtype = OptionalDType(dtype);
-        if (std::strcmp(compute, "ieee") != 0) options.compute = ModeOf(compute);
+        const CallOptions options = OptionsOf(alpha, beta, epilogue, dtype, compute, bias);
         return nb::steal(Multiply(a.ptr(), b.ptr(), out.ptr(), options, {GEMMSMITH_OPERAND_VALUES}));
       },
       nb::arg("a").none(), nb::arg("b").none(), nb::arg("out") = nb::none(), nb::kw_only(),
@@ -183,8 +178,13 @@ void BindGemm(nb::module_& m) {
               "beta: typing.Any = None, epilogue: str | Epilogue | None = None, dtype: typing.Any = None, "
               "compute: str = 'ieee', " GEMMSMITH_OPERAND_SIGNATURE ") -> typing.Any"));
 
+  nb::class_<BoundCall>(m, "BoundGemm", "A call of given arrays, made by Gemm.bind. Threads may run it side by side.")
+      .def(
+          "__call__", [](const BoundCall& self, nb::handle stream) { return nb::steal(self.Run(stream.ptr())); },
+          nb::arg("stream") = nb::none(), "Runs it, and returns out.",
+          nb::sig("def __call__(self, stream: typing.Any = None) -> typing.Any"));
   nb::class_<PlannedGemm>(m, "Gemm", kPlannedDoc)
-      .def(nb::init<std::int64_t, std::int64_t, nb::handle, const std::string&, const std::string&, nb::handle,
+      .def(nb::init<std::int64_t, std::int64_t, nb::handle, const std::string&, const std::string&, nb::object,
                     const std::string&, nb::object, nb::object>(),
            nb::arg("n"), nb::arg("k"), nb::arg("dtype") = "f32", nb::arg("layout") = "nn", nb::arg("device") = "cpu",
            nb::kw_only(), nb::arg("epilogue") = nb::none(), nb::arg("compute") = "ieee", nb::arg("alpha") = nb::none(),
@@ -202,9 +202,27 @@ void BindGemm(nb::module_& m) {
           nb::sig("def __call__(self, a: typing.Any, b: typing.Any, out: typing.Any = None, "
                   "*, " GEMMSMITH_OPERAND_SIGNATURE ") -> typing.Any"))
       .def(
-          "prepare", [](const PlannedGemm& self, nb::handle rows) { self.Prepare(Rows(rows)); }, nb::arg("m"),
-          "Plans and compiles for these m, an int or any of ints, so that calls do not. Ctrl-C ends it.",
-          nb::sig("def prepare(self, m: int | collections.abc.Iterable[int]) -> None"))
+          "prepare",
+          [](const PlannedGemm& self, nb::handle rows, bool auto_tune) { self.Prepare(Rows(rows), auto_tune); },
+          nb::arg("m"), nb::kw_only(), nb::arg("auto_tune") = false,
+          "Plans and compiles for these m, an int or any of ints, so that calls do not; with auto_tune after a short "
+          "tuning of those that are not tuned. Ctrl-C ends it.",
+          nb::sig("def prepare(self, m: int | collections.abc.Iterable[int], *, auto_tune: bool = False) -> None"))
+      .def(
+          "bind",
+          [](const PlannedGemm& self, nb::handle a, nb::handle b, nb::handle out, GEMMSMITH_OPERAND_PARAMETERS) {
+            return self.Bind(a.ptr(), b.ptr(), out.ptr(), {GEMMSMITH_OPERAND_VALUES});
+          },
+          nb::arg("a"), nb::arg("b"), nb::arg("out"), nb::kw_only(), GEMMSMITH_OPERANDS,
+          "This very call, checked and planned now: for loops over small products. What is wrong is raised here. It "
+          "keeps the arrays; numbers are those of now.",
+          nb::sig("def bind(self, a: typing.Any, b: typing.Any, out: typing.Any, *, " GEMMSMITH_OPERAND_SIGNATURE
+                  ") -> BoundGemm"))
+      .def(
+          "pack", &PlannedGemm::Pack, nb::arg("b"),
+          "A weight, as it is stored, in the form that the device reads fastest, for b of calls: a PackedWeight, or b "
+          "itself where the device reads it as it comes (GPUs; a few columns). What is written to b later, it has not.",
+          nb::sig("def pack(self, b: typing.Any) -> typing.Any"))
       .def_prop_ro("n", &PlannedGemm::n)
       .def_prop_ro("k", &PlannedGemm::k)
       .def_prop_ro("dtype", &PlannedGemm::dtype)

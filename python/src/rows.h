@@ -9,6 +9,8 @@
 #include <string_view>
 #include <utility>
 
+#include "gemmsmith/bundle.h"
+
 namespace gemmsmith::python {
 
 namespace nb = nanobind;
@@ -34,6 +36,8 @@ nb::list Rows(const Values& values, const Make& make) {
   for (const auto& value : values) list.append(nb::dict(make(value)));
   return list;
 }
+
+nb::dict BundleRow(const BundleSummary& summary);
 
 inline nb::str Str(std::string_view text) { return nb::str(text.data(), text.size()); }
 

@@ -1,6 +1,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "array.h"
 #include "bindings.h"
 #include "engine_access.h"
 #include "gemmsmith/manager.h"
@@ -57,6 +58,15 @@ bool SetCompile(CompileOptions& compile, const std::string& key, nb::handle valu
          SetIf("line_info", value, key, compile, &CompileOptions::line_info);
 }
 
+bool SetTile(BaseConfig& tile, const std::string& key, nb::handle value) {
+  return SetIf("block_m", value, key, tile, &BaseConfig::block_m) ||
+         SetIf("block_n", value, key, tile, &BaseConfig::block_n) ||
+         SetIf("block_k", value, key, tile, &BaseConfig::block_k) ||
+         SetIf("warp_m", value, key, tile, &BaseConfig::warp_m) ||
+         SetIf("warp_n", value, key, tile, &BaseConfig::warp_n) ||
+         SetIf("stages", value, key, tile, &BaseConfig::stages);
+}
+
 bool SetOption(EngineOptions& options, const std::string& key, nb::handle value) {
   if (key == "offline") {
     options.mode = nb::cast<bool>(value) ? CompileMode::kOffline : CompileMode::kBlocking;
@@ -80,7 +90,10 @@ bool SetOption(EngineOptions& options, const std::string& key, nb::handle value)
          SetIf("keep_sources", value, key, options, &EngineOptions::keep_sources) ||
          SetIf("use_results", value, key, options, &EngineOptions::use_results) ||
          SetIf("results_directory", value, key, options, &EngineOptions::results_directory) ||
-         SetPolicy(options.cache_policy, key, value) || SetCompile(options.compile, key, value);
+         SetIf("enable_tma_multicast", value, key, options, &EngineOptions::enable_tma_multicast) ||
+         SetIf("check_groups", value, key, options, &EngineOptions::check_groups) ||
+         SetTile(options.tile, key, value) || SetPolicy(options.cache_policy, key, value) ||
+         SetCompile(options.compile, key, value);
 }
 
 void Configure(const nb::kwargs& settings) {
@@ -104,13 +117,31 @@ compiler, compile_timeout_seconds  "nvrtc" or "nvcc"; seconds that nvcc may take
 bundles, copy_bundle_hits  files of precompiled kernels; whether their kernels go to the cache too
 verify                     "off", or "first_use": compare the first result of each plan with a float64 reference
 use_results, results_directory, keep_sources
+block_m, block_n, block_k, stages, warp_m, warp_n  only kernels of this tile are chosen; 0: any (docs/layouts.md)
+enable_tma_multicast       False: no kernels whose blocks load tiles for each other
+check_groups               fetch and check what a grouped product is told of its groups, before each on a GPU
 opt_level, fast_math, register_usage_level, warn_local_memory, line_info  of compiled kernels
 max_disk_cache_size, max_cached_kernels, cache_expiration_hours, enable_compression, enable_checksum, enable_sync,
 enable_debug, allow_shared_directory, trusted_signers  of the cache on disk
 
 Raises InvalidArgument for a name that there is not, TypeError for a value of another type.)";
 
+void SetNumSms(int num_sms, const std::string& device) {
+  const std::shared_ptr<Engine> engine = CurrentEngine();
+  engine->SetNumSms(NamedDevice(*engine, device), num_sms);
+}
+int GetNumSms(const std::string& device) {
+  const std::shared_ptr<Engine> engine = CurrentEngine();
+  return engine->GetNumSms(NamedDevice(*engine, device));
+}
+
 }  // namespace
+
+DeviceId NamedDevice(Engine& engine, const std::string& device) {
+  const DeviceId id = device.empty() ? engine.devices().Best().id() : ParseDeviceId(device);
+  if (id.kind == DeviceKind::kCuda) UseCuda();
+  return id;
+}
 
 std::shared_ptr<Engine> CurrentEngine() {
   const nb::ft_lock_guard lock(current_mutex);
@@ -122,6 +153,11 @@ std::shared_ptr<Engine> CurrentEngine() {
 void BindSettings(nb::module_& m) {
   m.def("configure", &Configure, nb::arg("settings"), kConfigureDoc,
         nb::sig("def configure(**settings: typing.Any) -> None"));
+  m.def("set_num_sms", &SetNumSms, nb::arg("num_sms"), nb::arg("device") = "",
+        "How many SMs of a GPU products may fill from now on, to leave the others to kernels beside them\n"
+        "(docs/layouts.md); `device`: default the first GPU. `configure` ends it. Raises InvalidArgument unless it is\n"
+        "from 1 to what the device has, Unsupported for the CPU.");
+  m.def("get_num_sms", &GetNumSms, nb::arg("device") = "", "As set; all of the device's where none was.");
 }
 
 }  // namespace gemmsmith::python

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gemmsmith as gs
 import numpy as np
+import pytest
 
 try:
     import ml_dtypes
 
     BF16: Any = np.dtype(ml_dtypes.bfloat16)
     E4M3: Any = np.dtype(ml_dtypes.float8_e4m3fn)
+    E5M2: Any = np.dtype(ml_dtypes.float8_e5m2)
 except ImportError:
-    BF16 = E4M3 = None
+    BF16 = E4M3 = E5M2 = None
 
 F32, F64, F16 = np.dtype("f4"), np.dtype("f8"), np.dtype("f2")
 S8, U8, S32 = np.dtype("i1"), np.dtype("u1"), np.dtype("i4")
@@ -52,5 +55,14 @@ def check_product(result: Any, a: Any, b: Any) -> None:
     check(result, np.matmul(x, y), np.matmul(np.abs(x), np.abs(y)), a.shape[-1], accumulator)
 
 
-__all__ = ["BF16", "E4M3", "EPSILON", "F16", "F32", "F64", "FLOATS", "S32", "S8", "U8", "check", "check_product", "gs",
+def check_refused(kind: type[Exception], words: list[str], call: Callable[[], Any]) -> None:
+    """It raises this kind, and says all of `words`."""
+    with pytest.raises(kind) as raised:
+        call()
+    for word in words:
+        assert word in str(raised.value)
+
+
+__all__ = ["BF16", "E4M3", "E5M2", "EPSILON", "F16", "F32", "F64", "FLOATS", "S32", "S8", "U8", "check", "check_product",
+           "check_refused", "gs",
            "poisoned", "random", "wide"]

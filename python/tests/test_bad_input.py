@@ -180,6 +180,7 @@ BAD: dict[str, tuple[type[Exception], list[str], Callable[[], Any]]] = {
     "no rows": (T, [""], lambda: gs.Gemm(4, 5).prepare("many")),
     "an unknown setting": (V, ["cash_dir"], lambda: gs.configure(cash_dir="x")),
     "a setting of another type": (T, ["cache_dir is a int"], lambda: gs.configure(cache_dir=5)),
+    "a tile of another type": (T, ["block_m is a str"], lambda: gs.configure(block_m="large")),
     "an unknown arch": (V, ["sm_12"], lambda: gs.compile((1, 2, 3), arch="sm_12")),
     "nothing to compile for": (V, ["neither arch nor gpu"], lambda: gs.compile((1, 2, 3))),
     "shapes that are none": (V, ["shapes is a float"], lambda: gs.compile(2.5, arch="sm_90a")),

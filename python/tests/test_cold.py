@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gemmsmith as gs
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +78,18 @@ def test_caches_are_moved_and_pruned(nvrtc: None, tmp_path: Path) -> None:
     assert gs.cache.clear(other).removed_kernels == 0
 
 
+def test_bundles_are_made_signed_and_read(nvrtc: None, tmp_path: Path) -> None:
+    bundle = tmp_path / "kernels.gsb"
+    public = gs.cache.make_signing_key(tmp_path / "mine")
+    gs.compile((48, 64, 64), arch="sm_80")  # which does not go into the bundle
+    made = gs.compile((40, 64, 64, "f16"), arch="sm_80", bundle=bundle, level=1, key_file=str(tmp_path / "mine.key"))
+    inside = gs.cache.read_bundle(bundle, signers=[public])
+    assert set(inside.column("key")) == set(made.column("key")) and str(bundle) in str(made)
+    assert set(inside.column("signer")) == {public} and "1 kernels" in str(inside)
+    with pytest.raises(gs.InvalidArgument, match="sign"):
+        gs.cache.read_bundle(bundle, signers=["0" * 64])
+
+
 def test_what_a_model_needs_is_compiled(nvrtc: None) -> None:
     from gemmsmith import _core
 
@@ -96,6 +109,63 @@ def test_tuning_reports_what_it_timed() -> None:
 
     with pytest.raises(KeyError, match="enough"):
         gs.tune((41, 48, 56), device="cpu", budget=5, progress=stop)
+
+
+def test_measured_times_choose(tmp_path: Path) -> None:
+    problem = gs.Problem(37, 52, 61)
+    first, second = gs.explain(problem, device="cpu").column("config")[:2]
+    assert gs.predict_config(problem, "cpu") == first
+    gs.record_performance(problem, second, 0.01, "cpu")
+    assert gs.predict_config(problem, "cpu") == second and "measured" in str(gs.explain(problem, device="cpu"))
+    for bad, kind in (("x86 mr=1", gs.NotFound), ("", gs.NotFound)):
+        with pytest.raises(kind, match="37"):
+            gs.record_performance(problem, bad, 1.0, "cpu")
+    with pytest.raises(gs.InvalidArgument):
+        gs.record_performance(problem, second, -1.0, "cpu")
+    g = gs.Gemm(20, 28)
+    g.prepare(m=[3], auto_tune=True)
+    assert "tuned" in gs.explain(m=3, n=20, k=28, device="cpu").measured
+    with gs.profile():  # saved by then
+        pass
+    found = next(row for row in gs.results.list() if row["tunings"] > 0)
+    times = gs.results.timings(found["fingerprint"][:8])
+    assert any(row["problem"].startswith("m=37") and row["times_us"] == [0.01] for row in times)
+    document, other = tmp_path / "results.json", str(tmp_path / "other")
+    gs.results.export(found["fingerprint"], document)
+    assert gs.results.load(document, other).tunings == len(times) == len(gs.results.timings("", other))
+    assert gs.results.load(document, other).tunings == 0
+    assert gs.results.prune(max_entries=1, dry_run=True, directory=other).tunings == len(times) - 1
+    assert gs.results.prune(max_entries=1, directory=other).tunings == len(times) - 1
+    assert gs.results.prune(max_age="90d", directory=other).tunings == 0 == len(gs.results.show("", other))
+    with pytest.raises(gs.NotFound, match="fade"):
+        gs.results.show("fade", other)
+
+
+def test_code_is_shown(nvrtc: None) -> None:
+    here = gs.show_code(m=64, n=64, k=64, device="cpu", epilogue="relu")
+    assert here.startswith("; ") and "ret" in here
+    there = {"m": 64, "n": 64, "k": 64, "dtype": "f16", "epilogue": gs.Epilogue(lambda x: x.exp()), "arch": "sm_90a"}
+    assert "expf(" in gs.show_code(**there) and ".target sm_90a" in gs.show_code(**there, part="ptx")
+    assert gs.show_code(**there, part="cubin")[:4] == b"\x7fELF"
+    with pytest.raises(gs.NotFound, match="listing"):
+        gs.show_code(**there, part="listing")
+
+
+def test_stages_are_profiled(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.json"
+    with gs.profile(trace) as stages:
+        for _ in range(3):
+            gs.gemm(np.ones((23, 19), "f4"), np.ones((19, 17), "f4"))
+    totals = {row["stage"]: row["count"] for row in stages if not row["kernel"]}
+    assert totals["launch"] == 3 and totals["plan"] == 1 and "launch" in str(stages)
+    assert len(json.loads(trace.read_text())["traceEvents"]) >= 4
+    with gs.profile() as outer:
+        with gs.profile() as inner:
+            gs.gemm(np.ones((23, 19), "f4"), np.ones((19, 17), "f4"))
+    assert [row["count"] for row in inner if row["stage"] == "launch"][:1] == [1] and len(outer) >= len(inner)
+    with gs.profile() as nothing:
+        pass
+    assert len(nothing) == 0
 
 
 def test_chips_are_evaluated() -> None:
@@ -131,7 +201,10 @@ def test_settings_hold_from_then_on(tmp_path: Path) -> None:
 import gemmsmith as gs
 gs.configure(cache_dir={str(tmp_path)!r}, enable_disk=True, max_cached_kernels=10, opt_level=2)
 assert gs.cache.stats().directory == {str(tmp_path)!r}
-gs.configure(enable_jit=False, verify="first_use")
+gs.configure(block_m=64, enable_tma_multicast=False, check_groups=True)
+rows = gs.explain(m=512, n=512, k=512, dtype="bf16", layout="nt", arch="sm_90a")
+assert {{(row["block_m"], row.get("cluster_m", 1), row.get("cluster_n", 1)) for row in rows}} == {{(64, 1, 1)}}
+gs.configure(enable_jit=False, verify="first_use", block_m=0)
 assert gs.cache.stats().directory == {str(tmp_path)!r}
 import numpy as np
 assert (gs.gemm(np.ones((3, 4), 'f4'), np.ones((4, 5), 'f4')) == 4).all()

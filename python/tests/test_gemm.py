@@ -9,7 +9,7 @@ from typing import Any
 import gemmsmith as gs
 import numpy as np
 import pytest
-from arrays import BF16, E4M3, F16, F32, F64, FLOATS, S8, S32, U8, check, check_product, poisoned, random, wide
+from arrays import BF16, F16, F32, F64, FLOATS, S8, S32, U8, check, check_product, poisoned, random, wide
 
 PAIRS = [*itertools.product(FLOATS, FLOATS), (F64, F64), *itertools.product([S8, U8], [S8, U8])]
 SIZES = [(1, 1, 1), (1, 7, 3), (5, 1, 9), (16, 16, 16), (17, 23, 31), (64, 48, 100), (3, 130, 2)]
@@ -173,22 +173,3 @@ def test_epilogues_and_problems_are_values() -> None:
     assert gs.Problem(1, 2, 3) == gs.Problem(1, 2, 3, "f32") != gs.Problem(1, 2, 4)
     assert len({gs.Problem(1, 2, 3), gs.Problem(1, 2, 3), gs.Epilogue("gelu"), gs.Epilogue("gelu")}) == 2
     assert "bf16" in repr(gs.Problem(16, 32, 64, "bf16", "nt"))
-
-
-@pytest.mark.skipif(BF16 is None, reason="ml_dtypes is not installed")
-@pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
-def test_deep_gemms_names(rng: Any, layout: str) -> None:
-    from gemmsmith import deep_gemm
-
-    a = random(rng, (40, 6) if layout[0] == "t" else (6, 40), BF16)
-    b = random(rng, (24, 40) if layout[1] == "t" else (40, 24), BF16)
-    d, c = poisoned((6, 24), F32), random(rng, (6, 24), F32)
-    getattr(deep_gemm, f"bf16_gemm_{layout}")(a, b, d)
-    x, y = (a.T if layout[0] == "t" else a), (b.T if layout[1] == "t" else b)
-    check_product(d, x, y)
-    getattr(deep_gemm, f"bf16_gemm_{layout}")(a, b, d, c=c)
-    check(d, wide(x) @ wide(y) + c, abs(wide(x)) @ abs(wide(y)) + abs(c), 40)
-    e4m3 = np.zeros((256, 256), E4M3)
-    scales = np.ones((256, 2), "f4")
-    with pytest.raises(gs.Unsupported, match="e4m3"):  # there are no such kernels for the CPU
-        getattr(deep_gemm, f"fp8_gemm_{layout}")((e4m3, scales), (e4m3, scales), poisoned((256, 256), BF16))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import gemmsmith as gs
@@ -18,10 +19,11 @@ import pytest
 from arrays import F32, check_product, random
 
 
-def run(code: str) -> subprocess.CompletedProcess[str]:
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """In an interpreter of its own, where every warning is an error and CPython looks closer."""
     modes = ["-X", "dev", "-W", "error", "-W", "ignore:This process:DeprecationWarning"]  # a fork beside threads
-    return subprocess.run([sys.executable, *modes, "-c", code], capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, *modes, "-c", code], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, **environment})
 
 
 def resident_kib() -> int:
@@ -29,11 +31,16 @@ def resident_kib() -> int:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
 
 
+WIDE, WEIGHT = gs.Gemm(16, 8), np.ones((8, 16), F32)
 CALLS: dict[str, Any] = {
     "gemm": lambda a, b, out: gs.gemm(a, b),
     "out": lambda a, b, out: gs.gemm(a, b, out=out),
     "epilogue": lambda a, b, out: gs.gemm(a, b, bias=out[0], epilogue="bias+relu"),
     "stack": lambda a, b, out: gs.gemm(a[None, None], b),
+    "groups": lambda a, b, out: gs.grouped_gemm(a, b[None], ends=np.array([5], "i4")),
+    "layouts": lambda a, b, out: gs.layouts.get_mn_major_tma_aligned_tensor(a),
+    "bound": lambda a, b, out: gs.Gemm(8, 8).bind(a, b, out)(),
+    "packed": lambda a, b, out: gs.gemm(a, WIDE.pack(WEIGHT)),
     "dlpack": lambda a, b, out: gs.gemm(a.__dlpack__(), b, out=out),
 }
 
@@ -42,7 +49,7 @@ CALLS: dict[str, Any] = {
 def test_calls_leave_nothing_behind(name: str) -> None:
     a, b, out = np.ones((8, 8), F32), np.ones((8, 8), F32), np.ones((8, 8), F32)
     call = CALLS[name]
-    count = 100_000 if name in ("gemm", "out") else 20_000
+    count = {"gemm": 100_000, "out": 100_000, "bound": 2000, "packed": 2000}.get(name, 20_000)
     for _ in range(2000):
         call(a, b, out)
     references, before = sys.getrefcount(a), resident_kib()
@@ -192,6 +199,30 @@ except KeyboardInterrupt:
     assert not gs.cache.verify().broken
     print("interrupted")
 """, 0.5)
+
+
+def test_ctrl_c_ends_the_compile_of_a_first_call(tmp_path: Path) -> None:
+    if not any(row["item"] == "nvcc" and row["status"] == "ok" for row in gs.doctor()):
+        pytest.skip("no nvcc")
+    done = run("""
+import os, signal, threading, time
+import gemmsmith as gs, numpy as np
+def send():
+    for _ in range(20_000):
+        if gs.cache.stats().misses:
+            break
+        time.sleep(1e-3)
+    os.kill(os.getpid(), signal.SIGINT)
+gs.configure(compiler="nvcc")  # takes seconds
+g = gs.Gemm(512, 64, "f16", device="emulator:sm_90a")
+threading.Thread(target=send).start()
+try:
+    g(np.ones((1, 64), "f2"), np.ones((64, 512), "f2"))
+except KeyboardInterrupt:
+    assert gs.cache.stats().compiles == 0 and not gs.cache.verify().broken
+    print("interrupted")
+""", GEMMSMITH_CACHE_DIR=str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
 
 
 def test_importing_is_light_and_imports_no_numpy() -> None:

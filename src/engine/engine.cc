@@ -5,6 +5,7 @@
 
 #include "core/groups.h"
 #include "engine/engine_state.h"
+#include "engine/first_call.h"
 #include "engine/wanted_configs.h"
 #include "kernels/cpu_gemm.h"
 #include "runtime/cpu/cpu_device.h"
@@ -84,7 +85,9 @@ void Engine::Run(const GemmProblem& problem, const GemmArgs& args, Stream stream
   const Plan* plan = state_->sms.current().plans.Find(problem, args.d.device);
   if (plan == nullptr) [[unlikely]] {
     CheckNotCapturing(problem, state_->devices.Get(args.d.device), stream);
-    plan = &PlanFor(problem, args.d.device, {auto_tune, {}, stream});
+    OnFirstCall(args.d.device, [&](const CancellationToken& cancel) {
+      plan = &PlanFor(problem, args.d.device, {auto_tune, cancel, stream});
+    });
   }
   Run(*plan, args, stream);
 }

@@ -1,7 +1,8 @@
 #include "gemmsmith/prepared_gemm.h"
 
-#include "engine/plan_table.h"
+#include "engine/engine_state.h"
 #include "gemmsmith/engine.h"
+#include "runtime/cpu/cpu_kernel.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -22,6 +23,17 @@ bool Meet(const void* x, std::size_t x_bytes, const void* y, std::size_t y_bytes
   return first < second + y_bytes && second < first + x_bytes;
 }
 
+/// The call that `plan` makes of `args`, where that is a few calls of micro-kernels.
+std::shared_ptr<const SmallGemm> RecordOnCpu(const Plan& plan, const GemmArgs& args) {
+  if (plan.device.kind != DeviceKind::kCpu || plan.steps.size() != 1 || plan.swapped || plan.by_groups) return nullptr;
+  const Plan::Step& step = plan.steps[0];
+  const auto* const kernel = dynamic_cast<const CpuKernel*>(step.kernel.get());
+  if (kernel == nullptr || plan.prepare != nullptr || plan.workspace_bytes != 0) return nullptr;
+  alignas(128) std::byte params[LaunchStep::kMaxParamBytes];
+  BindCall(step.launch, args, nullptr, *plan.there, params);
+  return kernel->Record(*reinterpret_cast<const CpuGemmParams*>(params));
+}
+
 }  // namespace
 
 PreparedGemm::PreparedGemm(Engine& engine, const GemmProblem& problem, const GemmArgs& args, const Plan& plan)
@@ -38,9 +50,14 @@ PreparedGemm::PreparedGemm(Engine& engine, const GemmProblem& problem, const Gem
   args_.epilogue = epilogue_.get();
   args_.scales = scales_.get();
   args_.groups = groups_.get();
+  small_ = RecordOnCpu(plan, args_);
 }
 
-void PreparedGemm::Run(Stream stream) const { engine_->Run(*plan_, args_, stream); }
+void PreparedGemm::Run(Stream stream) const {
+  const bool is_right = plan_->first_use == nullptr || plan_->first_use->right.load(std::memory_order_acquire);
+  if (small_ != nullptr && is_right && !engine_->state_->profiler.enabled()) return small_->Run();
+  engine_->Run(*plan_, args_, stream);
+}
 
 void PreparedGemm::Run(const void* a, const void* b, const void* c, void* d, Stream stream) const {
   GemmArgs args = args_;

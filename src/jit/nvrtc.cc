@@ -1,8 +1,13 @@
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "jit/compiler.h"
@@ -54,16 +59,64 @@ struct Api {
   }
 };
 
+/// While NVRTC parses, it has a handler of its own for SIGINT, which ends the process. What Ctrl-C does is not for a
+/// library to say: the handler that was there before is put back, by a thread that looks for it, since NVRTC asks
+/// nobody then.
+class InterruptHandler {
+ public:
+  explicit InterruptHandler(const void* nvrtc_symbol) : nvrtc_(BaseOf(nvrtc_symbol)) {
+    {
+      const std::scoped_lock lock(mutex_);
+      if (compiles_++ == 0) sigaction(SIGINT, nullptr, &before_);
+    }
+    watcher_ = std::jthread([this](const std::stop_token& stop) {
+      for (; !stop.stop_requested(); std::this_thread::sleep_for(std::chrono::microseconds(200))) PutBack();
+    });
+  }
+  ~InterruptHandler() {
+    Parsed();
+    PutBack();  // of two compiles side by side, one may have left that of the other
+    const std::scoped_lock lock(mutex_);
+    --compiles_;
+  }
+  InterruptHandler(const InterruptHandler&) = delete;
+
+  /// NVRTC has put its own away.
+  void Parsed() { watcher_.request_stop(); }
+
+ private:
+  /// Of the library that holds an address; null: none does.
+  static const void* BaseOf(const void* address) {
+    Dl_info info{};
+    return dladdr(address, &info) != 0 ? info.dli_fbase : nullptr;
+  }
+  void PutBack() const {
+    struct sigaction now {};
+    sigaction(SIGINT, nullptr, &now);
+    if (nvrtc_ == nullptr || BaseOf(reinterpret_cast<const void*>(now.sa_handler)) != nvrtc_) return;
+    const std::scoped_lock lock(mutex_);
+    sigaction(SIGINT, &before_, nullptr);
+  }
+
+  const void* nvrtc_;
+  static inline std::mutex mutex_;
+  static inline int compiles_ = 0;  // that go on: only the first finds what was there before
+  static inline struct sigaction before_ {};
+  std::jthread watcher_;  // the last member: it uses the others
+};
+
 /// Asked by NVRTC, from any of its threads, whether to stop. Once it says so, it keeps saying so.
 class StopRequest {
  public:
-  explicit StopRequest(const CompileControl& control) : control_(control), deadline_(Clock::now() + control.timeout) {}
+  StopRequest(const CompileControl& control, InterruptHandler& handler)
+      : control_(control), handler_(handler), deadline_(Clock::now() + control.timeout) {}
 
   static int Ask(void* self, void*) { return static_cast<StopRequest*>(self)->Stopped() ? 1 : 0; }
   bool timed_out() const { return timed_out_.load(); }
 
  private:
   bool Stopped() {
+    handler_.Parsed();
     if (stopped_.load()) return true;
     const bool late = Clock::now() >= deadline_;
     if (!late && !control_.cancel.cancelled()) return false;
@@ -73,6 +126,7 @@ class StopRequest {
   }
 
   const CompileControl& control_;
+  InterruptHandler& handler_;
   const Clock::time_point deadline_;
   std::atomic<bool> stopped_{false}, timed_out_{false};
 };
@@ -161,7 +215,8 @@ class Nvrtc final : public Compiler {
   Artifact Compile(const KernelSource& source, const CompileControl& control) const override {
     RequireSupported(source, version_, versions_);
     const Clock::time_point start = Clock::now();
-    StopRequest stop(control);
+    InterruptHandler handler(reinterpret_cast<const void*>(api_.nvrtcCompileProgram));
+    StopRequest stop(control, handler);
     Compilation compilation(api_, source);
     const Status status = compilation.Run(source, Options(source), stop);
     Artifact artifact;

@@ -38,10 +38,15 @@ constexpr int kMostJoinRows = 20;           // Of a tile: more leave no register
 constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is packed for few rows of A.
 constexpr std::int64_t kDotK = 64;          // Adding up the lanes of shorter dot products takes too long.
 constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 4096;   // Of k: four columns of B fit L2 several times.
+constexpr std::int64_t kDotBytes = 48 << 10;                   // Of A in such a block: it stays in L1.
 constexpr std::int64_t kLeastPanels = 4, kMostColumns = 1024;  // Of a B in place, worked on for one block of k.
-constexpr std::int64_t kShortColumns = 32, kLongRows = 1024;   // Of B.
-constexpr std::int64_t kPackedPanels = 8;                      // Of B, where A is packed once: they stay in L2.
-constexpr std::int64_t kSumsBytes = 4 << 20;                   // Of sums kept apart from D: a part of L3.
+constexpr std::int64_t kShortColumns = 128, kLongRows = 1024;  // Of B.
+constexpr std::int64_t kPage = 4096, kFarPages = 4;
+constexpr std::int64_t kFewRows = 64;         // Of A: for them B is read in place as fast as it is packed.
+constexpr double kUnpackedEfficiency = 0.85;  // Of a B in place that is worth packing.
+constexpr double kPackedB = 0.25;             // Of the cost of packing it: that is done while products are taken.
+constexpr std::int64_t kPackedPanels = 8;     // Of B, where A is packed once: they stay in L2.
+constexpr std::int64_t kSumsBytes = 4 << 20;  // Of sums kept apart from D: a part of L3.
 // Share of the issue rate that dot products keep: both factors come from the caches.
 constexpr double kDotEfficiency = 0.66;
 
@@ -50,6 +55,7 @@ constexpr double kReadCycles = 0.3;
 constexpr std::int64_t kCostlyReads = 4;
 // FMA latency (cycles) of all CPUs since Skylake and Zen: fewer accumulators than twice that leave the units waiting.
 constexpr double kFmaLatency = 4;
+constexpr std::int64_t kNearBytes = 16 << 10;  // Of a B in place, which L1 has anyway.
 
 std::int64_t DivideUp(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 std::int64_t RoundUp(std::int64_t x, std::int64_t granule) { return DivideUp(x, granule) * granule; }
@@ -133,6 +139,22 @@ bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path) {
 bool StreamsB(const GemmProblem& problem, const DeviceSpec& spec, CpuPath path) {
   const bool in_place = path == CpuPath::kDirect || path == CpuPath::kStream;
   return in_place && problem.b_layout != Layout::kPacked && !IsSmall(problem, spec);
+}
+
+/// Rows of B lie so far apart that each is on pages of its own, and many share sets of the caches.
+bool LiesFar(const GemmProblem& problem) {
+  const std::int64_t stride = problem.ldb * static_cast<std::int64_t>(SizeOf(problem.b_type));
+  return stride >= kFarPages * kPage || stride % kPage == 0;
+}
+/// B is flat, and D far larger than A and B.
+bool HasShortColumns(const GemmProblem& problem) {
+  return problem.b_layout == Layout::kRowMajor && problem.k <= kShortColumns && problem.n >= kLongRows &&
+         problem.m > kFewRows && LiesFar(problem);
+}
+/// A row-major B that could be read in place is faster packed: with every column of tiles, all of A is read.
+bool IsWorthPacking(const GemmProblem& problem, const DeviceSpec& spec) {
+  if (problem.b_layout != Layout::kRowMajor || problem.n <= kFewColumns || IsSmall(problem, spec)) return false;
+  return problem.m * problem.k * static_cast<std::int64_t>(SizeOf(problem.a_type)) > spec.l3_bytes / 4;
 }
 
 /// A single column, contiguous, is computed as a single row.
@@ -293,13 +315,8 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
         return {CpuPath::kDots, in_place};
       if (JoinsB(problem, math, in_place))
         return problem.m <= kJoinRows ? std::vector{in_place, CpuPath::kPacked} : std::vector{CpuPath::kPacked};
-      // Short columns of B, pages apart, share few sets of L1, which packed ones do not.
-      if (problem.k <= kShortColumns && problem.n >= kLongRows && !few) return {CpuPath::kPacked, in_place};
-      if (small || problem.m == 1) return {in_place, CpuPath::kPacked};
-      // Every column of tiles reads all of A.
-      if (problem.m * problem.k * static_cast<std::int64_t>(SizeOf(problem.a_type)) <= spec.l3_bytes / 4 ||
-          problem.n <= kFewColumns)
-        return {in_place, CpuPath::kPacked};
+      if (HasShortColumns(problem)) return {CpuPath::kPacked};
+      if (!IsWorthPacking(problem, spec)) return {in_place, CpuPath::kPacked};
       return {CpuPath::kPacked, in_place};
   }
 }
@@ -355,7 +372,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   // A block of A takes three eighths of L2, two panels of B at most a half; a block of B has a share of L3. A longer kc
   // saves passes over D, which cost more than panels of B that L1 does not hold.
   std::int64_t kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 4 / (nr * unit), 8), 128, 512);
-  const std::int64_t mc = RoundDown(spec.l2_bytes * 3 / 8 / (kc * unit), tile.rows);
+  std::int64_t mc = RoundDown(spec.l2_bytes * 3 / 8 / (kc * unit), tile.rows);
   std::int64_t nc = RoundDown(std::clamp<std::int64_t>(spec.l3_bytes / 4, 2 << 20, 8 << 20) / (kc * unit), nr);
   const std::int64_t rows = std::max<std::int64_t>(1, problem.m);
   const std::int64_t d_columns = spec.l2_bytes / 2 / (rows * static_cast<std::int64_t>(SizeOf(sum)));
@@ -363,10 +380,11 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
     // What is kept of D between blocks of k stays in L2.
     nc = std::clamp(RoundDown(d_columns, nr), kLeastPanels * nr,
                     std::max(kLeastPanels * nr, RoundDown(kMostColumns, nr)));
-    if (dots)
-      kc = RoundUp(std::clamp<std::int64_t>(steps, 1, rows == 1 ? kDotRowBlock : kDotBlock), 16);
-    else if (!StreamsB(problem, spec, path))
-      nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
+    if (dots) {
+      const std::int64_t block = std::min(kDotBlock, RoundDown(kDotBytes / (rows * unit), 16));
+      kc = RoundUp(std::clamp<std::int64_t>(steps, 1, rows == 1 ? kDotRowBlock : block), 16);
+    }
+    if (!dots && !StreamsB(problem, spec, path)) nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
   } else {
     const std::int64_t a_bytes = rows * steps * unit;
     if (a_bytes <= kKeptCopyOfA) nc = std::min(nc, (a_bytes <= kStreamedCopyOfA ? 1 : 2) * kPackedPanels * nr);
@@ -374,6 +392,11 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
       // B is read once: packed into half of L2, from long runs of few rows, and multiplied there.
       kc = kFewRowsSteps;
       nc = RoundDown(spec.l2_bytes / 2 / (kc * unit), nr);
+    }
+    if (HasShortColumns(problem)) {
+      // A strip of D is written from end to end, as memory likes it, while all of B stays in L2.
+      mc = tile.rows;
+      nc = RoundDown(spec.l2_bytes / 2 / (steps * unit), nr);
     }
     const std::int64_t sum_columns = kSumsBytes / (rows * static_cast<std::int64_t>(SizeOf(sum)));
     if (KeepsSumsApart(problem, math) && steps > kc) nc = std::clamp(RoundDown(sum_columns, nr), nr, nc);
@@ -397,6 +420,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
     kc = RoundUp(std::max<std::int64_t>(1, steps), 8);
     fetch = 0;
   }
+  if (path == CpuPath::kDirect && problem.k * problem.n * unit <= kNearBytes) fetch = 0;
 
   TileConfig config;
   config.family = name();
@@ -439,7 +463,7 @@ std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& asked, const Co
   return configs;
 }
 
-TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, const DeviceSpec&) const {
+TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, const DeviceSpec& spec) const {
   const GemmProblem problem = Oriented(asked);
   TileShape shape;
   shape.workers = config[kThreads];
@@ -450,15 +474,21 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   const bool by_rows = problem.m >= problem.n;
   const std::int64_t rows = by_rows ? DivideUp(DivideUp(problem.m, mr), workers) * mr : problem.m;
   const std::int64_t columns = by_rows ? problem.n : DivideUp(DivideUp(problem.n, nr), workers) * nr;
-  const std::int64_t lanes = static_cast<CpuPath>(config[kPath]) == CpuPath::kDots ? nr : kLeastLanes;
+  const auto path = static_cast<CpuPath>(config[kPath]);
+  const bool dots = path == CpuPath::kDots;
+  const std::int64_t lanes = dots ? nr : kLeastLanes;
   shape.block_m = std::min(rows, problem.m);
   shape.block_n = std::min(columns, RoundUp(problem.n, lanes));
-  const bool dots = static_cast<CpuPath>(config[kPath]) == CpuPath::kDots;
   const std::int64_t vectors = dots ? nr : std::max<std::int64_t>(1, nr * Info(ConfiguredMath(config)).unit_bytes / 64);
   shape.issue_efficiency = mr * vectors / 2.0 / StepCycles(mr, vectors);
   if (dots) shape.issue_efficiency *= kDotEfficiency;
-  if (static_cast<CpuPath>(config[kPath]) == CpuPath::kPacked) {
-    const double b = problem.b_layout == Layout::kPacked ? 0 : static_cast<double>(problem.k) * problem.n;
+  if ((path == CpuPath::kDirect || path == CpuPath::kStream) && IsWorthPacking(problem, spec))
+    shape.issue_efficiency *= kUnpackedEfficiency;
+  if (path == CpuPath::kPacked) {
+    const double b_share = problem.b_layout == Layout::kPacked     ? 0
+                           : problem.b_layout == Layout::kRowMajor ? kPackedB
+                                                                   : 1;
+    const double b = b_share * static_cast<double>(problem.k) * problem.n;
     const double part =
         Info(ConfiguredMath(config)).unit_bytes / static_cast<double>(Info(ConfiguredMath(config)).group);
     shape.packed_bytes = 2 * part * problem.batch * (static_cast<double>(problem.m) * problem.k + b);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gemmsmith/error.h"
+#include "gemmsmith/first_call.h"
 #include "gemmsmith/verify.h"
 
 namespace gemmsmith {
@@ -78,6 +79,28 @@ bool HaveCudaCompiler(Engine& engine) {
     if (error.code() != Code::kNotFound) throw;
     return false;
   }
+}
+
+TEST(FirstCalls, PassThroughTheHandlerWhichMayEndThem) {
+  EngineOptions options;
+  options.enable_disk = false;
+  Engine engine(options);
+  Operands first(5, 6, 7), second(5, 6, 8);
+  std::vector<DeviceId> devices;
+  SetFirstCallHandler([&](DeviceId device, const auto& make_plan) {
+    devices.push_back(device);
+    std::thread([&] { make_plan({}); }).join();
+  });
+  engine.Gemm(first.args);
+  engine.Gemm(first.args);
+  EXPECT_EQ(devices, std::vector<DeviceId>{DeviceId{}}) << "the second has a plan";
+  EXPECT_TRUE(Verify(first.problem(), first.args, {}).ok);
+  SetFirstCallHandler([](DeviceId, const auto&) { throw Error(Code::kCancelled, "no more"); });
+  EXPECT_EQ(CodeOf([&] { engine.Gemm(second.args); }), Code::kCancelled);
+  EXPECT_TRUE(std::isnan(second.d(0, 0)));
+  SetFirstCallHandler({});
+  engine.Gemm(second.args);
+  EXPECT_TRUE(Verify(second.problem(), second.args, {}).ok);
 }
 
 TEST(Engine, ComputesWhatAFloat64ReferenceDoes) {

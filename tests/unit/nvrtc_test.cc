@@ -2,12 +2,16 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <atomic>
+#include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <future>
 #include <iterator>
+#include <thread>
 
 #include "cubin.h"
 #include "cuda_sources.h"
@@ -41,6 +45,38 @@ class Nvrtc : public testing::Test {
 
   std::shared_ptr<const Compiler> nvrtc_;
 };
+
+/// Whether a handler was the process's own at a look.
+bool IsOwn(void (*own)(int)) {
+  struct sigaction now {};
+  sigaction(SIGINT, nullptr, &now);
+  return now.sa_handler == own;
+}
+
+TEST_F(Nvrtc, LeavesCtrlCToTheProgram) {
+  void (*const own)(int) = [](int) {};
+  struct sigaction mine {
+  }, before{};
+  mine.sa_handler = own;
+  sigaction(SIGINT, &mine, &before);
+  KernelSource source;
+  source.name = source.entry = "K";
+  source.target = {Isa::kCuda, 80, 0};
+  for (int i = 0; i < 3000; ++i)
+    source.text += fmt::format("template <int N> __device__ int F{}() {{ return N; }}\n", i);
+  source.text += "extern \"C\" __global__ void K(int* p) { *p = F7<3>(); }";
+  std::atomic<bool> over{false};
+  int own_looks = 0, others = 0;
+  std::thread watcher([&] {
+    for (; !over.load(); std::this_thread::sleep_for(std::chrono::milliseconds(1))) ++(IsOwn(own) ? own_looks : others);
+  });
+  Compile(source);
+  over.store(true);
+  watcher.join();
+  EXPECT_TRUE(IsOwn(own));
+  EXPECT_LT(others, own_looks) << "NVRTC's handler ends the process";
+  sigaction(SIGINT, &before, nullptr);
+}
 
 void ExpectGoodCode(const KernelSource& source, const Artifact& artifact) {
   const std::vector<CubinKernel> kernels = ReadCubin(artifact.parts.at("cubin"));

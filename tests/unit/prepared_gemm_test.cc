@@ -71,6 +71,50 @@ TEST(PreparedGemm, ComputesWhatEngineGemmDoes) {
   }
 }
 
+TEST(PreparedGemm, MakesTheBitsOfEngineGemmHoweverSmall) {
+  Engine engine(InMemory());
+  struct Row {
+    std::int64_t m, n, k, batch = 1;
+    double alpha = 1, beta = 0;
+    bool transposed_d = false;
+  };
+  const std::vector<Row> rows = {{1, 1, 1},
+                                 {16, 16, 16},
+                                 {17, 23, 31},
+                                 {5, 70, 0},
+                                 {5, 70, 0, 1, 2, 0.5},
+                                 {7, 9, 11, 3},
+                                 {7, 9, 11, 3, -0.5, 2},
+                                 {20, 30, 40, 1, 0.25, -2},
+                                 {20, 30, 40, 1, 3, 1, true},
+                                 {12, 33, 1500, 1, 1, 1},  // Several blocks of k.
+                                 {90, 300, 20}};           // Many tiles.
+  for (const bool profiles : {false, true}) {
+    engine.profiler().Enable(profiles);
+    for (const Row& r : rows) {
+      SCOPED_TRACE(::testing::Message() << r.m << "x" << r.n << "x" << r.k << " batch " << r.batch);
+      HostTensor<float> a(r.batch * r.m, r.k), b(r.batch * r.k, r.n), c(r.batch * r.m, r.n), d(r.batch * r.m, r.n);
+      std::uint64_t seed = ::testing::UnitTest::GetInstance()->random_seed() + 1;
+      for (HostTensor<float>* x : {&a, &b, &c}) FillRandom(*x, seed++);
+      GemmArgs args;
+      args.a = Tensor(a.data(), DType::kF32, {r.batch, r.m, r.k});
+      args.b = Tensor(b.data(), DType::kF32, {r.batch, r.k, r.n});
+      args.c = Tensor(c.data(), DType::kF32, {r.batch, r.m, r.n});
+      args.d = Tensor(d.data(), DType::kF32, {r.batch, r.m, r.n});
+      args.alpha = r.alpha, args.beta = r.beta;
+      if (r.transposed_d)
+        for (Tensor* x : {&args.c, &args.d}) x->strides = {r.m * r.n, 1, r.m};
+      Poison(d);
+      engine.Gemm(args);
+      const std::vector<float> want(d.data(), d.data() + r.batch * r.m * r.n);
+      Poison(d);
+      engine.Prepare(args).Run();
+      EXPECT_TRUE(std::equal(want.begin(), want.end(), d.data()));
+    }
+  }
+  engine.profiler().Enable(false);
+}
+
 TEST(PreparedGemm, KeepsScalarsAndTakesAnotherC) {
   Engine engine(InMemory());
   Operands first(20, 30, 40, 1);

@@ -1,6 +1,7 @@
 #include "jit/x86/finish_emitter.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <numeric>
 #include <utility>
@@ -51,23 +52,37 @@ class Sums {
     if (sums_.vectors > 1) as_.sub(rcx, (sums_.vectors - 1) * vectors_.lanes());
     vectors_.MakeMask(TypedMemory::kMask);
   }
+  /// Nearly always by 1, which short products notice.
   void Scale() const {
+    const asmjit::Label is_one = as_.newLabel();
     as_.commentf("; alpha");
+    const Gp bits = LoadScalar(offsetof(MicroKernelArgs, alpha));
+    if (vectors_.type == DType::kF64) {
+      as_.mov(kCRow, std::bit_cast<std::uint64_t>(1.0));
+      as_.cmp(bits, kCRow);
+    } else {
+      as_.cmp(bits, vectors_.type == DType::kS32 ? 1 : std::bit_cast<std::int32_t>(1.0f));
+    }
+    as_.je(is_one);
     const Vec scalar = vectors_.Register(Free(true)[0]);
     Broadcast(scalar, offsetof(MicroKernelArgs, alpha));
     for (int i = 0; i < count(); ++i) vectors_.Multiply(Sum(i), Sum(i), scalar);
+    as_.bind(is_one);
   }
   void JumpIfBetaIsZero(const asmjit::Label& label) const {
     as_.commentf("; beta * C");
-    const bool is_double = vectors_.element_bytes() == 8;
-    as_.mov(rax, Argument(offsetof(MicroKernelArgs, beta)));
-    const Gp bits = is_double ? Gp(rcx) : Gp(ecx);
-    as_.mov(bits, Mem(rax, 0, is_double ? 8 : 4));
+    const Gp bits = LoadScalar(offsetof(MicroKernelArgs, beta));
     if (vectors_.type == DType::kS32)
       as_.test(bits, bits);
     else
       as_.add(bits, bits);  // Drops the sign.
     as_.jz(label);
+  }
+  Gp LoadScalar(std::size_t argument) const {
+    const Gp bits = vectors_.element_bytes() == 8 ? Gp(rcx) : Gp(ecx);
+    as_.mov(rax, Argument(argument));
+    as_.mov(bits, Mem(rax, 0, static_cast<std::uint32_t>(vectors_.element_bytes())));
+    return bits;
   }
   void Broadcast(const Vec& to, std::size_t argument) const {
     as_.mov(rax, Argument(argument));

@@ -3,9 +3,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "runtime/cpu/pack.h"
 #include "runtime/cpu/scratch.h"
+#include "runtime/cpu/single_tile.h"
+#include "runtime/cpu/sum_value.h"
 #include "runtime/cpu/thread_grid.h"
 #include "util/thread_pool.h"
 
@@ -16,6 +20,9 @@ constexpr std::int64_t kLine = 64;           // Bytes of a cache line.
 constexpr std::int64_t kBytesAhead = 12288;  // Of a B in place: what one core keeps on the way from memory, and some.
 
 constexpr std::int64_t kSlabRows = 8;  // Of B, packed together: a multiple of every group.
+
+// Of rows: for more of them a panel of B is worth copying.
+constexpr std::int64_t kFewTiles = 16;
 
 // Below it, waking a thread costs more than the thread does. In multiply-adds.
 constexpr double kWorthWaking = 1e6;
@@ -29,38 +36,6 @@ struct TileSource {
 };
 
 const std::byte* Bytes(const void* p) { return static_cast<const std::byte*>(p); }
-
-/// One value of a sums' type: f32, f64 or s32.
-class SumValue {
- public:
-  SumValue(DType type, double value) {
-    if (type == DType::kF64)
-      Set(value);
-    else if (type == DType::kS32)
-      Set(static_cast<std::int32_t>(value));
-    else
-      Set(static_cast<float>(value));
-  }
-  SumValue(DType type, double value, const void* pointer) : SumValue(type, value) {
-    if (pointer != nullptr) std::memcpy(bytes_, pointer, SizeOf(type));
-  }
-  const void* data() const { return bytes_; }
-  bool is_zero() const {
-    std::uint64_t bits = 0;
-    std::memcpy(&bits, bytes_, sizeof(bits));
-    return (bits & ~sign_) == 0;
-  }
-
- private:
-  template <class T>
-  void Set(T value) {
-    std::memcpy(bytes_, &value, sizeof(value));
-    const T minus_zero = static_cast<T>(-0.0);
-    std::memcpy(&sign_, &minus_zero, sizeof(minus_zero));
-  }
-  alignas(8) std::byte bytes_[8] = {};
-  std::uint64_t sign_ = 0;
-};
 
 class Call {
  public:
@@ -84,9 +59,19 @@ class Call {
   }
 
   void Run() {
-    if (p_.threads <= 1 && p_.path == CpuPath::kDirect && !keeps_sums_ && maxima_ == 0)
-      return RunInPlace({}, {0, p_.batch}, {0, p_.m}, {0, p_.n});
+    if (NeedsNothing()) return RunInPlace({}, {0, p_.batch}, {0, p_.m}, {0, p_.n});
     RunThreads();
+  }
+  /// No other threads, and no memory.
+  bool NeedsNothing() const {
+    return p_.threads <= 1 && p_.path == CpuPath::kDirect && !keeps_sums_ && maxima_ == 0 && !CopiesPanels();
+  }
+  /// Notes the calls of micro-kernels instead of making them. They point into this object. REQUIRES: NeedsNothing(), no
+  /// epilogue.
+  void Record(std::vector<SmallGemm::TileCall>& calls) {
+    noted_ = &calls;
+    RunInPlace({}, {0, p_.batch}, {0, p_.m}, {0, p_.n});
+    noted_ = nullptr;
   }
 
  private:
@@ -94,6 +79,7 @@ class Call {
   struct Workplace {
     std::byte* a = nullptr;       ///< (mc / mr, kc, mr) units.
     std::byte* b_copy = nullptr;  ///< (nc, kc): columns for dot products.
+    std::byte* panel = nullptr;   ///< (kc, nr): of a B in place.
     std::byte* sums = nullptr;    ///< (rows, nc).
     float* maxima = nullptr;      ///< As many as there are in all.
     std::byte* b[2] = {};         ///< Panels; two where a group shares them.
@@ -138,7 +124,8 @@ class Call {
       copies_ = 2;
       keeps_a_ = rows * Units(p_.k) * unit_ <= kKeptCopyOfA;
       // Panels are packed one by one, and multiplied before they leave L2, if reading all of A for each is cheap.
-      const bool narrow = PacksAlone() && rows * Units(p_.k) * unit_ <= kStreamedCopyOfA;
+      // Not where rows come first: a strip as high as one tile meets all panels.
+      const bool narrow = PacksAlone() && p_.mc > p_.mr && rows * Units(p_.k) * unit_ <= kStreamedCopyOfA;
       nc_ = narrow ? p_.nr : BalancedBlock(columns, p_.nc, p_.nr);
       a_bytes_ = RoundUp(keeps_a_ ? rows * Units(RoundUp(p_.k, kc_)) * unit_ : mc_ * Units(kc_) * unit_, kPage);
       b_bytes_ = p_.packed_b ? 0 : RoundUp(nc_ / p_.nr * form_.panel_bytes(kc_), kPage);
@@ -146,9 +133,10 @@ class Call {
       a_bytes_ = RoundUp(rows * Units(RoundUp(p_.k, p_.kc)) * unit_, kLine);
     }
     if (keeps_sums_) sums_bytes_ = RoundUp(rows * std::min(nc_, columns) * sum_size_, kPage);
+    if (CopiesPanels()) panel_bytes_ = RoundUp(std::min<std::int64_t>(p_.kc, p_.k) * p_.nr * unit_, kPage);
     if (CopiesB()) b_copy_bytes_ = RoundUp(std::min<std::int64_t>(p_.nc, columns) * p_.kc * unit_, kLine);
     const std::int64_t own =
-        a_bytes_ + b_copy_bytes_ + sums_bytes_ + RoundUp(maxima_ * std::int64_t{sizeof(float)}, kPage);
+        a_bytes_ + b_copy_bytes_ + panel_bytes_ + sums_bytes_ + RoundUp(maxima_ * std::int64_t{sizeof(float)}, kPage);
     own_bytes_ = own;
     memory_ = scratch.Memory(static_cast<std::size_t>(grid_.threads() * own + grid_.groups() * copies_ * b_bytes_));
     barriers_ = grid_.m_parts > 1 ? scratch.Barriers(grid_.groups()) : nullptr;
@@ -164,8 +152,17 @@ class Call {
   /// Whether the few columns of B are copied, to be contiguous.
   bool CopiesB() const { return p_.path == CpuPath::kDots && p_.b_row != 1; }
 
+  /// Whether each panel of a B in place is copied before several tiles of rows read it, since its rows begin inside
+  /// lines: two for every vector.
+  bool CopiesPanels() const {
+    const bool in_place = p_.path == CpuPath::kDirect || p_.path == CpuPath::kStream;
+    if (!in_place || p_.packed_b || math_.group != 1 || p_.m <= kFewTiles * p_.mr || p_.k < kLine) return false;
+    return ((reinterpret_cast<std::uintptr_t>(p_.b) | static_cast<std::uintptr_t>(p_.b_row * b_size_)) % kLine) != 0;
+  }
+
   float* MaximaOf(int thread) const {
-    return reinterpret_cast<float*>(memory_ + thread * own_bytes_ + a_bytes_ + b_copy_bytes_ + sums_bytes_);
+    const std::int64_t before = a_bytes_ + b_copy_bytes_ + panel_bytes_ + sums_bytes_;
+    return reinterpret_cast<float*>(memory_ + thread * own_bytes_ + before);
   }
 
   void RunPart(int index) const {
@@ -178,7 +175,8 @@ class Call {
     Workplace place;
     place.a = own;
     place.b_copy = place.a + a_bytes_;
-    place.sums = place.b_copy + b_copy_bytes_;
+    place.panel = place.b_copy + b_copy_bytes_;
+    place.sums = place.panel + panel_bytes_;
     place.maxima = MaximaOf(index);
     place.b[0] = b;
     place.b[1] = b + (copies_ - 1) * b_bytes_;
@@ -426,14 +424,15 @@ class Call {
     const Place c = !first ? (keeps_sums_ ? sums : whole_d) : Place{C(batch), p_.c_row * d_size_, d_size_, 0, 0};
     args.c_row = c.row_bytes;
     args.d_row = d.row_bytes;
-    args.b = b.first;
+    const std::byte* panel = b.first;
     CpuEpilogue epilogue;
     if (p_.has_epilogue) {
       epilogue = EpilogueOf(batch, place);
       args.epilogue = &epilogue;
     }
     const std::int64_t share_bytes = p_.path == CpuPath::kDots ? 0 : p_.fetch * kLine;
-    const std::int64_t ahead = TilesAhead(args.k);
+    const std::int64_t ahead = TilesAhead(args.k), ahead_step = args.b_step;
+    const bool copies_panels = panel_bytes_ != 0;
     std::int64_t left = DivideUp(columns.size(), p_.nr);
     for (std::int64_t j = columns.begin; j < columns.end; j += p_.nr, --left) {
       args.column = j;
@@ -442,26 +441,39 @@ class Call {
       const MicroKernel full = whole ? kernels_.full_full : kernels_.full_last;
       const MicroKernel tail = whole ? kernels_.last_full : kernels_.last_last;
       args.a = a.first;
+      args.b = panel;
       args.start =
           b.starts && p_.flips_a ? reinterpret_cast<const std::int32_t*>(Bytes(args.b) - p_.nr * unit_) : nullptr;
-      // Each tile of a column brings its share of the next column's B.
+      // Each tile of a column brings its share of the next column's B. Of lines that both have this one brought the
+      // end.
       std::int64_t share = 0;
       const std::byte* const tile_ahead =
-          ahead < left || b.next == nullptr ? Bytes(args.b) + ahead * b.step : b.next + (ahead - left) * b.step;
+          ahead < left || b.next == nullptr ? panel + ahead * b.step : b.next + (ahead - left) * b.step;
+      if (copies_panels) {
+        pack_b_(panel, p_.b_col, p_.b_row, args.columns, p_.nr, args.k, place.panel, nullptr);
+        args.b = place.panel, args.b_step = p_.nr * unit_;
+      }
+      const std::byte* c_tile = c.At(rows.begin, j);
+      std::byte* d_tile = d.At(rows.begin, j);
       for (std::int64_t i = rows.begin; i < rows.end; i += p_.mr) {
         args.row = i;
-        args.c = c.At(i, j);
-        args.d = d.At(i, j);
-        args.ahead = share < p_.nr * unit_ ? tile_ahead + share : Bytes(args.b);
-        args.ahead_step = args.b_step;
+        args.c = std::exchange(c_tile, c_tile + p_.mr * c.row_bytes);
+        args.d = std::exchange(d_tile, d_tile + p_.mr * d.row_bytes);
+        args.ahead = share < p_.nr * unit_ ? tile_ahead + share + kLine - unit_ : panel;
+        args.ahead_step = ahead_step;
         share += share_bytes;
         if (coming != nullptr) coming->BringNearer(args);
-        (p_.m - i >= p_.mr ? full : tail)(&args);
+        const MicroKernel kernel = p_.m - i >= p_.mr ? full : tail;
+        if (noted_ == nullptr) [[likely]]
+          kernel(&args);
+        else
+          noted_->push_back({kernel, args});
         if (coming != nullptr) coming->Advance();
         args.a = Bytes(args.a) + a.step;
       }
-      args.b = Bytes(args.b) + b.step;
+      panel += b.step;
     }
+    args.b_step = ahead_step;
   }
 
   /// How many tiles of B memory should be ahead, for tiles of `k` units.
@@ -535,39 +547,12 @@ class Call {
   Grid grid_;
   PackPanel pack_a_ = nullptr, pack_b_ = nullptr;
   std::int64_t kc_ = 0, mc_ = 0, nc_ = 0;
-  std::int64_t a_bytes_ = 0, b_bytes_ = 0, b_copy_bytes_ = 0, sums_bytes_ = 0, own_bytes_ = 0, copies_ = 1;
+  std::int64_t panel_bytes_ = 0, a_bytes_ = 0, b_bytes_ = 0, b_copy_bytes_ = 0, sums_bytes_ = 0, own_bytes_ = 0,
+               copies_ = 1;
   std::byte* memory_ = nullptr;
   Barrier* barriers_ = nullptr;
+  std::vector<SmallGemm::TileCall>* noted_ = nullptr;  ///< Set only while calls are recorded.
 };
-
-bool IsSingleTile(const CpuGemmParams& p) {
-  return p.m <= p.mr && p.n <= p.nr && p.k <= p.kc && p.k > 0 && p.batch == 1 && p.path == CpuPath::kDirect &&
-         p.math == CpuMath::kF32 && !p.has_epilogue && !p.sums_apart;
-}
-/// What Call would do, in a few nanoseconds: such a product takes not many more.
-void RunSingleTile(const MicroKernelSet& kernels, const CpuGemmParams& p) {
-  constexpr std::int64_t kSize = sizeof(float);
-  const float alpha =
-      p.alpha_pointer != nullptr ? *static_cast<const float*>(p.alpha_pointer) : static_cast<float>(p.alpha);
-  const float beta =
-      p.beta_pointer != nullptr ? *static_cast<const float*>(p.beta_pointer) : static_cast<float>(p.beta);
-  MicroKernelArgs args;
-  args.a = p.a, args.b = p.b, args.c = p.c, args.d = p.d;
-  args.a_row = p.a_row * kSize, args.a_col = p.a_col * kSize;
-  args.b_step = (p.packed_b ? p.nr : p.b_row) * kSize;
-  args.ahead = p.b;
-  args.ahead_step = args.b_step;
-  args.c_row = p.c_row * kSize, args.d_row = p.d_row * kSize;
-  args.k = p.k;
-  args.alpha = &alpha, args.beta = &beta;
-  args.columns = p.n;
-  args.c_is_sum = args.d_is_sum = 0;
-  args.recipe = kernels.recipe;
-  const bool whole_rows = p.m == p.mr, whole_columns = p.n == p.nr;
-  const MicroKernel rows = whole_columns ? kernels.full_full : kernels.full_last;
-  const MicroKernel tail = whole_columns ? kernels.last_full : kernels.last_last;
-  (whole_rows ? rows : tail)(&args);
-}
 
 }  // namespace
 
@@ -575,6 +560,28 @@ void RunGemm(const MicroKernelSet& kernels, const CpuGemmParams& params) {
   if (params.m <= 0 || params.n <= 0 || params.batch <= 0) return;
   if (IsSingleTile(params)) return RunSingleTile(kernels, params);
   Call(kernels, params).Run();
+}
+
+struct SmallGemm::Made {
+  Made(const MicroKernelSet& kernels, const CpuGemmParams& given) : params(given), call(kernels, params) {}
+  const CpuGemmParams params;
+  Call call;
+};
+
+SmallGemm::SmallGemm() = default;
+SmallGemm::~SmallGemm() = default;
+
+std::unique_ptr<const SmallGemm> SmallGemm::Record(const MicroKernelSet& kernels, const CpuGemmParams& params) {
+  const CpuGemmParams& p = params;
+  if (p.has_epilogue || p.alpha_pointer != nullptr || p.beta_pointer != nullptr) return nullptr;
+  if (p.m <= 0 || p.n <= 0 || p.batch <= 0) return nullptr;
+  const std::int64_t blocks = DivideUp(std::max<std::int64_t>(p.k, 1), p.kc);
+  if (p.batch > kMostCalls || DivideUp(p.m, p.mr) * DivideUp(p.n, p.nr) * p.batch * blocks > kMostCalls) return nullptr;
+  std::unique_ptr<SmallGemm> small(new SmallGemm);
+  small->made_ = std::make_unique<Made>(kernels, params);
+  if (!small->made_->call.NeedsNothing()) return nullptr;
+  small->made_->call.Record(small->calls_);
+  return small;
 }
 
 }  // namespace gemmsmith

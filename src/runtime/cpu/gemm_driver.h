@@ -1,5 +1,8 @@
 #pragma once
 
+#include <memory>
+#include <vector>
+
 #include "kernels/cpu_gemm.h"
 
 namespace gemmsmith {
@@ -7,5 +10,32 @@ namespace gemmsmith {
 /// Runs the loops around the micro-kernels: D = alpha * A * B + beta * C for every matrix of the batch, to the end.
 /// Results do not depend on the number of threads, nor on timing. Any number of callers at once.
 void RunGemm(const MicroKernelSet& kernels, const CpuGemmParams& params);
+
+/// What RunGemm would do, where that is a few calls of micro-kernels on one thread: the calls themselves. A product
+/// that takes a hundred nanoseconds spends half of them on finding these.
+class SmallGemm {
+ public:
+  struct TileCall {
+    MicroKernel kernel;
+    MicroKernelArgs args;
+  };
+
+  /// Null where it is more than that: many tiles, threads, copies, an epilogue, scalars that are read when it runs. The
+  /// code must outlive this.
+  static std::unique_ptr<const SmallGemm> Record(const MicroKernelSet& kernels, const CpuGemmParams& params);
+  ~SmallGemm();
+
+  /// Thread-safe.
+  void Run() const {
+    for (const TileCall& call : calls_) call.kernel(&call.args);
+  }
+
+ private:
+  static constexpr std::int64_t kMostCalls = 64;
+  struct Made;
+  SmallGemm();
+  std::unique_ptr<Made> made_;  ///< What the calls point to.
+  std::vector<TileCall> calls_;
+};
 
 }  // namespace gemmsmith
