@@ -53,6 +53,11 @@ asan ubsan tsan: %: build/%/build.ninja ## The tests under the address, undefine
 	@$(call build_with,$@)
 	@ctest --preset $@ --parallel $(JOBS)
 
+.PHONY: python-asan
+python-asan: build/python-asan/build.ninja ## The Python tests under the address and undefined-behaviour sanitizers; the module's leaks
+	@$(call build_with,$@) --target gemmsmith_python
+	@tools/python_asan.sh build/python-asan $(ARGS)
+
 .PHONY: fuzz format tidy clean
 fuzz: ## Every fuzzer under the address sanitizer, SECONDS=60 each; seeds: tests/fuzz/corpus; more stay in build/
 	@tools/setup.sh build fuzz
@@ -85,7 +90,7 @@ packages:
 	@tools/setup.sh build
 
 # The tests are of the Python package too, where it can be built.
-build/dev/build.ninja: | python-tools
+build/dev/build.ninja build/python-asan/build.ninja: | python-tools
 .PHONY: python-tools
 python-tools: packages
 	@tools/setup.sh python

@@ -42,6 +42,14 @@ const DType* DTypeOfFormat(char format, Py_ssize_t bytes) {
   }
 }
 
+/// One of what a tuple or the like has.
+std::int64_t Whole(PyObject* sequence, Py_ssize_t at) {
+  const Ref item(PySequence_GetItem(sequence, at));
+  const long long value = PyLong_AsLongLong(item.get());
+  if (value == -1 && PyErr_Occurred() != nullptr) throw PythonRaised();
+  return value;
+}
+
 std::atomic<bool> cuda_used{false}, cuda_lost{false};
 
 }  // namespace
@@ -68,17 +76,27 @@ Array::~Array() {
 std::string Array::Describe() const { return ShapeText(shape()) + " " + std::string(ToString(dtype_)); }
 
 void Array::CheckRank(std::int64_t rank) const {
-  if (rank > kMaxRank) [[unlikely]]
+  if (rank < 0 || rank > kMaxRank) [[unlikely]]
     throw Error(Code::kInvalidArgument, std::string(name_) + " has " + std::to_string(rank) + " dimensions; at most " +
                                             std::to_string(kMaxRank) + " are taken");
 }
 
+/// What an exporter may have wrong, and no product survives.
 void Array::CheckStrides() const {
-  for (int i = 0; i < rank_; ++i)
+  for (int i = 0; i < rank_; ++i) {
+    if (shape_[i] < 0) [[unlikely]]
+      throw Error(Code::kInvalidArgument, std::string(name_) + " says that its shape is " + ShapeText(shape()));
     if (strides_[i] < 0 && shape_[i] > 1) [[unlikely]]
       throw Error(Code::kInvalidArgument,
                   std::string(name_) + " " + ShapeText(shape()) + " has negative strides " + ShapeText(strides()),
                   "copy it: numpy.ascontiguousarray");
+  }
+}
+
+void Array::SetOnGpu(std::int64_t index) {
+  if (index < 0 || index > 255)
+    throw Error(Code::kInvalidArgument, std::string(name_) + " says that it is on GPU " + std::to_string(index));
+  device_ = {DeviceKind::kCuda, static_cast<std::uint8_t>(index)};
 }
 
 void Array::SetDType(const char* format, Py_ssize_t item_bytes) {
@@ -119,9 +137,14 @@ bool Array::TakeBuffer() {
   data_ = buffer_.buf;
   rank_ = buffer_.ndim;
   read_only_ = buffer_.readonly != 0;
-  for (int i = 0; i < rank_; ++i) shape_[i] = buffer_.shape[i];
-  static_assert(sizeof(Py_ssize_t) == sizeof(std::int64_t));
-  SetStrides({reinterpret_cast<const std::int64_t*>(buffer_.strides), static_cast<std::size_t>(rank_)});
+  std::array<std::int64_t, kMaxRank> bytes;
+  std::int64_t dense = buffer_.itemsize;
+  for (int i = rank_ - 1; i >= 0; --i) {
+    shape_[i] = buffer_.shape[i];
+    bytes[i] = buffer_.strides != nullptr ? buffer_.strides[i] : dense;  // null: of ctypes
+    dense *= shape_[i];
+  }
+  SetStrides(bytes);
   return true;
 }
 
@@ -159,6 +182,8 @@ void Array::TakeInterface() {
 }
 
 void Array::TakeTensor(const dlpack::Tensor& tensor) {
+  if (tensor.rank != 0 && tensor.shape == nullptr)
+    throw Error(Code::kInvalidArgument, std::string(name_) + " comes by a DLPack capsule without a shape");
   CheckRank(tensor.rank);
   rank_ = tensor.rank;
   data_ = static_cast<char*>(tensor.data) + tensor.byte_offset;
@@ -180,10 +205,11 @@ void Array::TakeTensor(const dlpack::Tensor& tensor) {
   switch (tensor.device.type) {
     case dlpack::kCpu:
     case dlpack::kCudaHost:
+      device_ = {};
       break;
     case dlpack::kCuda:
     case dlpack::kCudaManaged:
-      device_ = {DeviceKind::kCuda, static_cast<std::uint8_t>(tensor.device.index)};
+      SetOnGpu(tensor.device.index);
       break;
     default:
       throw Error(Code::kInvalidArgument,
@@ -242,9 +268,9 @@ void Array::TakeDlpack() {
   PyObject* stream = Py_None;
   Ref handle;
   const Ref device(PyObject_CallMethod(object_, "__dlpack_device__", nullptr));
-  const Ref kind(PySequence_GetItem(device.get(), 0)), index(PySequence_GetItem(device.get(), 1));
-  if (PyLong_AsLong(kind.get()) == dlpack::kCuda) {
-    device_ = {DeviceKind::kCuda, static_cast<std::uint8_t>(PyLong_AsLong(index.get()))};
+  const std::int64_t kind = Whole(device.get(), 0), index = Whole(device.get(), 1);
+  if (kind == dlpack::kCuda) {
+    SetOnGpu(index);
     // By DLPack's numbering, 1 is the legacy default stream.
     const auto current = reinterpret_cast<std::uintptr_t>(CurrentStream(*this).handle);
     handle = Ref(PyLong_FromUnsignedLongLong(current == 0 ? 1 : current));
@@ -276,10 +302,19 @@ void Array::Take(const char* name, PyObject* object) {
     TakeInterface();
   } else if (PyCapsule_CheckExact(object) != 0) {
     TakeCapsule(object);
-  } else if (PyObject_HasAttrString(object, "__dlpack__") != 0) {
+  } else if (PyObject_HasAttrString(object, "__dlpack__") != 0 &&
+             PyObject_HasAttrString(object, "__dlpack_device__") != 0) {
     TakeDlpack();
   } else if (PyObject_HasAttrString(object, "__array_interface__") != 0) {
     TakeInterface();
+  } else if (library_ == Library::kJax && PyObject_HasAttrString(object, "aval") != 0) {
+    throw TypeMismatch(
+        std::string(name) + " is a " + TypeName(Py_TYPE(object)) + ": JAX traces this call, and has no array yet",
+        "call it outside of jax.jit, grad and vmap, or through jax.pure_callback");
+  } else if (PyObject_CheckBuffer(object) != 0) {
+    PyObject_GetBuffer(object, &buffer_, PyBUF_RECORDS_RO);  // for its reason
+    throw Error(Code::kInvalidArgument, std::string(name) + " is a " + TypeName(Py_TYPE(object)) +
+                                            " that gives out no memory: " + TakeErrorText());
   } else {
     throw TypeMismatch(std::string(name) + " is a " + TypeName(Py_TYPE(object)) +
                            ", which is no array: it has neither the buffer protocol nor __dlpack__",

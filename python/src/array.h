@@ -59,6 +59,7 @@ class Array {
   void TakeTensor(const dlpack::Tensor& tensor);
   void SetDType(const char* format, Py_ssize_t item_bytes);
   void SetStrides(std::span<const std::int64_t> bytes);
+  void SetOnGpu(std::int64_t index);
   void CheckRank(std::int64_t rank) const;
   void CheckStrides() const;
 

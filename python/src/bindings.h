@@ -28,6 +28,14 @@ void BindSettings(nb::module_& m);
 
 /// "bf16,bf16,f32", a dtype, or a tuple of dtypes, as the library spells it.
 std::string DTypesText(nb::handle dtype);
+/// copy and deepcopy of what cannot change, a class that is bound, are itself.
+template <class Class>
+void CopyIsItself() {
+  auto type = nb::borrow<nb::class_<Class>>(nb::type<Class>());
+  type.def("__copy__", [](nb::object self) { return self; });
+  type.def(
+      "__deepcopy__", [](nb::object self, nb::handle) { return self; }, nb::arg("memo").none());
+}
 /// "ieee", "tf32". Throws Error.
 ComputeMode ModeOf(std::string_view compute);
 /// 5, "5" or None: nothing.

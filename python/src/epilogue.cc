@@ -112,6 +112,7 @@ void BindEpilogue(nb::module_& m) {
           nb::sig("def __eq__(self, other: object) -> bool"))
       .def("__hash__", [](const Epilogue& x) { return static_cast<std::int64_t>(x.id() >> 2); })
       .def("__repr__", [](const Epilogue& x) { return "Epilogue:\n" + x.text(); });
+  CopyIsItself<Epilogue>();
   m.def(
       "epilogue_names",
       [] {

@@ -1,5 +1,7 @@
 #include "extras.h"
 
+#include <nanobind/nanobind.h>
+
 #include <string>
 #include <unordered_map>
 
@@ -175,7 +177,9 @@ const Epilogue* EpilogueOf(PyObject* object) {
     throw TypeMismatch("epilogue is a " + TypeName(Py_TYPE(object)),
                        "give a name such as \"bias+gelu\", or an Epilogue");
   static std::unordered_map<std::string, Epilogue> known;
+  static nanobind::ft_mutex mutex;  // of interpreters without a GIL; else none
   const std::string name(Text(object));
+  const nanobind::ft_lock_guard lock(mutex);
   auto it = known.find(name);
   if (it == known.end()) it = known.emplace(name, Epilogue::Parse(name)).first;
   return &it->second;

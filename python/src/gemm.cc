@@ -171,9 +171,9 @@ void BindGemm(nb::module_& m) {
         const CallOptions options = OptionsOf(alpha, beta, epilogue, dtype, compute, bias);
         return nb::steal(Multiply(a.ptr(), b.ptr(), out.ptr(), options, {GEMMSMITH_OPERAND_VALUES}));
       },
-      nb::arg("a"), nb::arg("b"), nb::arg("out") = nb::none(), nb::kw_only(), nb::arg("alpha") = nb::none(),
-      nb::arg("beta") = nb::none(), nb::arg("epilogue") = nb::none(), nb::arg("dtype") = nb::none(),
-      nb::arg("compute") = "ieee", GEMMSMITH_OPERANDS, kGemmDoc,
+      nb::arg("a").none(), nb::arg("b").none(), nb::arg("out") = nb::none(), nb::kw_only(),
+      nb::arg("alpha") = nb::none(), nb::arg("beta") = nb::none(), nb::arg("epilogue") = nb::none(),
+      nb::arg("dtype") = nb::none(), nb::arg("compute") = "ieee", GEMMSMITH_OPERANDS, kGemmDoc,
       nb::sig("def gemm(a: typing.Any, b: typing.Any, out: typing.Any = None, *, alpha: typing.Any = None, "
               "beta: typing.Any = None, epilogue: str | Epilogue | None = None, dtype: typing.Any = None, "
               "compute: str = 'ieee', " GEMMSMITH_OPERAND_SIGNATURE ") -> typing.Any"));
@@ -197,11 +197,10 @@ void BindGemm(nb::module_& m) {
           [](const PlannedGemm& self, nb::handle a, nb::handle b, nb::handle out, GEMMSMITH_OPERAND_PARAMETERS) {
             return nb::steal(self.Call(a.ptr(), b.ptr(), out.ptr(), {GEMMSMITH_OPERAND_VALUES}));
           },
-          nb::arg("a"), nb::arg("b"), nb::arg("out") = nb::none(), nb::kw_only(), GEMMSMITH_OPERANDS,
+          nb::arg("a").none(), nb::arg("b").none(), nb::arg("out") = nb::none(), nb::kw_only(), GEMMSMITH_OPERANDS,
           "The product of a and b as they are stored, into out or a new array. The rest is as for gemm.",
-          nb::sig(
-              "def __call__(self, a: typing.Any, b: typing.Any, out: typing.Any = None, *, " GEMMSMITH_OPERAND_SIGNATURE
-              ") -> typing.Any"))
+          nb::sig("def __call__(self, a: typing.Any, b: typing.Any, out: typing.Any = None, "
+                  "*, " GEMMSMITH_OPERAND_SIGNATURE ") -> typing.Any"))
       .def(
           "prepare",
           [](const PlannedGemm& self, nb::handle rows, bool auto_tune) { self.Prepare(Rows(rows), auto_tune); },
@@ -230,6 +229,7 @@ void BindGemm(nb::module_& m) {
       .def_prop_ro("layout", &PlannedGemm::layout)
       .def_prop_ro("device", &PlannedGemm::device)
       .def("__repr__", &PlannedGemm::Describe);
+  CopyIsItself<PlannedGemm>();
 }
 
 }  // namespace gemmsmith::python

@@ -89,17 +89,17 @@ class UserKernel {
 
   void Launch(nb::handle grid, nb::handle block, nb::handle arguments, std::uint32_t shared_bytes, nb::handle cluster,
               nb::handle stream) {
-    const Kernel& kernel = Loaded();
+    const std::shared_ptr<const Kernel> kernel = Loaded();
     Parameters parameters;
     for (const nb::handle one : nb::iter(arguments)) parameters.Add(one.ptr());
     const Dim3 blocks = DimOf(grid), threads = DimOf(block), clusters = Given(cluster) ? DimOf(cluster) : Dim3{};
     const Stream on = Given(stream) ? StreamOfObject(stream.ptr()) : Stream{};
     const std::vector<void*> pointers = parameters.Pointers();
     const WithoutGil others;
-    kernel.Launch(blocks, threads, clusters, shared_bytes, pointers, on);
+    kernel->Launch(blocks, threads, clusters, shared_bytes, pointers, on);
   }
   nb::dict Resources() {
-    const KernelResources& r = Loaded().resources();
+    const KernelResources& r = Loaded()->resources();
     return Row()
         .Add("registers", r.registers)
         .Add("spill_bytes", r.spill_bytes)
@@ -112,14 +112,19 @@ class UserKernel {
   std::string arch() const { return ToString(source_.target); }
 
  private:
-  const Kernel& Loaded() {
+  std::shared_ptr<const Kernel> Loaded() {
     if (!device_)
       throw Error(Code::kUnsupported, "kernel " + source_.name + " was compiled for " + arch() + ", for no device",
                   "give jit a device to launch it on");
-    if (kernel_ == nullptr)
-      kernel_ =
-          Interruptibly([&](const CancellationToken& cancel) { return engine_->Compile(source_, *device_, cancel); });
-    return *kernel_;
+    {
+      const nb::ft_lock_guard lock(mutex_);
+      if (kernel_ != nullptr) return kernel_;
+    }
+    auto made =
+        Interruptibly([&](const CancellationToken& cancel) { return engine_->Compile(source_, *device_, cancel); });
+    const nb::ft_lock_guard lock(mutex_);
+    if (kernel_ == nullptr) kernel_ = std::move(made);  // another thread may have been here meanwhile
+    return kernel_;
   }
 
   std::shared_ptr<Engine> engine_;
@@ -127,6 +132,7 @@ class UserKernel {
   KernelSource source_;
   std::string cubin_;
   std::shared_ptr<const Kernel> kernel_;
+  nb::ft_mutex mutex_;  ///< Of interpreters without a GIL; else none.
 };
 
 std::vector<std::pair<std::string, std::string>> Headers(nb::handle headers) {

@@ -1,3 +1,5 @@
+#include <nanobind/nanobind.h>
+
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -8,6 +10,8 @@
 
 namespace gemmsmith::python {
 namespace {
+
+namespace nb = nanobind;
 
 constexpr std::pair<std::string_view, Library> kPackages[] = {{"numpy", Library::kNumpy},
                                                               {"torch", Library::kTorch},
@@ -66,11 +70,14 @@ PyObject* Shape(std::span<const std::int64_t> shape) {
 
 /// numpy.empty and its dtypes, which live as long as the process.
 PyObject* AllocateNumpy(const Array& like, PyObject* shape, DType dtype) {
-  static PyObject* const empty = [] {
+  static nb::ft_mutex mutex;  // of interpreters without a GIL; else none
+  const nb::ft_lock_guard lock(mutex);
+  static PyObject *empty = nullptr, *dtypes[32] = {};
+  // Not where it is declared: an import lets other threads run, which would wait here with the GIL that it needs.
+  if (empty == nullptr) {
     const Ref numpy(PyImport_ImportModule("numpy"));
-    return Checked(PyObject_GetAttrString(numpy.get(), "empty"));
-  }();
-  static PyObject* dtypes[32] = {};
+    empty = Checked(PyObject_GetAttrString(numpy.get(), "empty"));
+  }
   PyObject*& known = dtypes[static_cast<std::size_t>(dtype)];
   if (known == nullptr) {
     if (like.library() == Library::kNumpy && like.dtype() == dtype) {
@@ -95,7 +102,9 @@ Stream HandleOf(PyObject* number) {
 Library LibraryOf(PyObject* object) {
   // Types are kept, so that no other can take the place of one that is gone.
   static std::vector<std::pair<PyTypeObject*, Library>> known;
+  static nb::ft_mutex mutex;
   PyTypeObject* const type = Py_TYPE(object);
+  const nb::ft_lock_guard lock(mutex);
   for (const auto& [of, library] : known)
     if (of == type) return library;
   const Library library = FindLibrary(object);

@@ -22,18 +22,21 @@ int Main(int argc, char** argv);
 namespace gemmsmith::python {
 namespace {
 
-/// The command line, in this process. Ctrl-C ends it at once, as it would a program of its own.
+/// The command line, in this process. Ctrl-C ends it at once, and so does a reader of its output that goes, as they
+/// would a program of its own.
 int RunCommandLine(std::vector<std::string> arguments) {
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   const WithoutGil others;
   struct sigaction standard {
-  }, before{};
+  }, interrupt{}, pipe{};
   standard.sa_handler = SIG_DFL;
-  sigaction(SIGINT, &standard, &before);
+  sigaction(SIGINT, &standard, &interrupt);
+  sigaction(SIGPIPE, &standard, &pipe);
   const int code = cli::Main(static_cast<int>(arguments.size()), argv.data());
-  sigaction(SIGINT, &before, nullptr);
+  sigaction(SIGPIPE, &pipe, nullptr);
+  sigaction(SIGINT, &interrupt, nullptr);
   return code;
 }
 

@@ -104,6 +104,7 @@ void BindProblem(nb::module_& m) {
           nb::sig("def __eq__(self, other: object) -> bool"))
       .def("__hash__", [](const GemmProblem& p) { return static_cast<std::int64_t>(Hash(p) >> 2); })
       .def("__repr__", [](const GemmProblem& p) { return "Problem(" + ToString(p) + ")"; });
+  CopyIsItself<GemmProblem>();
 
   m.def(
       "read_shapes", [](const std::string& path) { return Named(ReadShapes(path)); }, nb::arg("path"),

@@ -10,6 +10,8 @@
 namespace gemmsmith::python {
 namespace {
 
+nb::ft_mutex current_mutex;  // of interpreters without a GIL; else none
+
 std::shared_ptr<Engine>& Current() {
   static auto* const engine =
       new std::shared_ptr<Engine>;  // never destroyed: threads may compute while the process ends
@@ -101,7 +103,9 @@ void Configure(const nb::kwargs& settings) {
     if (!SetOption(options, name, value))
       throw Error(Code::kInvalidArgument, "there is no setting \"" + name + "\"", "see help(gemmsmith.configure)");
   }
-  Current() = GlobalJITManager::Instance().EngineFor(options);
+  std::shared_ptr<Engine> made = GlobalJITManager::Instance().EngineFor(options);
+  const nb::ft_lock_guard lock(current_mutex);
+  Current() = std::move(made);
 }
 
 constexpr const char* kConfigureDoc =
@@ -140,6 +144,7 @@ DeviceId NamedDevice(Engine& engine, const std::string& device) {
 }
 
 std::shared_ptr<Engine> CurrentEngine() {
+  const nb::ft_lock_guard lock(current_mutex);
   std::shared_ptr<Engine>& engine = Current();
   if (engine == nullptr) engine = GlobalJITManager::Instance().DefaultEngine();
   return engine;

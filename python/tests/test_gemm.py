@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 from typing import Any
 
@@ -87,6 +88,15 @@ def test_stacks_of_any_strides(rng: Any) -> None:
     residual = random(rng, out.shape, F32)
     check(gs.gemm(a, b, residual=residual, epilogue="residual"), wide(a) @ wide(b) + residual,
           abs(wide(a)) @ abs(wide(b)) + abs(residual), 5)
+
+
+def test_memory_of_ctypes_and_buffers_is_read_as_it_lies(rng: Any) -> None:
+    a, b = random(rng, (4, 6), F32), random(rng, (6, 5), F32)
+    x = (ctypes.c_float * 6 * 4).from_buffer_copy(a)
+    c = gs.gemm(x, memoryview(b).toreadonly())
+    assert isinstance(c, memoryview) and np.array_equal(c, gs.gemm(a, b))
+    out = (ctypes.c_float * 5 * 4)()
+    assert gs.gemm(x, b, out=out) is out and np.array_equal(out, c)
 
 
 @pytest.mark.parametrize("m, n, k", [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -18,7 +20,9 @@ from arrays import F32, check_product, random
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+    """In an interpreter of its own, where every warning is an error and CPython looks closer."""
+    modes = ["-X", "dev", "-W", "error", "-W", "ignore:This process:DeprecationWarning"]  # a fork beside threads
+    return subprocess.run([sys.executable, *modes, "-c", code], capture_output=True, text=True, timeout=120,
                           env={**os.environ, **environment})
 
 
@@ -121,6 +125,26 @@ def test_a_forked_child_computes() -> None:
     if child == 0:
         os._exit(0 if np.all(gs.gemm(a, a) == 300) else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_children_compute_that_are_forked_while_threads_do() -> None:
+    done = run("""
+import gemmsmith as gs, numpy as np, os, threading
+a = np.ones((300, 300), "f4")
+over = threading.Event()
+def work():
+    while not over.is_set():
+        gs.gemm(a, a)
+threads = [threading.Thread(target=work) for _ in range(3)]
+for thread in threads: thread.start()
+for m in range(1, 9):
+    if os.fork() == 0:  # one shape that is planned, one that is not
+        os._exit(0 if np.all(gs.gemm(a, a) == 300) and np.all(gs.gemm(a[:m], a) == 300) else 1)
+    assert os.wait()[1] == 0, m
+over.set()
+for thread in threads: thread.join()
+""")
+    assert done.returncode == 0 and not done.stderr, done.stderr
 
 
 def test_a_forked_child_is_told_that_cuda_is_lost() -> None:
@@ -229,8 +253,61 @@ assert "numpy" not in sys.modules
     "import gemmsmith as gs, numpy as np, atexit\natexit.register(lambda: gs.gemm(np.ones((2, 2), 'f4'), np.ones((2, 2), 'f4')))",
     "import gemmsmith as gs, numpy as np, threading\na = np.ones((500, 500), 'f4')\n"
     "threading.Thread(target=lambda: [gs.gemm(a, a) for _ in range(10000)], daemon=True).start()\ngs.gemm(a, a)",
+    "import gemmsmith as gs, numpy as np, threading, time\ndef plan(n):\n  while True:\n    n += 1\n"
+    "    gs.gemm(np.ones((n % 300 + 1, 64), 'f4'), np.ones((64, n % 50 + 1), 'f4'))\n"
+    "for n in range(4): threading.Thread(target=plan, args=(17 * n,), daemon=True).start()\ntime.sleep(.1)",
+    "import gemmsmith as gs, threading, time\nthreading.Thread(target=lambda: gs.tune((256, 256, 256), device='cpu', "
+    "budget=60, m_range=(1, 4096)), daemon=True).start()\ntime.sleep(.3)",
     "import gemmsmith as gs\ng = gs.Gemm(4, 4)\nclass Late:\n  def __del__(self): g.prepare(3)\nlate = Late()",
-], ids=["atexit", "a thread that goes on", "a destructor"])
+], ids=["atexit", "a thread that goes on", "threads that plan", "a tuning", "a destructor"])
 def test_the_end_of_the_interpreter_is_orderly(code: str) -> None:
     done = run(code)
     assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+def test_a_second_interpreter_computes_or_is_refused_and_leaves_the_first_alone() -> None:
+    done = run("""
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+code = '''
+try:
+    import gemmsmith as gs
+except ImportError as error:
+    assert "interpreter" in str(error), error
+else:
+    x = memoryview(bytes(96)).cast("f", (4, 6))
+    assert not any(gs.gemm(x, memoryview(bytes(120)).cast("f", (6, 5))).tobytes())
+'''
+import gemmsmith as gs
+for _ in range(3):
+    other = interpreters.create()
+    failed = interpreters.run_string(other, code)
+    assert failed is None, failed
+    interpreters.destroy(other)
+x = memoryview(bytes(144)).cast("f", (6, 6))
+assert not any(gs.gemm(x, x).tobytes())
+""")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("make", [lambda: gs.Problem(4, 5, 6, "bf16"), lambda: gs.Epilogue("bias+gelu"), lambda: gs.Gemm(5, 6)],
+                         ids=["Problem", "Epilogue", "Gemm"])
+def test_values_are_copied_as_themselves_and_do_not_travel(make: Any) -> None:
+    value = make()
+    assert copy.copy(value) is value and copy.deepcopy({"it": value})["it"] is value
+    references = sys.getrefcount(value)
+    for _ in range(10):
+        copy.copy(value)
+    assert sys.getrefcount(value) == references
+    with pytest.raises(TypeError, match=f"cannot pickle .*{type(value).__name__}"):
+        pickle.dumps(value)
+
+
+def test_the_command_line_ends_with_its_reader() -> None:
+    process = subprocess.Popen([sys.executable, "-m", "gemmsmith", "devices"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(60)) == (b"", -signal.SIGPIPE)
+    process.stderr.close()
