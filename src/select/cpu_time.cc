@@ -41,11 +41,14 @@ CpuTime PredictCpu(const GemmProblem& p, const TileShape& shape, const DeviceSpe
                                    : static_cast<double>(p.batch * shape.block_m) * static_cast<double>(shape.block_n);
   const double rate = FlopsPerMicrosecond(p, spec) * shape.issue_efficiency;
   constexpr double kCacheBytesPerMicrosecond = 40e3;
-  constexpr double kThreadBandwidth = 0.75;  // one thread's share of what memory delivers
-  constexpr double kForkMicroseconds = 3;
+  constexpr double kThreadBandwidth = 0.75;           // one thread's share of what memory delivers
+  constexpr double kNearBytesPerMicrosecond = 150e3;  // of operands that L2 holds
+  constexpr double kForkMicroseconds = 0.6;           // to a thread that is awake; others are left alone
   constexpr double kCallMicroseconds = 0.02;
+  const double bytes = CompulsoryBytes(p);
+  const double far_rate = spec.memory_gbps * 1e3 * std::min(1.0, kThreadBandwidth * threads);
   return {2 * products * static_cast<double>(p.k) / rate,
-          CompulsoryBytes(p) / (spec.memory_gbps * 1e3 * std::min(1.0, kThreadBandwidth * threads)),
+          bytes / (bytes <= static_cast<double>(spec.l2_bytes) ? kNearBytesPerMicrosecond * threads : far_rate),
           shape.packed_bytes / (kCacheBytesPerMicrosecond * threads),
           kCallMicroseconds + (threads > 1 ? kForkMicroseconds : 0)};
 }

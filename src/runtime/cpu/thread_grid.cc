@@ -1,5 +1,7 @@
 #include "runtime/cpu/thread_grid.h"
 
+#include <algorithm>
+
 namespace gemmsmith {
 
 Grid ChooseGrid(const CpuGemmParams& p, int threads) {
@@ -11,8 +13,8 @@ Grid ChooseGrid(const CpuGemmParams& p, int threads) {
   for (int n_parts = 1; n_parts <= threads; ++n_parts) {
     if (threads % n_parts != 0) continue;
     const int m_parts = threads / n_parts;
-    const auto rows = static_cast<double>(DivideUp(DivideUp(p.m, p.mr), m_parts) * p.mr);
-    const auto columns = static_cast<double>(DivideUp(DivideUp(p.n, p.nr), n_parts) * p.nr);
+    const auto rows = static_cast<double>(std::min(p.m, DivideUp(DivideUp(p.m, p.mr), m_parts) * p.mr));
+    const auto columns = static_cast<double>(std::min(p.n, DivideUp(DivideUp(p.n, p.nr), n_parts) * p.nr));
     const bool packs_b = p.path == CpuPath::kPacked && !p.packed_b;
     const double copies = p.path == CpuPath::kDirect ? 0 : rows + (packs_b ? columns / m_parts : 0);
     // A B in place comes from memory, and each part of it should to one thread alone.
