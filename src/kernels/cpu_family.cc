@@ -33,10 +33,14 @@ constexpr std::int64_t kFewColumns = 256;  // Likewise.
 constexpr std::int64_t kLeastLanes = 8;    // Columns are computed by at least so many.
 // Dot products are for so few rows of a column-major B; or for so few columns of a row-major one, and more rows.
 constexpr std::int64_t kDotMostRows = 48, kDotMostColumns = 12, kDotLeastRows = 16;
-constexpr std::int64_t kJoinRows = 16;      // With more, units of B are better made once.
-constexpr int kMostJoinRows = 20;           // Of a tile: more leave no registers for the rows of B.
-constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is packed for few rows of A.
-constexpr std::int64_t kDotK = 64;          // Adding up the lanes of shorter dot products takes too long.
+constexpr std::int64_t kJoinRows = 16;         // With more, units of B are better made once.
+constexpr int kRowsOfSweep = 8;                // Of B: as many streams as the hardware follows at once.
+constexpr std::int64_t kSweptSums = 24 << 10;  // Bytes: half of L1, and a piece of B beside them.
+constexpr std::int64_t kSweptColumns = 4096, kSweptColumnsOfRows = 1024;
+constexpr std::int64_t kSweptRowsOfBytes = 8;  // Of A, from which on a B of bytes is swept whatever its rows.
+constexpr int kMostJoinRows = 20;              // Of a tile: more leave no registers for the rows of B.
+constexpr std::int64_t kFewRowsSteps = 64;     // Of k, in a block of B that is packed for few rows of A.
+constexpr std::int64_t kDotK = 64;             // Adding up the lanes of shorter dot products takes too long.
 constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 4096;   // Of k: four columns of B fit L2 several times.
 constexpr std::int64_t kLeastPanels = 4, kMostColumns = 1024;  // Of a B in place, worked on for one block of k.
 constexpr std::int64_t kShortColumns = 32, kLongRows = 1024;   // Of B.
@@ -54,6 +58,9 @@ constexpr double kFmaLatency = 4;
 std::int64_t DivideUp(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 std::int64_t RoundUp(std::int64_t x, std::int64_t granule) { return DivideUp(x, granule) * granule; }
 std::int64_t RoundDown(std::int64_t x, std::int64_t granule) { return std::max(x / granule * granule, granule); }
+
+/// What one instruction multiplies in each lane.
+double ProductsOfLane(CpuMath math) { return math == CpuMath::kS16 ? 1 : Info(math).group; }  // Adding them is another.
 
 /// Cycles of one step of k: products at two per cycle, loads at two per cycle, or the latency of the sums.
 double StepCycles(std::int64_t rows, std::int64_t vectors) {
@@ -127,6 +134,15 @@ bool ReadsB(const GemmProblem& problem, CpuMath math) {
 bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path) {
   const bool in_place = path == CpuPath::kDirect || path == CpuPath::kStream;
   return in_place && problem.b_layout == Layout::kRowMajor && Info(math).group > 1;
+}
+
+/// B is read faster from end to end than in strips of columns. Several rows of A make that too many products at once,
+/// but for bytes: strips of them are narrow, and none of them are fast where rows of B lie whole pages apart.
+bool SweepsPay(const GemmProblem& problem, CpuMath math) {
+  if (problem.a_layout != Layout::kRowMajor || problem.m > kMostSweptRows) return false;
+  constexpr std::int64_t kPage = 4096;
+  if (problem.m <= 1 || Info(math).group != 4) return problem.m == 1;
+  return problem.m >= kSweptRowsOfBytes || problem.ldb % kPage == 0;
 }
 
 /// B comes from memory, a strip of columns after the other.
@@ -291,6 +307,7 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
       if (DotRows(target) != 0 && reads_a && Info(math).group == 1 && problem.a_layout == Layout::kRowMajor &&
           problem.n <= kDotMostColumns && problem.m >= kDotLeastRows && problem.k >= kDotK)
         return {CpuPath::kDots, in_place};
+      if (reads_a && !small && Sweeps(target, math) && SweepsPay(problem, math)) return {CpuPath::kSweep, in_place};
       if (JoinsB(problem, math, in_place))
         return problem.m <= kJoinRows ? std::vector{in_place, CpuPath::kPacked} : std::vector{CpuPath::kPacked};
       // Short columns of B, pages apart, share few sets of L1, which packed ones do not.
@@ -313,6 +330,10 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
     const int most = DotRows(target) - (FlipsA(problem, math) ? 1 : 0);
     const std::int64_t tiles = std::max<std::int64_t>(1, DivideUp(problem.m, most));
     return {{static_cast<int>(std::max<std::int64_t>(1, DivideUp(problem.m, tiles))), kDotColumns}};
+  }
+  if (path == CpuPath::kSweep) {
+    const Tile most = Tiles(target, math)[0];
+    return {{static_cast<int>(DivideUp(problem.m, DivideUp(problem.m, most.rows))), most.vectors}};
   }
   const std::int64_t lanes = VectorBytes(target) / Info(math).unit_bytes, steps = DivideUp(problem.k, Info(math).group);
   std::vector<std::pair<double, Tile>> ranked;
@@ -359,7 +380,11 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   std::int64_t nc = RoundDown(std::clamp<std::int64_t>(spec.l3_bytes / 4, 2 << 20, 8 << 20) / (kc * unit), nr);
   const std::int64_t rows = std::max<std::int64_t>(1, problem.m);
   const std::int64_t d_columns = spec.l2_bytes / 2 / (rows * static_cast<std::int64_t>(SizeOf(sum)));
-  if (path != CpuPath::kPacked) {
+  if (path == CpuPath::kSweep) {
+    nc = kSweptSums / (rows * static_cast<std::int64_t>(SizeOf(sum)));
+    nc = RoundDown(std::min(nc, rows == 1 ? kSweptColumns : kSweptColumnsOfRows), nr);
+    kc = RoundUp(steps, 8);
+  } else if (path != CpuPath::kPacked) {
     // What is kept of D between blocks of k stays in L2.
     nc = std::clamp(RoundDown(d_columns, nr), kLeastPanels * nr,
                     std::max(kLeastPanels * nr, RoundDown(kMostColumns, nr)));
@@ -382,7 +407,10 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   // All tiles of a column fetch the next column's B together.
   constexpr std::int64_t kLine = 64;
   const std::int64_t lines = std::max<std::int64_t>(1, nr * unit / kLine), tiles = DivideUp(rows, tile.rows);
-  std::int64_t fetch = dots ? 0 : JoinsB(problem, math, path) ? lines : DivideUp(lines, tiles);
+  std::int64_t fetch = JoinsB(problem, math, path) ? lines : DivideUp(lines, tiles);
+  // Where there is one product for each element of B, the hardware alone keeps pace, and fetching as well is slower.
+  if (path == CpuPath::kSweep) fetch = 0;
+  if (dots) fetch = rows == 1 ? 0 : 1;
   if (path == CpuPath::kPacked && problem.b_layout != Layout::kPacked) {
     // Of a row of B that will be packed: all columns of a panel, or a piece of k.
     constexpr std::int64_t kMostLines = 4;
@@ -434,8 +462,13 @@ std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& asked, const Co
   if (paths.size() > 1) add(RankTiles(problem, target, spec, paths[1])[0], threads, paths[1]);
   if (tiles.size() > 1) add(tiles[1], threads, paths[0]);
   configs.push_back(configs[0]);
-  configs.back()[kKc] *= 2;
-  configs.back()[kMc] = static_cast<std::int32_t>(RoundDown(configs[0][kMc] / 2, tiles[0].rows));
+  TileConfig& other = configs.back();
+  if (paths[0] == CpuPath::kSweep) {
+    other[kNc] = static_cast<std::int32_t>(RoundDown(other[kNc] / 2, other[kNr]));
+  } else {
+    other[kKc] *= 2;
+    other[kMc] = static_cast<std::int32_t>(RoundDown(other[kMc] / 2, tiles[0].rows));
+  }
   return configs;
 }
 
@@ -450,14 +483,17 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   const bool by_rows = problem.m >= problem.n;
   const std::int64_t rows = by_rows ? DivideUp(DivideUp(problem.m, mr), workers) * mr : problem.m;
   const std::int64_t columns = by_rows ? problem.n : DivideUp(DivideUp(problem.n, nr), workers) * nr;
-  const std::int64_t lanes = static_cast<CpuPath>(config[kPath]) == CpuPath::kDots ? nr : kLeastLanes;
+  const auto path = static_cast<CpuPath>(config[kPath]);
+  const bool dots = path == CpuPath::kDots;
+  const std::int64_t lanes = dots ? nr : kLeastLanes;
   shape.block_m = std::min(rows, problem.m);
   shape.block_n = std::min(columns, RoundUp(problem.n, lanes));
-  const bool dots = static_cast<CpuPath>(config[kPath]) == CpuPath::kDots;
   const std::int64_t vectors = dots ? nr : std::max<std::int64_t>(1, nr * Info(ConfiguredMath(config)).unit_bytes / 64);
   shape.issue_efficiency = mr * vectors / 2.0 / StepCycles(mr, vectors);
   if (dots) shape.issue_efficiency *= kDotEfficiency;
-  if (static_cast<CpuPath>(config[kPath]) == CpuPath::kPacked) {
+  if (path == CpuPath::kSweep) shape.issue_efficiency = 1;
+  shape.issue_efficiency *= ProductsOfLane(ConfiguredMath(config));
+  if (path == CpuPath::kPacked) {
     const double b = problem.b_layout == Layout::kPacked ? 0 : static_cast<double>(problem.k) * problem.n;
     const double part =
         Info(ConfiguredMath(config)).unit_bytes / static_cast<double>(Info(ConfiguredMath(config)).group);
@@ -483,6 +519,7 @@ KernelSource CpuFamily::Render(const GemmProblem& asked, const TileConfig& confi
   recipe.fetch = config[kFetch];
   recipe.fetch_every = FetchEvery(problem, config);
   recipe.joins = JoinsB(problem, recipe.math, static_cast<CpuPath>(config[kPath])) ? 1 : 0;
+  if (static_cast<CpuPath>(config[kPath]) == CpuPath::kSweep) recipe.sweep = kRowsOfSweep;
   recipe.starts = FlipsA(problem, recipe.math) ? 1 : 0;
   recipe.columns_per_d = static_cast<int>(problem.columns_per_d);
   recipe.epilogue_id = problem.epilogue_id;

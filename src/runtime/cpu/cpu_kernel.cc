@@ -46,7 +46,7 @@ class LoadedKernel final : public CpuKernel {
     if (p.math != recipe_.math || p.d_type != recipe_.d_type || p.mr != recipe_.mr || p.nr != recipe_.nr) return false;
     if (dots != (p.path == CpuPath::kDots) || p.has_epilogue != (recipe_.epilogue_id != 0)) return false;
     if (p.sums_apart == recipe_.plain() || p.columns_per_d != recipe_.columns_per_d) return false;
-    if (p.joins_b() != (recipe_.joins != 0)) return false;
+    if (p.joins_b() != (recipe_.joins != 0) || (p.path == CpuPath::kSweep) != (recipe_.sweep != 0)) return false;
     const std::int64_t rows = p.m % p.mr, columns = p.n % p.nr;
     return (rows == 0 || rows == recipe_.m_tail) && columns <= recipe_.n_tail;
   }
@@ -64,7 +64,7 @@ MicroKernelSet EntriesOf(const MicroKernelHeader& header, const std::byte* code)
                ? nullptr
                : reinterpret_cast<MicroKernel>(reinterpret_cast<std::uintptr_t>(code + header.entries[i]));
   };
-  return {entry(0), entry(1), entry(2), entry(3)};
+  return {entry(0), entry(1), entry(2), entry(3), entry(4)};
 }
 
 std::shared_ptr<const CpuKernel> LoadX86(const Artifact& artifact, std::string_view part) {

@@ -6,6 +6,7 @@
 
 #include "runtime/cpu/pack.h"
 #include "runtime/cpu/scratch.h"
+#include "runtime/cpu/sum_value.h"
 #include "runtime/cpu/thread_grid.h"
 #include "util/thread_pool.h"
 
@@ -26,41 +27,10 @@ struct TileSource {
   std::int64_t step;
   const std::byte* next = nullptr;  ///< Of B: the tile to be read after the last, if known.
   bool starts = false;              ///< Of a packed B: before each panel is what its columns' sums start with.
+  std::int64_t column_step = 0;     ///< Of sums in the place of A: from the tile of one column to that of the next.
 };
 
 const std::byte* Bytes(const void* p) { return static_cast<const std::byte*>(p); }
-
-/// One value of a sums' type: f32, f64 or s32.
-class SumValue {
- public:
-  SumValue(DType type, double value) {
-    if (type == DType::kF64)
-      Set(value);
-    else if (type == DType::kS32)
-      Set(static_cast<std::int32_t>(value));
-    else
-      Set(static_cast<float>(value));
-  }
-  SumValue(DType type, double value, const void* pointer) : SumValue(type, value) {
-    if (pointer != nullptr) std::memcpy(bytes_, pointer, SizeOf(type));
-  }
-  const void* data() const { return bytes_; }
-  bool is_zero() const {
-    std::uint64_t bits = 0;
-    std::memcpy(&bits, bytes_, sizeof(bits));
-    return (bits & ~sign_) == 0;
-  }
-
- private:
-  template <class T>
-  void Set(T value) {
-    std::memcpy(bytes_, &value, sizeof(value));
-    const T minus_zero = static_cast<T>(-0.0);
-    std::memcpy(&sign_, &minus_zero, sizeof(minus_zero));
-  }
-  alignas(8) std::byte bytes_[8] = {};
-  std::uint64_t sign_ = 0;
-};
 
 class Call {
  public:
@@ -79,7 +49,7 @@ class Call {
         one_(math_.sum, 1) {
     // A sum of nothing is 0 whatever alpha is, and of the sign that leaves the sign of beta * C alone.
     if (p_.k == 0) alpha_ = SumValue(math_.sum, beta_.is_zero() ? 0.0 : -0.0);
-    keeps_sums_ = p_.sums_apart && p_.k > p_.kc;
+    keeps_sums_ = p_.sums_apart && p_.k > p_.kc && p_.path != CpuPath::kSweep;
     if (p_.has_epilogue) TakeEpilogue(reinterpret_cast<const CpuFusedParams&>(p_));
   }
 
@@ -145,6 +115,7 @@ class Call {
     } else if (CopiesA()) {
       a_bytes_ = RoundUp(rows * Units(RoundUp(p_.k, p_.kc)) * unit_, kLine);
     }
+    if (p_.path == CpuPath::kSweep) sums_bytes_ = RoundUp(p_.m * SweptRowBytes(), kPage);
     if (keeps_sums_) sums_bytes_ = RoundUp(rows * std::min(nc_, columns) * sum_size_, kPage);
     if (CopiesB()) b_copy_bytes_ = RoundUp(std::min<std::int64_t>(p_.nc, columns) * p_.kc * unit_, kLine);
     const std::int64_t own =
@@ -154,6 +125,8 @@ class Call {
     barriers_ = grid_.m_parts > 1 ? scratch.Barriers(grid_.groups()) : nullptr;
   }
 
+  /// Of the sums of a sweep. Rows that lie a power of 2 apart would share few sets of L1.
+  std::int64_t SweptRowBytes() const { return RoundUp(nc_, kSweepColumns) * sum_size_ + kLine; }
   /// Whether each thread packs the blocks of B that it multiplies, and no others.
   bool PacksAlone() const { return p_.path == CpuPath::kPacked && !p_.packed_b && grid_.m_parts == 1; }
   /// Whether the whole of A is copied before B is read in place.
@@ -187,6 +160,8 @@ class Call {
     if (maxima_ > 0) std::fill_n(place.maxima, maxima_, 0.0f);
     if (p_.path == CpuPath::kPacked)
       RunPacked(place, batches, rows, columns);
+    else if (p_.path == CpuPath::kSweep)
+      RunSweeps(place, batches, rows, columns);
     else
       RunInPlace(place, batches, rows, columns);
   }
@@ -233,6 +208,32 @@ class Call {
           RunTiles(args, place, batch, pc, pc + k == p_.k, rows, block, {a, a_tile}, b);
           pc += p_.kc;
         } while (pc < p_.k);
+      }
+    }
+  }
+
+  /// Reads B where it is, in rows as long as the sums' cache allows. Then each tile of D is made of its sums.
+  void RunSweeps(const Workplace& place, Range batches, Range rows, Range columns) const {
+    if (rows.size() == 0 || columns.size() == 0) return;  // More threads than tiles.
+    MicroKernelArgs args = CommonArgs();
+    const std::int64_t sums_row = SweptRowBytes();
+    for (std::int64_t batch = batches.begin; batch < batches.end; ++batch) {
+      for (std::int64_t jc = columns.begin; jc < columns.end; jc += nc_) {
+        const Range block{jc, std::min(jc + nc_, columns.end)};
+        args.a = A(batch) + rows.begin * p_.a_row * a_size_;
+        args.a_row = p_.a_row * a_size_;
+        args.b = BlockOfB(batch, block, {0, p_.k});
+        args.b_step = p_.b_row * b_size_;
+        args.d = place.sums;
+        args.d_row = sums_row;
+        args.rows = rows.size();
+        args.k = Units(p_.k);
+        args.columns = std::min(block.end, p_.n) - block.begin;
+        std::memset(place.sums, 0, static_cast<std::size_t>(rows.size() * sums_row));
+        kernels_.sweep(&args);
+        args.a_row = sums_row;
+        RunTiles(args, place, batch, 0, true, rows, block,
+                 {place.sums, p_.mr * sums_row, nullptr, false, p_.nr * sum_size_}, {place.sums, 0});
       }
     }
   }
@@ -461,6 +462,7 @@ class Call {
         args.a = Bytes(args.a) + a.step;
       }
       args.b = Bytes(args.b) + b.step;
+      a.first += a.column_step;
     }
   }
 
