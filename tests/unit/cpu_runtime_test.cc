@@ -158,13 +158,31 @@ TEST(CpuKernel, RefusesALaunchItWasNotMadeFor) {
   EXPECT_THROW(planned.kernel().Launch({0, 1, 1}, {}, {}, 0, args, {}), Error);
   auto& params = *reinterpret_cast<CpuGemmParams*>(step.params.data());
   const CpuGemmParams original = params;
-  for (const auto change : {+[](CpuGemmParams& p) { p.nr *= 2; }, +[](CpuGemmParams& p) { p.mr += 1; },
-                            +[](CpuGemmParams& p) { p.math = CpuMath::kF64; },
-                            +[](CpuGemmParams& p) { p.path = CpuPath::kDots; }, +[](CpuGemmParams& p) { p.m += 1; }}) {
+  for (const auto change :
+       {+[](CpuGemmParams& p) { p.nr *= 2; }, +[](CpuGemmParams& p) { p.mr += 1; },
+        +[](CpuGemmParams& p) { p.math = CpuMath::kF64; }, +[](CpuGemmParams& p) { p.path = CpuPath::kDots; },
+        +[](CpuGemmParams& p) { p.path = CpuPath::kSweep; }, +[](CpuGemmParams& p) { p.m += 1; }}) {
     params = original;
     change(params);
     EXPECT_THROW(planned.kernel().Launch({}, {}, {}, 0, args, {}), Error);
   }
+}
+
+TEST(CpuKernel, RefusesMoreRowsThanASweepTakes) {
+  DeviceSpec spec = CpuSpec();
+  spec.l2_bytes = 512;
+  for (const CodeTarget& target : CpuTargets())
+    for (const auto& [m, more] : {std::pair<std::int64_t, std::int64_t>{1, 2}, {16, 22}}) {
+      GemmProblem problem = MakeProblem(m, 128, 64, DType::kU8);
+      SetDTypes(problem, "u8,s8,s32");
+      const KernelFamily& family = FamilyFor(target);
+      const TileConfig config = family.Candidates(problem, target, spec)[0];
+      if (static_cast<CpuPath>(config.Get("path")) != CpuPath::kSweep) continue;
+      LaunchStep step = family.MakeLaunch(problem, config);
+      reinterpret_cast<CpuGemmParams*>(step.params.data())->m = more;
+      void* const args[] = {step.params.data()};
+      EXPECT_THROW(MakeCpuKernel(problem, config, target)->Launch({}, {}, {}, 0, args, {}), Error) << m;
+    }
 }
 
 TEST(CpuKernel, IsNotLoadedFromWhatThisCpuCannotRun) {

@@ -1,5 +1,6 @@
 #include "jit/x86/sweep_emitter.h"
 
+#include <bit>
 #include <cstddef>
 #include <iterator>
 
@@ -13,7 +14,7 @@ using namespace asmjit::x86;
 using Id = Inst::Id;
 
 constexpr int kVector = 64, kPiece = 16;  // Bytes.
-constexpr int kMostRowsOfB = 8;
+constexpr int kMostRowsOfB = 8, kRowsPerBase = 5;
 // For all of a sweep.
 const Gp kArgs = rdi, kA = rsi, kB = rdx, kBRow = rcx, kBRow3 = r8, kK = r9, kARow = r14, kSumsRow = r15;
 // For a step of columns: B from its first row and from the fifth after it, and the sums.
@@ -24,7 +25,7 @@ const Gp kSaved[] = {rbx, rbp, r12, r13, r14, r15};
 // Vectors of B, which leave some free for a single row of A; of rows that are joined to them; of sums.
 constexpr int kFirstOfB = 0, kFirstOfA = 8, kFirstOfJoin = 16, kFirstSum = 24, kBroadcast = 28;
 
-// On the stack: a word, and what of A is worked on.
+// On the stack: a word, and what of A is worked on, of 8 bytes at most each.
 constexpr int kFrame = 64 + kMostSweptRows * kMostRowsOfB * 8;
 Mem WholeSteps() { return qword_ptr(rsp); }
 Mem Gathered() { return ptr(rsp, 64); }
@@ -73,7 +74,7 @@ class SweepEmitter {
     const int lanes = kVector / unit_, columns_of_step = vectors_ * lanes;
     as_.mov(rcx, Argument(offsetof(MicroKernelArgs, columns)));
     as_.mov(kB0, rcx);
-    as_.shr(kB0, __builtin_ctz(static_cast<unsigned>(columns_of_step)));
+    as_.shr(kB0, std::countr_zero(static_cast<unsigned>(columns_of_step)));
     as_.sub(rsp, kFrame);
     as_.mov(WholeSteps(), kB0);
     as_.and_(ecx, columns_of_step - 1);
@@ -99,9 +100,7 @@ class SweepEmitter {
       for (int unit = 0; unit < units; ++unit) BroadcastA(zmm(kFirstOfA + unit), kA, unit);
     else
       GatherA(units);
-    as_.mov(kB0, kB);
-    as_.lea(kB5, ptr(kB, kBRow, 2));
-    as_.add(kB5, kBRow);
+    PointToB();
     as_.mov(kSums, Argument(offsetof(MicroKernelArgs, d)));
     as_.mov(kStepsLeft, WholeSteps());
     as_.test(kStepsLeft, kStepsLeft);
@@ -123,6 +122,19 @@ class SweepEmitter {
     as_.add(kA, units * unit_);
     for (int row = 0; row < units * group_; ++row) as_.add(kB, kBRow);
     as_.sub(kK, units);
+    // Pieces of rows that are short are over before the hardware has seen that they are streams.
+    if (!single_row_) PrefetchB();
+  }
+  void PointToB() {
+    as_.mov(kB0, kB);
+    as_.lea(kB5, ptr(kB, kBRow, 2));
+    as_.add(kB5, kBRow);
+  }
+  void PrefetchB() {
+    constexpr int kLines = 4;
+    PointToB();
+    for (int line = 0; line < kLines; ++line)
+      for (int row = 0; row < units_ * group_; ++row) as_.prefetcht0(RowOfB(row, line * kVector));
   }
 
   /// What all columns need of A lies far apart, where it would share few sets of L1 with B.
@@ -217,14 +229,14 @@ class SweepEmitter {
     }
   }
   Mem RowOfB(int row, int byte) const {
-    const Gp& base = row < 5 ? kB0 : kB5;
-    switch (row % 5) {
+    const Gp& base = row < kRowsPerBase ? kB0 : kB5;
+    switch (row % kRowsPerBase) {
       case 0:
         return ptr(base, byte);
       case 3:
         return ptr(base, kBRow3, 0, byte);
       default:
-        return ptr(base, kBRow, row % 5 / 2, byte);
+        return ptr(base, kBRow, row % kRowsPerBase / 2, byte);
     }
   }
 

@@ -47,6 +47,8 @@ class LoadedKernel final : public CpuKernel {
     if (dots != (p.path == CpuPath::kDots) || p.has_epilogue != (recipe_.epilogue_id != 0)) return false;
     if (p.sums_apart == recipe_.plain() || p.columns_per_d != recipe_.columns_per_d) return false;
     if (p.joins_b() != (recipe_.joins != 0) || (p.path == CpuPath::kSweep) != (recipe_.sweep != 0)) return false;
+    // Sweeps take all rows at once.
+    if (recipe_.sweep != 0 && p.m > (recipe_.mr == 1 ? 1 : kMostSweptRows)) return false;
     const std::int64_t rows = p.m % p.mr, columns = p.n % p.nr;
     return (rows == 0 || rows == recipe_.m_tail) && columns <= recipe_.n_tail;
   }
