@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "gemmsmith/epilogue.h"
+#include "kernels/cpu_binding.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -33,10 +34,14 @@ constexpr std::int64_t kFewColumns = 256;  // Likewise.
 constexpr std::int64_t kLeastLanes = 8;    // Columns are computed by at least so many.
 // Dot products are for so few rows of a column-major B; or for so few columns of a row-major one, and more rows.
 constexpr std::int64_t kDotMostRows = 48, kDotMostColumns = 12, kDotLeastRows = 16;
-constexpr std::int64_t kJoinRows = 16;      // With more, units of B are better made once.
-constexpr int kMostJoinRows = 20;           // Of a tile: more leave no registers for the rows of B.
-constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is packed for few rows of A.
-constexpr std::int64_t kDotK = 64;          // Adding up the lanes of shorter dot products takes too long.
+constexpr std::int64_t kJoinRows = 16;         // With more, units of B are better made once.
+constexpr int kRowsOfSweep = 8;                // Of B: as many streams as the hardware follows at once.
+constexpr std::int64_t kSweptSums = 24 << 10;  // Bytes: half of L1, and a piece of B beside them.
+constexpr std::int64_t kSweptColumns = 4096, kSweptColumnsOfRows = 1024;
+constexpr std::int64_t kSweptRowsOfBytes = 8;  // Of A, from which on a B of bytes is swept whatever its rows.
+constexpr int kMostJoinRows = 20;              // Of a tile: more leave no registers for the rows of B.
+constexpr std::int64_t kFewRowsSteps = 64;     // Of k, in a block of B that is packed for few rows of A.
+constexpr std::int64_t kDotK = 64;             // Adding up the lanes of shorter dot products takes too long.
 constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 4096;   // Of k: four columns of B fit L2 several times.
 constexpr std::int64_t kDotBytes = 48 << 10;                   // Of A in such a block: it stays in L1.
 constexpr std::int64_t kLeastPanels = 4, kMostColumns = 1024;  // Of a B in place, worked on for one block of k.
@@ -60,6 +65,9 @@ constexpr std::int64_t kNearBytes = 16 << 10;  // Of a B in place, which L1 has 
 std::int64_t DivideUp(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 std::int64_t RoundUp(std::int64_t x, std::int64_t granule) { return DivideUp(x, granule) * granule; }
 std::int64_t RoundDown(std::int64_t x, std::int64_t granule) { return std::max(x / granule * granule, granule); }
+
+/// What one instruction multiplies in each lane.
+double ProductsOfLane(CpuMath math) { return math == CpuMath::kS16 ? 1 : Info(math).group; }  // Adding them is another.
 
 /// Cycles of one step of k: products at two per cycle, loads at two per cycle, or the latency of the sums.
 double StepCycles(std::int64_t rows, std::int64_t vectors) {
@@ -145,6 +153,14 @@ bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path) {
   return in_place && problem.b_layout == Layout::kRowMajor && Info(math).group > 1;
 }
 
+/// B is read faster from end to end than in strips of columns. Several rows of A make that too many products at once,
+/// but for bytes: strips of them are narrow, and none of them are fast where rows of B lie whole pages apart.
+bool SweepsPay(const GemmProblem& problem, CpuMath math) {
+  if (problem.a_layout != Layout::kRowMajor || problem.m > kMostSweptRows) return false;
+  if (problem.m <= 1 || Info(math).group != 4) return problem.m == 1;
+  return problem.m >= kSweptRowsOfBytes || problem.ldb % kPage == 0;
+}
+
 /// B comes from memory, a strip of columns after the other.
 bool StreamsB(const GemmProblem& problem, const DeviceSpec& spec, CpuPath path) {
   const bool in_place = path == CpuPath::kDirect || path == CpuPath::kStream;
@@ -197,67 +213,6 @@ std::int32_t FetchEvery(const GemmProblem& problem, const TileConfig& config) {
   if (static_cast<CpuPath>(config[kPath]) != CpuPath::kPacked || problem.b_layout == Layout::kPacked) return 1;
   const std::int64_t steps = BalancedBlock(problem.k, config[kKc], kKGranule) / Info(ConfiguredMath(config)).group;
   return static_cast<std::int32_t>(std::clamp<std::int64_t>(steps / kPieceRows, 2, 16));
-}
-
-/// What is known of the epilogue before the call.
-CpuFusedParams Fused(const GemmProblem& problem, const CpuGemmParams& gemm) {
-  const Epilogue epilogue = *Epilogue::Find(problem.epilogue_id);
-  const auto blocks_in_row = [&](EpilogueBlock block) {
-    return block.columns > 0 ? DivideUp(problem.d_columns(), block.columns) : 0;
-  };
-  CpuFusedParams p{};
-  p.gemm = gemm;
-  const auto residual = static_cast<std::int64_t>(SizeOf(problem.residual_type));
-  p.epilogue.residual_row = problem.ld_residual * residual;
-  p.batch_residual = problem.batch_stride_residual * residual;
-  p.epilogue.block_row = blocks_in_row(epilogue.block(EpilogueInput::kScaleBlock));
-  p.epilogue.d_block_row = blocks_in_row(epilogue.block(EpilogueInput::kDScaleBlock));
-  const EpilogueBlock amax = epilogue.block(EpilogueOutput::kAmaxBlock);
-  p.epilogue.amax_block_row = blocks_in_row(amax);
-  p.amax_block_rows = amax.rows;
-  return p;
-}
-
-void Bind(const GemmArgs& args, std::byte* bytes) {
-  CpuGemmParams& p = *reinterpret_cast<CpuGemmParams*>(bytes);
-  p.a = args.a.data;
-  p.b = args.b.data;
-  p.c = args.c.data;
-  p.d = args.d.data;
-  if (!args.c.given()) {
-    p.c = p.d;
-    p.c_row = p.d_row;
-    p.batch_c = p.batch_d;
-  }
-  p.alpha = args.alpha.value;
-  p.beta = args.beta.value;
-  p.alpha_pointer = args.alpha.device_pointer;
-  p.beta_pointer = args.beta.device_pointer;
-}
-void BindFused(const GemmArgs& args, std::byte* bytes) {
-  Bind(args, bytes);
-  CpuFusedParams& p = *reinterpret_cast<CpuFusedParams*>(bytes);
-  const EpilogueArgs& e = *args.epilogue;
-  const auto floats = [](const Tensor& tensor) { return static_cast<float*>(tensor.data); };
-  CpuEpilogue& to = p.epilogue;
-  to.bias = e.bias.data, to.bias_m = e.bias_m.data, to.residual = e.residual.data;
-  to.scale_row = floats(e.scale_row), to.d_scale_row = floats(e.d_scale_row);
-  to.scale_column = floats(e.scale_column), to.d_scale_column = floats(e.d_scale_column);
-  to.scale_block = floats(e.scale_block), to.d_scale_block = floats(e.d_scale_block);
-  to.scalar = static_cast<const float*>(e.scalar.device_pointer);
-  to.d_scale = static_cast<const float*>(e.d_scale.device_pointer);
-  p.scalar = static_cast<float>(e.scalar.value), p.d_scale = static_cast<float>(e.d_scale.value);
-  const auto made = [&](EpilogueOutput output, const Tensor& tensor) {
-    return e.epilogue.Makes(output) ? floats(tensor) : nullptr;
-  };
-  to.amax_row = made(EpilogueOutput::kAmaxRow, e.amax_row);
-  to.amax_column = made(EpilogueOutput::kAmaxColumn, e.amax_column);
-  to.amax_block = made(EpilogueOutput::kAmaxBlock, e.amax_block);
-}
-void BindColumn(const GemmArgs& args, std::byte* bytes) {
-  Bind(args, bytes);
-  CpuGemmParams& p = *reinterpret_cast<CpuGemmParams*>(bytes);
-  std::swap(p.a, p.b);
 }
 
 /// Integer sums become f32 before a C with fractions is added, so they must be complete: k in one block, and fewer rows
@@ -323,6 +278,7 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
       if (DotRows(target) != 0 && reads_a && Info(math).group == 1 && problem.a_layout == Layout::kRowMajor &&
           problem.n <= kDotMostColumns && problem.m >= kDotLeastRows && problem.k >= kDotK)
         return {CpuPath::kDots, in_place};
+      if (reads_a && !small && Sweeps(target, math) && SweepsPay(problem, math)) return {CpuPath::kSweep, in_place};
       if (JoinsB(problem, math, in_place))
         return problem.m <= kJoinRows ? std::vector{in_place, CpuPath::kPacked} : std::vector{CpuPath::kPacked};
       if (HasShortColumns(problem)) return {CpuPath::kPacked};
@@ -340,6 +296,10 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
     const int most = DotRows(target) - (FlipsA(problem, math) ? 1 : 0);
     const std::int64_t tiles = std::max<std::int64_t>(1, DivideUp(problem.m, most));
     return {{static_cast<int>(std::max<std::int64_t>(1, DivideUp(problem.m, tiles))), kDotColumns}};
+  }
+  if (path == CpuPath::kSweep) {
+    const Tile most = Tiles(target, math)[0];
+    return {{static_cast<int>(DivideUp(problem.m, DivideUp(problem.m, most.rows))), most.vectors}};
   }
   const std::int64_t lanes = VectorBytes(target) / Info(math).unit_bytes, steps = DivideUp(problem.k, Info(math).group);
   std::vector<std::pair<double, Tile>> ranked;
@@ -386,7 +346,11 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   std::int64_t nc = RoundDown(std::clamp<std::int64_t>(spec.l3_bytes / 4, 2 << 20, 8 << 20) / (kc * unit), nr);
   const std::int64_t rows = std::max<std::int64_t>(1, problem.m);
   const std::int64_t d_columns = spec.l2_bytes / 2 / (rows * static_cast<std::int64_t>(SizeOf(sum)));
-  if (path != CpuPath::kPacked) {
+  if (path == CpuPath::kSweep) {
+    nc = kSweptSums / (rows * static_cast<std::int64_t>(SizeOf(sum)));
+    nc = RoundDown(std::min(nc, rows == 1 ? kSweptColumns : kSweptColumnsOfRows), nr);
+    kc = RoundUp(steps, 8);
+  } else if (path != CpuPath::kPacked) {
     // What is kept of D between blocks of k stays in L2.
     nc = std::clamp(RoundDown(d_columns, nr), kLeastPanels * nr,
                     std::max(kLeastPanels * nr, RoundDown(kMostColumns, nr)));
@@ -415,7 +379,10 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   // All tiles of a column fetch the next column's B together.
   constexpr std::int64_t kLine = 64;
   const std::int64_t lines = std::max<std::int64_t>(1, nr * unit / kLine), tiles = DivideUp(rows, tile.rows);
-  std::int64_t fetch = dots ? 0 : JoinsB(problem, math, path) ? lines : DivideUp(lines, tiles);
+  std::int64_t fetch = JoinsB(problem, math, path) ? lines : DivideUp(lines, tiles);
+  // Where there is one product for each element of B, the hardware alone keeps pace, and fetching as well is slower.
+  if (path == CpuPath::kSweep) fetch = 0;
+  if (dots) fetch = rows == 1 ? 0 : 1;
   if (path == CpuPath::kPacked && problem.b_layout != Layout::kPacked) {
     // Of a row of B that will be packed: all columns of a panel, or a piece of k.
     constexpr std::int64_t kMostLines = 4;
@@ -468,8 +435,13 @@ std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& asked, const Co
   if (paths.size() > 1) add(RankTiles(problem, target, spec, paths[1], threads)[0], threads, paths[1]);
   if (tiles.size() > 1) add(tiles[1], threads, paths[0]);
   configs.push_back(configs[0]);
-  configs.back()[kKc] *= 2;
-  configs.back()[kMc] = static_cast<std::int32_t>(RoundDown(configs[0][kMc] / 2, tiles[0].rows));
+  TileConfig& other = configs.back();
+  if (paths[0] == CpuPath::kSweep) {
+    other[kNc] = static_cast<std::int32_t>(RoundDown(other[kNc] / 2, other[kNr]));
+  } else {
+    other[kKc] *= 2;
+    other[kMc] = static_cast<std::int32_t>(RoundDown(other[kMc] / 2, tiles[0].rows));
+  }
   return configs;
 }
 
@@ -492,6 +464,8 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   const std::int64_t vectors = dots ? nr : std::max<std::int64_t>(1, nr * Info(ConfiguredMath(config)).unit_bytes / 64);
   shape.issue_efficiency = mr * vectors / 2.0 / StepCycles(mr, vectors);
   if (dots) shape.issue_efficiency *= kDotEfficiency;
+  if (path == CpuPath::kSweep) shape.issue_efficiency = 1;
+  shape.issue_efficiency *= ProductsOfLane(ConfiguredMath(config));
   if ((path == CpuPath::kDirect || path == CpuPath::kStream) && IsWorthPacking(problem, spec))
     shape.issue_efficiency *= kUnpackedEfficiency;
   if (path == CpuPath::kPacked) {
@@ -523,6 +497,7 @@ KernelSource CpuFamily::Render(const GemmProblem& asked, const TileConfig& confi
   recipe.fetch = config[kFetch];
   recipe.fetch_every = FetchEvery(problem, config);
   recipe.joins = JoinsB(problem, recipe.math, static_cast<CpuPath>(config[kPath])) ? 1 : 0;
+  if (static_cast<CpuPath>(config[kPath]) == CpuPath::kSweep) recipe.sweep = kRowsOfSweep;
   recipe.starts = FlipsA(problem, recipe.math) ? 1 : 0;
   recipe.columns_per_d = static_cast<int>(problem.columns_per_d);
   recipe.epilogue_id = problem.epilogue_id;
@@ -576,10 +551,10 @@ LaunchStep CpuFamily::MakeLaunch(const GemmProblem& asked, const TileConfig& con
 
   LaunchStep step;
   if (p.has_epilogue)
-    step.SetParams(Fused(problem, p));
+    step.SetParams(FusedParams(problem, p));
   else
     step.SetParams(p);
-  step.bind = p.has_epilogue ? BindFused : IsColumn(asked) ? BindColumn : Bind;
+  step.bind = p.has_epilogue ? BindFusedOnCpu : IsColumn(asked) ? BindColumnOnCpu : BindOnCpu;
   return step;
 }
 

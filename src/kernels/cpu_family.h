@@ -30,6 +30,8 @@ class CpuFamily : public KernelFamily {
   virtual bool FitsRows() const = 0;
   /// Rows of the largest tile for dot products; 0: there is none.
   virtual int DotRows(const CodeTarget& target) const = 0;
+  /// Whether there are sweeps of such a math.
+  virtual bool Sweeps(const CodeTarget& target, CpuMath math) const = 0;
   /// The fastest math for such operands, which are stored as WhyNot allows.
   virtual CpuMath MathOf(DType a_type, DType b_type, const CodeTarget& target) const = 0;
 

@@ -24,12 +24,17 @@ struct Number {
   std::string_view name;
   int MicroKernelRecipe::*value;
 };
-constexpr Number kNumbers[] = {
-    {"mr", &MicroKernelRecipe::mr},         {"nr", &MicroKernelRecipe::nr},
-    {"m_tail", &MicroKernelRecipe::m_tail}, {"n_tail", &MicroKernelRecipe::n_tail},
-    {"dots", &MicroKernelRecipe::dots},     {"starts", &MicroKernelRecipe::starts},
-    {"fetch", &MicroKernelRecipe::fetch},   {"fetch_every", &MicroKernelRecipe::fetch_every},
-    {"joins", &MicroKernelRecipe::joins},   {"columns_per_d", &MicroKernelRecipe::columns_per_d}};
+constexpr Number kNumbers[] = {{"mr", &MicroKernelRecipe::mr},
+                               {"nr", &MicroKernelRecipe::nr},
+                               {"m_tail", &MicroKernelRecipe::m_tail},
+                               {"n_tail", &MicroKernelRecipe::n_tail},
+                               {"dots", &MicroKernelRecipe::dots},
+                               {"starts", &MicroKernelRecipe::starts},
+                               {"fetch", &MicroKernelRecipe::fetch},
+                               {"fetch_every", &MicroKernelRecipe::fetch_every},
+                               {"joins", &MicroKernelRecipe::joins},
+                               {"sweep", &MicroKernelRecipe::sweep},
+                               {"columns_per_d", &MicroKernelRecipe::columns_per_d}};
 
 struct Type {
   std::string_view name;

@@ -52,6 +52,7 @@ struct MicroKernelArgs {
   std::int64_t ahead_step;    ///< From those lines to the next. Recipes with `fetch_every` 1 take b_step.
   std::int64_t c_row, d_row;  ///< Columns are contiguous.
   std::int64_t k;             ///< Units; dot products: elements.
+  std::int64_t rows;          ///< Of A. Sweeps only.
   const void* alpha;          ///< One value of the sums' type.
   const void* beta;           ///< Likewise. Exactly 0: C is not read.
   std::int64_t columns;       ///< Valid columns of the tile, 1..nr; the rest is neither read from B or C nor written.
@@ -65,12 +66,23 @@ struct MicroKernelArgs {
 };
 using MicroKernel = void (*)(const MicroKernelArgs*);
 
+/// A sweep adds A (rows, k) * B (k, columns) to sums: B is read in place, a few of its rows at a time from end to end,
+/// as the hardware follows them, and the sums stay in a near cache. Of MicroKernelArgs it takes a, a_row, b, b_step
+/// (from one row of B to the next), rows, k, columns, and the sums as d and d_row. Columns are worked on in steps of
+/// kSweepColumns: rows of sums are so much longer where need be. Within each step, sums of units of several rows of B
+/// lie in the order in which joining those is cheapest; the entries of the set, for which they are the a and a_row,
+/// bring them into order before they finish them.
+constexpr std::int64_t kSweepColumns = 64;
+/// Of A.
+constexpr int kMostSweptRows = 16;
+
 /// What one CPU artifact holds: entries for {full, last} rows x {full, last} columns of the tile grid.
 struct MicroKernelSet {
   MicroKernel full_full = nullptr;  ///< mr rows, nr columns.
   MicroKernel full_last = nullptr;  ///< mr rows, n % nr columns.
   MicroKernel last_full = nullptr;  ///< m % mr rows, nr columns.
   MicroKernel last_last = nullptr;
+  MicroKernel sweep = nullptr;
   const MicroKernelRecipe* recipe = nullptr;  ///< What they were made of; as long-lived as they.
 };
 
@@ -84,11 +96,13 @@ struct MicroKernelRecipe {
   /// 1: A's bytes count 128 more than they are (u8s8), or 128 less, which `start` makes up for. Dot products read A as
   /// it is, and see to both themselves.
   int starts = 0;
-  int fetch = 0;        ///< Lines of MicroKernelArgs::ahead that come nearer at once,
-  int fetch_every = 1;  ///< with each so many steps of k. More than 1: rows of A are adjacent.
+  /// Lines of MicroKernelArgs::ahead that come nearer at once. Dot products: 1: all of its columns do; 0: their begin.
+  int fetch = 0;
+  int fetch_every = 1;  ///< Those lines come with each so many steps of k. More than 1: rows of A are adjacent.
   /// 1: B's rows are read where they lie, `group` at once, and made units in registers: k is whole units. Sums of B's
   /// columns, where A is flipped, are made there too.
   int joins = 0;
+  int sweep = 0;               ///< Rows of B that a sweep reads at once; 0: there is none.
   int columns_per_d = 1;       ///< Of the product: 2 where the epilogue pairs columns.
   DType d_type = DType::kF32;  ///< C's too.
   DType bias_type = DType::kF32, residual_type = DType::kF32;
@@ -103,8 +117,8 @@ MicroKernelRecipe ParseRecipe(std::string_view text);
 /// The artifact part "x86" begins with this; position-independent code follows. The part "builtin" is the text of the
 /// recipe: the runtime finds the functions.
 struct alignas(64) MicroKernelHeader {
-  /// Of full_full, full_last, last_full, last_last: bytes from the start of the part; 0: none.
-  std::array<std::uint32_t, 4> entries{};
+  /// Of full_full, full_last, last_full, last_last, sweep: bytes from the start of the part; 0: none.
+  std::array<std::uint32_t, 5> entries{};
   MicroKernelRecipe recipe;
 };
 
@@ -136,6 +150,7 @@ enum class CpuPath : std::int32_t {
   kDirect,  ///< Nothing.
   kStream,  ///< A, which is small, at once.
   kDots,    ///< At most A, which is small. B's columns are contiguous, and vectors lie along k.
+  kSweep,   ///< Nothing. A has few rows, and B's rows are read from end to end.
 };
 
 /// Parameters of a launch on the CPU device. Blocks: for jc by nc, for pc by kc: pack B; for ic by mc: pack A;
@@ -153,7 +168,7 @@ struct CpuGemmParams {
   std::int64_t batch_a, batch_b, batch_c, batch_d;        ///< Elements.
   std::int32_t mr, nr, mc, nc, kc, threads, fetch, fetch_every;
   CpuMath math;
-  CpuPath path;  ///< kDirect, kStream: b_col is 1, or B is packed; kDots: b_row is 1.
+  CpuPath path;  ///< kDirect, kStream: b_col is 1, or B is packed; kDots: b_row is 1; kSweep: a_col and b_col are 1.
   DType a_type, b_type, d_type;
   bool packed_b;      ///< b is made of column panels (see PackedForm): b_row and b_col are not used.
   bool flips_a;       ///< A is unsigned where the math has it signed, or reversed: copies have the top bit flipped.

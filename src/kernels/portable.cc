@@ -17,6 +17,7 @@ class Portable final : public CpuFamily {
   int VectorBytes(const CodeTarget&) const override { return 16; }
   bool FitsRows() const override { return false; }
   int DotRows(const CodeTarget&) const override { return 0; }
+  bool Sweeps(const CodeTarget&, CpuMath) const override { return false; }
   CpuMath MathOf(DType a_type, DType, const CodeTarget&) const override {
     if (a_type == DType::kF64) return CpuMath::kF64;
     return Info(a_type).is_integer() ? CpuMath::kS16 : CpuMath::kF32;

@@ -21,6 +21,9 @@ class X86 final : public CpuFamily {
   int VectorBytes(const CodeTarget& target) const override { return target.version >= 512 ? 64 : 32; }
   bool FitsRows() const override { return true; }
   int DotRows(const CodeTarget& target) const override { return target.version >= 512 ? 6 : 2; }
+  bool Sweeps(const CodeTarget& target, CpuMath math) const override {
+    return target.version >= 512 && math != CpuMath::kS16;
+  }
   CpuMath MathOf(DType a_type, DType b_type, const CodeTarget& target) const override {
     if (a_type == DType::kF64) return CpuMath::kF64;
     if (Info(b_type).is_integer()) {

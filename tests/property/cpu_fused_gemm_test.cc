@@ -131,12 +131,13 @@ class Fixture {
 class CpuFusedGemm : public ::testing::TestWithParam<CodeTarget> {
  protected:
   /// Every candidate, as it is, and with blocks so small that sums go through several.
-  static void Check(const Case& c) {
+  static void Check(const Case& c, bool from_memory = false) {
     Fixture fixture(c);
     const KernelFamily& family = FamilyFor(GetParam());
     ASSERT_EQ(family.WhyNot(fixture.problem(), GetParam()), "") << c;
     DeviceSpec spec = CpuSpec();
     spec.multiprocessors = 2;
+    if (from_memory) spec.l2_bytes = 512;
     for (TileConfig config : family.Candidates(fixture.problem(), GetParam(), spec)) {
       for (const bool small : {false, true}) {
         if (small) Shrink(config);
@@ -207,6 +208,9 @@ TEST_P(CpuFusedGemm, EveryTypeIsRight) {
       Check({.m = 19, .n = 82, .k = 70, .chain = row.chain, .types = row.types, .layout = layout});
       Check({.m = 7, .n = 130, .k = 128, .chain = row.chain, .types = row.types, .layout = layout, .batch = 2});
     }
+  for (const Row& row : kRows)
+    for (const std::int64_t m : {1, 8})
+      Check({.m = m, .n = 150, .k = 36, .chain = row.chain, .types = row.types, .layout = "nn", .batch = 2}, true);
 }
 
 TEST_P(CpuFusedGemm, LargeOnesAreRightOnSeveralThreads) {

@@ -264,7 +264,8 @@ class CpuGemmTypes : public ::testing::TestWithParam<Param> {
   PackedForm form() const { return family().Packed(GetParam().types.b, GetParam().target); }
 
   /// As every candidate computes it, with blocks as they are and small ones.
-  void Check(const Case& c) const {
+  void Check(const Case& c) const { Check(c, SpecFor(GetParam().target)); }
+  void Check(const Case& c, const DeviceSpec& spec) const {
     const auto& [types, target] = GetParam();
     Fixture fixture(types, c, form());
     const GemmProblem problem = fixture.Problem();
@@ -272,7 +273,7 @@ class CpuGemmTypes : public ::testing::TestWithParam<Param> {
       EXPECT_TRUE(c.packed_b && types.a != types.b) << reason;
       return;
     }
-    std::vector<TileConfig> configs = family().Candidates(problem, target, SpecFor(target));
+    std::vector<TileConfig> configs = family().Candidates(problem, target, spec);
     for (std::size_t i = configs.size(); i-- > 0;) {
       configs.push_back(configs[i]);
       Shrink(configs.back());
@@ -329,6 +330,19 @@ TEST_P(CpuGemmTypes, AFewRowsByRowsOfBThatAreJoinedAreRight) {
         Check({.m = m, .n = n, .k = 96, .gap = gap});
         Check({.m = m, .n = n, .k = 200, .batch = 2, .a_columns = true, .gap = gap, .alpha = 2, .beta = -1});
       }
+}
+
+TEST_P(CpuGemmTypes, AFewRowsByABThatFitsNoCacheAreRight) {
+  DeviceSpec spec = SpecFor(GetParam().target);
+  spec.l2_bytes = 512;  // So that small ones do not.
+  for (const std::int64_t m : {1, 2, 5, 8, 16})
+    for (const std::int64_t n : {1, 15, 64, 101, 210})
+      for (const std::int64_t gap : {0, 3}) Check({.m = m, .n = n, .k = gap == 0 ? 76 : 32, .gap = gap}, spec);
+  for (const std::int64_t m : {1, 3, 16}) {
+    Check({.m = m, .n = 1100, .k = 12, .batch = 2, .gap = 1, .alpha = 2, .beta = -1}, spec);
+    Check({.m = m, .n = 96, .k = 4, .gap = 4000, .beta = 1, .scalars_by_pointer = true},
+          spec);  // Rows lie pages apart.
+  }
 }
 
 TEST_P(CpuGemmTypes, ASingleRowOrColumnIsRightInEveryLayout) {

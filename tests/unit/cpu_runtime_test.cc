@@ -158,13 +158,31 @@ TEST(CpuKernel, RefusesALaunchItWasNotMadeFor) {
   EXPECT_THROW(planned.kernel().Launch({0, 1, 1}, {}, {}, 0, args, {}), Error);
   auto& params = *reinterpret_cast<CpuGemmParams*>(step.params.data());
   const CpuGemmParams original = params;
-  for (const auto change : {+[](CpuGemmParams& p) { p.nr *= 2; }, +[](CpuGemmParams& p) { p.mr += 1; },
-                            +[](CpuGemmParams& p) { p.math = CpuMath::kF64; },
-                            +[](CpuGemmParams& p) { p.path = CpuPath::kDots; }, +[](CpuGemmParams& p) { p.m += 1; }}) {
+  for (const auto change :
+       {+[](CpuGemmParams& p) { p.nr *= 2; }, +[](CpuGemmParams& p) { p.mr += 1; },
+        +[](CpuGemmParams& p) { p.math = CpuMath::kF64; }, +[](CpuGemmParams& p) { p.path = CpuPath::kDots; },
+        +[](CpuGemmParams& p) { p.path = CpuPath::kSweep; }, +[](CpuGemmParams& p) { p.m += 1; }}) {
     params = original;
     change(params);
     EXPECT_THROW(planned.kernel().Launch({}, {}, {}, 0, args, {}), Error);
   }
+}
+
+TEST(CpuKernel, RefusesMoreRowsThanASweepTakes) {
+  DeviceSpec spec = CpuSpec();
+  spec.l2_bytes = 512;
+  for (const CodeTarget& target : CpuTargets())
+    for (const auto& [m, more] : {std::pair<std::int64_t, std::int64_t>{1, 2}, {16, 22}}) {
+      GemmProblem problem = MakeProblem(m, 128, 64, DType::kU8);
+      SetDTypes(problem, "u8,s8,s32");
+      const KernelFamily& family = FamilyFor(target);
+      const TileConfig config = family.Candidates(problem, target, spec)[0];
+      if (static_cast<CpuPath>(config.Get("path")) != CpuPath::kSweep) continue;
+      LaunchStep step = family.MakeLaunch(problem, config);
+      reinterpret_cast<CpuGemmParams*>(step.params.data())->m = more;
+      void* const args[] = {step.params.data()};
+      EXPECT_THROW(MakeCpuKernel(problem, config, target)->Launch({}, {}, {}, 0, args, {}), Error) << m;
+    }
 }
 
 TEST(CpuKernel, IsNotLoadedFromWhatThisCpuCannotRun) {
@@ -188,7 +206,7 @@ TEST(MicroKernelRecipe, IsReadBackFromItsText) {
   const std::string whole = ToString(MicroKernelRecipe{CpuMath::kF64, 14, 16, 3, 8});
   EXPECT_EQ(whole,
             "math=f64 d=f32 bias=f32 residual=f32 mr=14 nr=16 m_tail=3 n_tail=8 dots=0 starts=0 fetch=0 fetch_every=1 "
-            "joins=0 "
+            "joins=0 sweep=0 "
             "columns_per_d=1 epilogue=0");
   EXPECT_EQ(ToString(ParseRecipe(whole)), whole);
   for (std::size_t end = whole.find(' '); end != whole.npos; end = whole.find(' ', end + 1))
@@ -238,6 +256,12 @@ TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheReg
            Row{&Avx2Emitter(), {CpuMath::kS16, 5, 16, 1, 8}, true},
            Row{&Avx2Emitter(), {CpuMath::kS16, 6, 16, 0, 0}, false},
            Row{&Avx2Emitter(), {CpuMath::kBf16, 1, 8, 0, 0}, false},
+           Row{&Avx512Emitter(), {CpuMath::kU8S8, 6, 64, 4, 16, 0, 0, 0, 1, 0, 8}, true},
+           Row{&Avx512Emitter(), {CpuMath::kF64, 1, 32, 0, 8, 0, 0, 0, 1, 0, 8}, true},
+           Row{&Avx512Emitter(), {CpuMath::kU8S8, 6, 64, 0, 0, 0, 0, 0, 1, 0, 6}, false},
+           Row{&Avx512Emitter(), {CpuMath::kF32, 1, 64, 0, 0, 0, 0, 0, 1, 0, 9}, false},
+           Row{&Avx512Emitter(), {CpuMath::kS16, 1, 64, 0, 0, 0, 0, 0, 1, 0, 8}, false},
+           Row{&Avx2Emitter(), {CpuMath::kF32, 1, 16, 0, 0, 0, 0, 0, 1, 0, 8}, false},
        }) {
     recipe.d_type = Info(recipe.math).sum;
     if (!fits) {
@@ -250,6 +274,7 @@ TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheReg
     std::memcpy(&header, part.data(), sizeof(header));
     const bool needed[] = {true, recipe.n_tail > 0, recipe.m_tail > 0, recipe.m_tail > 0 && recipe.n_tail > 0};
     for (int i = 0; i < 4; ++i) EXPECT_EQ(header.entries[i] != 0, needed[i]) << ToString(recipe) << " entry " << i;
+    EXPECT_EQ(header.entries[4] != 0, recipe.sweep != 0) << ToString(recipe);
     EXPECT_EQ(emitter->Emit(recipe), part) << "same recipe, same bytes";
   }
 }
@@ -339,6 +364,35 @@ TEST(CpuFamily, CandidatesAreLegalAndDistinctAndFewThreadsServeSmallProblems) {
     }
   EXPECT_EQ(X86Family().Candidates(Dense(16, 16, 16), kAvx512, spec)[0].Get("threads"), 1);
   EXPECT_EQ(X86Family().Candidates(Dense(2048, 2048, 2048), kAvx512, spec)[0].Get("threads"), 8);
+}
+
+TEST(CpuFamily, SweepsABThatComesFromMemoryForOneRowAndBytesForAFew) {
+  DeviceSpec spec = CpuSpec();
+  spec.l2_bytes = 1 << 20;
+  constexpr CodeTarget kBest{Isa::kX86, 514, 0};
+  struct Row {
+    CodeTarget target;
+    DType type;
+    const char* layout;
+    std::int64_t m, n, k;
+    bool sweeps;
+  };
+  for (const Row& row :
+       {Row{kBest, DType::kF32, "nn", 1, 4096, 4096, true}, Row{kBest, DType::kF64, "nn", 1, 4096, 4096, true},
+        Row{kBest, DType::kBf16, "nn", 1, 4096, 4096, true}, Row{kBest, DType::kF16, "nn", 1, 4096, 4096, false},
+        Row{kBest, DType::kF32, "nn", 2, 4096, 4096, false}, Row{kBest, DType::kF32, "nn", 1, 512, 512, false},
+        Row{kBest, DType::kF32, "nt", 1, 4096, 4096, false}, Row{kBest, DType::kU8, "nn", 0, 4096, 4096, false},
+        Row{kBest, DType::kU8, "nn", 1, 11008, 4096, true}, Row{kBest, DType::kU8, "nn", 4, 11008, 4096, false},
+        Row{kBest, DType::kU8, "nn", 4, 4096, 4096, true}, Row{kBest, DType::kU8, "tn", 4, 4096, 4096, false},
+        Row{kBest, DType::kU8, "nn", 16, 11008, 4096, true}, Row{kBest, DType::kU8, "nn", 17, 11008, 4096, false},
+        Row{kBest, DType::kU8, "nn", 16, 11008, 4095, false}, Row{kAvx512, DType::kF32, "nn", 1, 4096, 4096, true},
+        Row{kAvx512, DType::kU8, "nn", 1, 4096, 4096, false}, Row{kAvx2, DType::kF32, "nn", 1, 4096, 4096, false}}) {
+    GemmProblem problem = MakeProblem(row.m, row.n, row.k, row.type, row.layout);
+    if (row.type == DType::kU8) SetDTypes(problem, "u8,s8,s32");
+    const TileConfig config = X86Family().Candidates(problem, row.target, spec)[0];
+    EXPECT_EQ(static_cast<CpuPath>(config.Get("path")) == CpuPath::kSweep, row.sweeps)
+        << ToString(problem) << " for " << ToString(row.target);
+  }
 }
 
 TEST(PackB, WritesColumnPanelsPaddedWithZeros) {

@@ -47,6 +47,7 @@ class Avx2Tile final : public TileEmitter {
 class Emitter final : public MicroKernelEmitter {
  public:
   std::string Emit(const MicroKernelRecipe& recipe, std::string* listing) const override {
+    if (recipe.sweep != 0) throw Fail(Code::kUnsupported, "", "avx2: no sweeps");
     if (recipe.dots != 0)
       return EmitSet(recipe, kVectorBytes, listing,
                      [](Assembler& assembler, const RegisterTile& tile) { EmitDots(assembler, tile, kVectorBytes); });

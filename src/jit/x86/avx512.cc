@@ -1,5 +1,6 @@
 #include "jit/x86/dot_emitter.h"
 #include "jit/x86/micro_kernel_emitter.h"
+#include "jit/x86/sweep_emitter.h"
 #include "jit/x86/tile_emitter.h"
 #include "util/log.h"
 
@@ -133,8 +134,12 @@ class Emitter final : public MicroKernelEmitter {
     if (recipe.dots != 0)
       return EmitSet(recipe, kVectorBytes, listing,
                      [](Assembler& assembler, const RegisterTile& tile) { EmitDots(assembler, tile, kVectorBytes); });
-    return EmitSet(recipe, kVectorBytes, listing,
-                   [](Assembler& assembler, const RegisterTile& tile) { Avx512Tile(assembler, tile).Emit(); });
+    return EmitSet(recipe, kVectorBytes, listing, [](Assembler& assembler, const RegisterTile& tile) {
+      if (tile.recipe.sweep != 0)
+        EmitSweptTile(assembler, tile);
+      else
+        Avx512Tile(assembler, tile).Emit();
+    });
   }
 };
 

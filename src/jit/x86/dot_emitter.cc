@@ -14,7 +14,7 @@ using Id = Inst::Id;
 // Offsets of the columns after the first are kept apart, so that those beyond the last are those of the first again.
 const Gp kArgs = rdi, kA = rbp, kA5 = r11, kB = rsi, kBNext = rax, kK = rcx, kARow = r8, kARow3 = r9;
 const Gp kOffsets[] = {rdx, r10, rbx};
-constexpr int kUnroll = 4, kMask = 15;
+constexpr int kUnroll = 4, kMask = 15, kLine = 64;
 constexpr std::uint32_t kTopBits = 0x80808080;
 // The vectors of B, then that of A: numbers below 16, because horizontal additions exist for those only.
 constexpr int kVectorOfA = kDotColumns, kFirstSum = kDotColumns + 1;
@@ -52,6 +52,7 @@ class DotEmitter {
       as_.vpbroadcastd(TopBits(), eax);
     }
     EmitLoop();
+    if (tile_.recipe.fetch == 0) PrefetchNext();
     EmitResults();
     as_.vzeroupper();
     as_.pop(rbp);
@@ -108,8 +109,16 @@ class DotEmitter {
     as_.bind(end);
   }
 
+  /// Where the next columns begin: the hardware follows them from there.
+  void PrefetchNext() {
+    constexpr int kLines = 4;
+    as_.mov(kBNext, Argument(offsetof(MicroKernelArgs, ahead)));
+    for (int line = 0; line < kLines; ++line)
+      for (int column = 0; column < kDotColumns; ++column) as_.prefetcht0(AddressOfB(kBNext, column, line * kLine));
+  }
+
   void EmitStep(int byte) {
-    if (byte % 64 == 0)
+    if (tile_.recipe.fetch > 0 && byte % kLine == 0)
       for (int column = 0; column < kDotColumns; ++column) as_.prefetcht1(AddressOfB(kBNext, column, byte));
     const bool from_memory = tile_.rows == 1 && !flips_ && math_ != CpuMath::kS8U8;
     if (!from_memory)

@@ -8,6 +8,7 @@
 
 #include "jit/x86/finish_emitter.h"
 #include "jit/x86/listing.h"
+#include "jit/x86/sweep_emitter.h"
 #include "util/log.h"
 
 extern "C" FILE* gemmsmith_asmjit_stderr;
@@ -282,6 +283,7 @@ namespace {
 
 /// In the order of MicroKernelHeader::entries.
 constexpr const char* kEntryNames[] = {"full tile", "column tail", "row tail", "row and column tail"};
+constexpr int kSweepEntry = 4;
 
 class ThrowingHandler : public asmjit::ErrorHandler {
  public:
@@ -313,6 +315,12 @@ std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes, std::stri
     as.commentf("; %s: %d rows, %s%d columns", kEntryNames[i], m, i % 2 == 1 ? "at most " : "", n);
     header.entries[i] = static_cast<std::uint32_t>(sizeof(header) + as.offset());
     emit(as, {recipe, m, (n + lanes - 1) / lanes, i % 2 == 1});
+  }
+  if (recipe.sweep != 0) {
+    as.align(asmjit::AlignMode::kCode, kLine);
+    as.commentf("; sweep: %d rows of B at once", recipe.sweep);
+    header.entries[kSweepEntry] = static_cast<std::uint32_t>(sizeof(header) + as.offset());
+    EmitSweep(as, recipe);
   }
   std::string part(sizeof(header) + holder.codeSize(), '\0');
   std::memcpy(part.data(), &header, sizeof(header));

@@ -53,7 +53,9 @@ class LoadedKernel final : public CpuKernel {
     if (p.math != recipe_.math || p.d_type != recipe_.d_type || p.mr != recipe_.mr || p.nr != recipe_.nr) return false;
     if (dots != (p.path == CpuPath::kDots) || p.has_epilogue != (recipe_.epilogue_id != 0)) return false;
     if (p.sums_apart == recipe_.plain() || p.columns_per_d != recipe_.columns_per_d) return false;
-    if (p.joins_b() != (recipe_.joins != 0)) return false;
+    if (p.joins_b() != (recipe_.joins != 0) || (p.path == CpuPath::kSweep) != (recipe_.sweep != 0)) return false;
+    // Sweeps take all rows at once.
+    if (recipe_.sweep != 0 && p.m > (recipe_.mr == 1 ? 1 : kMostSweptRows)) return false;
     // In 32 bits where that is enough: it divides several times as fast.
     const auto rest = [](std::int64_t size, std::int32_t tile) -> std::int64_t {
       return size >> 32 == 0 ? static_cast<std::uint32_t>(size) % static_cast<std::uint32_t>(tile) : size % tile;
@@ -75,7 +77,7 @@ MicroKernelSet EntriesOf(const MicroKernelHeader& header, const std::byte* code)
                ? nullptr
                : reinterpret_cast<MicroKernel>(reinterpret_cast<std::uintptr_t>(code + header.entries[i]));
   };
-  return {entry(0), entry(1), entry(2), entry(3)};
+  return {entry(0), entry(1), entry(2), entry(3), entry(4)};
 }
 
 std::shared_ptr<const CpuKernel> LoadX86(const Artifact& artifact, std::string_view part) {

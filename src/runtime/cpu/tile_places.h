@@ -11,6 +11,7 @@ struct TileSource {
   std::int64_t step;
   const std::byte* next = nullptr;  ///< Of B: the tile to be read after the last, if known.
   bool starts = false;              ///< Of a packed B: before each panel is what its columns' sums start with.
+  std::int64_t column_step = 0;     ///< Of sums in the place of A: from the tile of one column to that of the next.
 };
 
 inline const std::byte* Bytes(const void* p) { return static_cast<const std::byte*>(p); }
