@@ -86,16 +86,6 @@ double Cycles(const GemmProblem& problem, std::int64_t steps, std::int64_t mr, s
          m * StepCycles(mr, vectors(n_tail)) + StepCycles(m_tail, vectors(n_tail)) + tiles * kTileCycles / k;
 }
 
-/// Of the thread with most to do, where they share rows of tiles, or columns.
-double CyclesOfShare(const GemmProblem& problem, std::int64_t steps, std::int64_t mr, std::int64_t nr,
-                     std::int64_t lanes, int threads) {
-  if (problem.batch >= threads) return Cycles(problem, steps, mr, nr, lanes);
-  GemmProblem rows = problem, columns = problem;
-  rows.m = std::min(problem.m, DivideUp(DivideUp(problem.m, mr), threads) * mr);
-  columns.n = std::min(problem.n, DivideUp(DivideUp(problem.n, nr), threads) * nr);
-  return std::min(Cycles(rows, steps, mr, nr, lanes), Cycles(columns, steps, mr, nr, lanes));
-}
-
 /// A and B fit L2, or nearly.
 bool IsSmall(const GemmProblem& problem, const DeviceSpec& spec) {
   const auto a = static_cast<std::int64_t>(SizeOf(problem.a_type)),
@@ -289,7 +279,7 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
 
 /// Tiles of every width, with rows that cut m evenly, fewest cycles first; the first of Tiles() unless clearly worse.
 std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, const CodeTarget& target,
-                                                  const DeviceSpec& spec, CpuPath path, int threads) const {
+                                                  const DeviceSpec& spec, CpuPath path) const {
   const CpuMath math = MathOf(problem.a_type, problem.b_type, target);
   if (path == CpuPath::kDots) {
     // Sums of B's columns take the registers of a row.
@@ -317,7 +307,7 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
       tile.rows = std::min(tile.rows, kMostJoinRows);
       tile.vectors = std::min(tile.vectors, free / (tile.rows + 1 + flips));
     }
-    double cycles = CyclesOfShare(problem, steps, tile.rows, tile.vectors * lanes, lanes, threads);
+    double cycles = Cycles(problem, steps, tile.rows, tile.vectors * lanes, lanes);
     if (streams) {
       const std::int64_t reads = std::min(DivideUp(problem.m, tile.rows), kCostlyReads);
       cycles += kReadCycles * static_cast<double>(reads * DivideUp(problem.n, lanes));
@@ -423,7 +413,7 @@ std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& asked, const Co
   const std::vector<CpuPath> paths = RankPaths(problem, target, spec);
   const double worth = problem.flops() / 2 / kWorthAThread;
   const int threads = std::max(1, static_cast<int>(std::min<double>(spec.multiprocessors, worth)));
-  const std::vector<Tile> tiles = RankTiles(problem, target, spec, paths[0], threads);
+  const std::vector<Tile> tiles = RankTiles(problem, target, spec, paths[0]);
   std::vector<TileConfig> configs;
   const auto add = [&](Tile tile, int count, CpuPath path) {
     configs.push_back(MakeConfig(problem, target, spec, tile, count, path));
@@ -432,7 +422,7 @@ std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& asked, const Co
   if (threads > 1) add(tiles[0], 1, paths[0]);
   if (threads < spec.multiprocessors && worth > 0.25)
     add(tiles[0], std::min(spec.multiprocessors, 2 * threads), paths[0]);
-  if (paths.size() > 1) add(RankTiles(problem, target, spec, paths[1], threads)[0], threads, paths[1]);
+  if (paths.size() > 1) add(RankTiles(problem, target, spec, paths[1])[0], threads, paths[1]);
   if (tiles.size() > 1) add(tiles[1], threads, paths[0]);
   configs.push_back(configs[0]);
   TileConfig& other = configs.back();

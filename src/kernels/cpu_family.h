@@ -38,7 +38,7 @@ class CpuFamily : public KernelFamily {
  private:
   std::vector<CpuPath> RankPaths(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec) const;
   std::vector<Tile> RankTiles(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
-                              CpuPath path, int threads) const;
+                              CpuPath path) const;
   TileConfig MakeConfig(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec, Tile tile,
                         int threads, CpuPath path) const;
 };
