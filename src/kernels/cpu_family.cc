@@ -14,7 +14,7 @@ namespace gemmsmith {
 namespace {
 
 enum Field { kMr, kNr, kMTail, kNTail, kMath, kFetch, kMc, kNc, kKc, kThreads, kPath };
-constexpr ConfigField kFields[] = {{"mr", true},
+constexpr ConfigField kFields[] = {{"mr", true, /*follows=*/true},  // From nr and m.
                                    {"nr", true},
                                    {"m_tail", true, /*follows=*/true},
                                    {"n_tail", true, /*follows=*/true},
