@@ -31,7 +31,6 @@ constexpr double kWorthAThread = 1e5;
 // This many tiles of rows gain little from a B that was packed.
 constexpr int kFewTiles = 6;
 constexpr std::int64_t kFewColumns = 256;  // Likewise.
-constexpr std::int64_t kLeastLanes = 8;    // Columns are computed by at least so many.
 // Dot products are for so few rows of a column-major B; or for so few columns of a row-major one, and more rows.
 constexpr std::int64_t kDotMostRows = 48, kDotMostColumns = 12, kDotLeastRows = 16;
 constexpr std::int64_t kJoinRows = 16;         // With more, units of B are better made once.
@@ -60,6 +59,9 @@ constexpr double kReadCycles = 0.3;
 constexpr std::int64_t kCostlyReads = 4;
 // FMA latency (cycles) of all CPUs since Skylake and Zen: fewer accumulators than twice that leave the units waiting.
 constexpr double kFmaLatency = 4;
+// A panel of B larger than this comes from L2 for each tile of rows, a vector in so many cycles.
+constexpr std::int64_t kNearPanel = 40 << 10, kVectorBytes = 64;
+constexpr double kFarVectorCycles = 2.2;
 constexpr std::int64_t kNearBytes = 16 << 10;  // Of a B in place, which L1 has anyway.
 
 std::int64_t DivideUp(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
@@ -345,7 +347,9 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
     nc = std::clamp(RoundDown(d_columns, nr), kLeastPanels * nr,
                     std::max(kLeastPanels * nr, RoundDown(kMostColumns, nr)));
     if (dots) {
-      const std::int64_t block = std::min(kDotBlock, RoundDown(kDotBytes / (rows * unit), 16));
+      // A is read again for each few columns.
+      const bool stays = problem.n > kDotMostColumns;
+      const std::int64_t block = stays ? std::min(kDotBlock, RoundDown(kDotBytes / (rows * unit), 16)) : kDotBlock;
       kc = RoundUp(std::clamp<std::int64_t>(steps, 1, rows == 1 ? kDotRowBlock : block), 16);
     }
     if (!dots && !StreamsB(problem, spec, path)) nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
@@ -372,7 +376,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   std::int64_t fetch = JoinsB(problem, math, path) ? lines : DivideUp(lines, tiles);
   // Where there is one product for each element of B, the hardware alone keeps pace, and fetching as well is slower.
   if (path == CpuPath::kSweep) fetch = 0;
-  if (dots) fetch = rows == 1 ? 0 : 1;
+  if (dots) fetch = rows == 1 || problem.b_layout == Layout::kRowMajor ? 0 : 1;
   if (path == CpuPath::kPacked && problem.b_layout != Layout::kPacked) {
     // Of a row of B that will be packed: all columns of a panel, or a piece of k.
     constexpr std::int64_t kMostLines = 4;
@@ -441,18 +445,23 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   shape.workers = config[kThreads];
   shape.micro_m = config[kMr];
   shape.micro_n = config[kNr];
-  // Threads split the longer side.
-  const std::int64_t mr = config[kMr], nr = config[kNr], workers = std::max(1, shape.workers);
+  // Threads split the batch, or the longer side.
+  const std::int64_t mr = config[kMr], nr = config[kNr];
+  const std::int64_t workers = problem.batch >= shape.workers ? 1 : shape.workers;
   const bool by_rows = problem.m >= problem.n;
   const std::int64_t rows = by_rows ? DivideUp(DivideUp(problem.m, mr), workers) * mr : problem.m;
-  const std::int64_t columns = by_rows ? problem.n : DivideUp(DivideUp(problem.n, nr), workers) * nr;
+  const std::int64_t whole_vectors = problem.n / nr * nr + config[kNTail];
+  const std::int64_t columns = by_rows ? whole_vectors : DivideUp(DivideUp(problem.n, nr), workers) * nr;
   const auto path = static_cast<CpuPath>(config[kPath]);
   const bool dots = path == CpuPath::kDots;
-  const std::int64_t lanes = dots ? nr : kLeastLanes;
+  const std::int64_t unit = Info(ConfiguredMath(config)).unit_bytes;
   shape.block_m = std::min(rows, problem.m);
-  shape.block_n = std::min(columns, RoundUp(problem.n, lanes));
-  const std::int64_t vectors = dots ? nr : std::max<std::int64_t>(1, nr * Info(ConfiguredMath(config)).unit_bytes / 64);
-  shape.issue_efficiency = mr * vectors / 2.0 / StepCycles(mr, vectors);
+  shape.block_n = std::min(columns, whole_vectors);
+  const std::int64_t used = problem.n >= nr ? nr : config[kNTail];
+  const std::int64_t vectors = dots ? nr : std::max<std::int64_t>(1, used * unit / kVectorBytes);
+  double cycles = StepCycles(mr, vectors);
+  if (!dots && used * problem.k * unit > kNearPanel) cycles = std::max(cycles, kFarVectorCycles * vectors);
+  shape.issue_efficiency = mr * vectors / 2.0 / cycles;
   if (dots) shape.issue_efficiency *= kDotEfficiency;
   if (path == CpuPath::kSweep) shape.issue_efficiency = 1;
   shape.issue_efficiency *= ProductsOfLane(ConfiguredMath(config));
@@ -463,8 +472,7 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
                            : problem.b_layout == Layout::kRowMajor ? kPackedB
                                                                    : 1;
     const double b = b_share * static_cast<double>(problem.k) * problem.n;
-    const double part =
-        Info(ConfiguredMath(config)).unit_bytes / static_cast<double>(Info(ConfiguredMath(config)).group);
+    const double part = unit / static_cast<double>(Info(ConfiguredMath(config)).group);
     shape.packed_bytes = 2 * part * problem.batch * (static_cast<double>(problem.m) * problem.k + b);
   }
   return shape;

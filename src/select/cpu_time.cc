@@ -36,21 +36,20 @@ std::string CpuTime::Limiting() const {
 /// Threads share D's tiles; the slowest thread decides. Packing moves bytes through the caches once more.
 CpuTime PredictCpu(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec) {
   const int threads = std::clamp(shape.workers, 1, spec.multiprocessors);
-  const bool by_batch = p.batch >= threads;
-  const double products = by_batch ? CeilDiv(p.batch, threads) * static_cast<double>(p.m) * static_cast<double>(p.n)
-                                   : static_cast<double>(p.batch * shape.block_m) * static_cast<double>(shape.block_n);
+  const double matrices = p.batch >= threads ? CeilDiv(p.batch, threads) : static_cast<double>(p.batch);
+  const double products = matrices * static_cast<double>(shape.block_m) * static_cast<double>(shape.block_n);
   const double rate = FlopsPerMicrosecond(p, spec) * shape.issue_efficiency;
   constexpr double kCacheBytesPerMicrosecond = 40e3;
   constexpr double kThreadBandwidth = 0.75;           // one thread's share of what memory delivers
   constexpr double kNearBytesPerMicrosecond = 150e3;  // of operands that L2 holds
-  constexpr double kForkMicroseconds = 0.6;           // to a thread that is awake; others are left alone
+  // To a thread that is awake; others are left alone. Those that pack together wait for each other, too.
+  const double fork = shape.packed_bytes > 0 ? 3 : 0.6;
   constexpr double kCallMicroseconds = 0.02;
   const double bytes = CompulsoryBytes(p);
   const double far_rate = spec.memory_gbps * 1e3 * std::min(1.0, kThreadBandwidth * threads);
   return {2 * products * static_cast<double>(p.k) / rate,
           bytes / (bytes <= static_cast<double>(spec.l2_bytes) ? kNearBytesPerMicrosecond * threads : far_rate),
-          shape.packed_bytes / (kCacheBytesPerMicrosecond * threads),
-          kCallMicroseconds + (threads > 1 ? kForkMicroseconds : 0)};
+          shape.packed_bytes / (kCacheBytesPerMicrosecond * threads), kCallMicroseconds + (threads > 1 ? fork : 0)};
 }
 
 }  // namespace gemmsmith

@@ -94,8 +94,9 @@ int ThreadPool::CountAwake(int count) {
   int awake = 0;
   while (awake < count && !workers_[awake].asleep.load(std::memory_order_relaxed)) ++awake;
   if (awake == count) return count;
-  // A worker that was woken stays awake as long as calls come within the time that it spins.
-  constexpr std::chrono::microseconds kClose{5};
+  // A worker that was woken stays awake as long as calls come within the time that it spins, after tasks that may take
+  // as long again.
+  constexpr std::chrono::microseconds kClose{20};
   constexpr int kPasses = 16;
   const auto now = std::chrono::steady_clock::now();
   passes_ = now - last_pass_ < kClose ? passes_ + 1 : 0;
