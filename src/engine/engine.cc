@@ -10,6 +10,7 @@
 #include "kernels/cpu_gemm.h"
 #include "runtime/cpu/cpu_device.h"
 #include "select/cost_model.h"
+#include "util/fork_gate.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -74,6 +75,7 @@ const Plan& Engine::PlanFor(const GemmProblem& problem, DeviceId device, const P
   SmSetting& setting = s.sms.current();
   const Plan* plan = setting.plans.Find(problem, device);
   if (plan == nullptr) {
+    const ForkGate planning;
     if (options.auto_tune) AutoTune(problem, device, options.cancel);
     plan = setting.plans.Insert(s.planner(setting).Make(problem, device, options.cancel));
   }

@@ -1,6 +1,7 @@
 #include "gemmsmith/engine.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -402,6 +403,31 @@ TEST(EngineAhead, AUsersBrokenSourceRaisesTheLogAndIsNotCached) {
   EXPECT_FALSE(engine.Emit(source, "cubin").empty());
   EXPECT_NE(engine.Emit(source, "ptx").find(".visible .entry Broken"), std::string::npos);
   EXPECT_EQ(CodeOf([&] { engine.Emit(source, "wasm"); }), Code::kNotFound);
+}
+
+TEST(EngineFork, ChildrenPlanThatAreForkedWhileOtherThreadsDo) {
+  const TempDir dir;
+  EngineOptions options;
+  options.cache_dir = dir.path;
+  Engine engine(options);
+  std::atomic<bool> over{false};
+  std::thread planner([&] {
+    for (std::int64_t m = 1; !over; ++m) engine.Prepare(MakeProblem(m, 40, 50), DeviceId{});
+  });
+  int wrong = 0;
+  for (int round = 0; round < 100 && wrong == 0; ++round) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(5);  // Or a child that waits for ever would keep the test from telling so.
+      engine.Prepare(MakeProblem(30, 40, 51 + round), DeviceId{});
+      _exit(0);
+    }
+    int status = -1;
+    if (waitpid(child, &status, 0) != child || status != 0) ++wrong;
+  }
+  over = true;
+  planner.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST(EngineAhead, ACancelledCompileThrowsAndALaterOneSucceeds) {
