@@ -364,7 +364,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
     if (HasShortColumns(problem)) {
       // A strip of D is written from end to end, as memory likes it, while all of B stays in L2.
       mc = tile.rows;
-      nc = RoundDown(spec.l2_bytes / 2 / (steps * unit), nr);
+      nc = RoundDown(spec.l2_bytes / 2 / (std::max<std::int64_t>(1, steps) * unit), nr);
     }
     const std::int64_t sum_columns = kSumsBytes / (rows * static_cast<std::int64_t>(SizeOf(sum)));
     if (KeepsSumsApart(problem, math) && steps > kc) nc = std::clamp(RoundDown(sum_columns, nr), nr, nc);

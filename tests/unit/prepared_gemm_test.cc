@@ -88,7 +88,11 @@ TEST(PreparedGemm, MakesTheBitsOfEngineGemmHoweverSmall) {
                                  {20, 30, 40, 1, 0.25, -2},
                                  {20, 30, 40, 1, 3, 1, true},
                                  {12, 33, 1500, 1, 1, 1},  // Several blocks of k.
-                                 {90, 300, 20}};           // Many tiles.
+                                 {90, 300, 20},            // Many tiles.
+                                 {70, 1024, 0},            // Long rows of nothing.
+                                 {70, 1024, 0, 1, 2, 0.5},
+                                 {70, 1024, 3, 1, -1, 2},
+                                 {70, 4096, 128, 2}};
   for (const bool profiles : {false, true}) {
     engine.profiler().Enable(profiles);
     for (const Row& r : rows) {
