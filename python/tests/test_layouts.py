@@ -192,3 +192,15 @@ BAD: dict[str, tuple[type[Exception], list[str], Callable[[], Any]]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_what_cannot_be_right_is_refused(case: str) -> None:
     check_refused(*BAD[case])
+
+
+def test_what_casts_make_is_multiplied_with_its_scales(nvrtc: None, rng: Any) -> None:
+    m, n, k = 64, 128, 256
+    a, scale_a = layouts.per_token_cast_to_fp8(random(rng, (m, k), F32))
+    b, scale_b = layouts.per_block_cast_to_fp8(random(rng, (n, k), F32))
+    g = gs.Gemm(n, k, "e4m3,e4m3,f32", "nt", "emulator:sm_90a")
+    d = g(a, b, poisoned((m, n), F32), scale_a=scale_a, scale_b=scale_b)
+    x = a.astype("f8") * spread(scale_a, 1, 128, a.shape)
+    y = b.astype("f8") * spread(scale_b, 128, 128, b.shape)
+    # Sums of 8-bit products on sm_90 keep 13 bits behind the point of the largest.
+    assert np.abs(d - x @ y.T).max() <= 2.0**-11 * (np.abs(x) @ np.abs(y).T).max()
