@@ -286,6 +286,8 @@ void CreateSqlite(const Place& place, const Contents& contents) {
     writer.Set("misses", static_cast<double>(c.misses));
     writer.Set("pruned", Now());
     transaction.Commit();
+    // While nobody else has it: SQLite does not wait for others in a switch, but throws.
+    file.Run("PRAGMA journal_mode = WAL");
   }
   temporary.Sync();
   // Their owner is gone, or nobody reads them: a new file must not meet them.
