@@ -12,8 +12,8 @@ namespace gemmsmith {
 /// Results do not depend on the number of threads, nor on timing. Any number of callers at once.
 void RunGemm(const MicroKernelSet& kernels, const CpuGemmParams& params);
 
-/// What RunGemm would do, where that is a few calls of micro-kernels on one thread: the calls themselves. A product
-/// that takes a hundred nanoseconds spends half of them on finding these.
+/// What RunGemm would do, where that is a few calls of micro-kernels: the calls themselves, in a part for each thread.
+/// A product that takes a hundred nanoseconds spends half of them on finding these.
 class SmallGemm {
  public:
   struct TileCall {
