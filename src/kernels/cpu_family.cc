@@ -159,6 +159,12 @@ bool StreamsB(const GemmProblem& problem, const DeviceSpec& spec, CpuPath path) 
   return in_place && problem.b_layout != Layout::kPacked && !IsSmall(problem, spec);
 }
 
+/// One panel is all of B, and rows of A come from memory once: in longer runs, which the hardware follows.
+bool StreamsA(const GemmProblem& problem, const DeviceSpec& spec, CpuPath path, std::int64_t nr) {
+  return path == CpuPath::kDirect && problem.a_layout == Layout::kRowMajor && problem.n <= nr &&
+         !IsSmall(problem, spec);
+}
+
 /// Rows of B lie so far apart that each is on pages of its own, and many share sets of the caches.
 bool LiesFar(const GemmProblem& problem) {
   const std::int64_t stride = problem.ldb * static_cast<std::int64_t>(SizeOf(problem.b_type));
@@ -353,6 +359,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
       kc = RoundUp(std::clamp<std::int64_t>(steps, 1, rows == 1 ? kDotRowBlock : block), 16);
     }
     if (!dots && !StreamsB(problem, spec, path)) nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
+    if (StreamsA(problem, spec, path, nr)) kc = std::max(kc, RoundDown(spec.l2_bytes / 2 / (nr * unit), 8));
   } else {
     const std::int64_t a_bytes = rows * steps * unit;
     if (a_bytes <= kKeptCopyOfA) nc = std::min(nc, (a_bytes <= kStreamedCopyOfA ? 1 : 2) * kPackedPanels * nr);

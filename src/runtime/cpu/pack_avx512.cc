@@ -14,6 +14,8 @@ namespace gemmsmith {
 namespace {
 
 #define GEMMSMITH_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+// For what takes vectors by pointer: they stay in registers.
+#define GEMMSMITH_AVX512_INLINE GEMMSMITH_AVX512 inline __attribute__((always_inline))
 
 constexpr std::int64_t kLine = 64;  // Bytes of a cache line.
 constexpr int kLanes = 16, kUnit = 4;
@@ -97,9 +99,6 @@ GEMMSMITH_AVX512 void AddSums(std::int32_t* sums, __m512i units, std::int64_t ro
   StoreFirst(at, Form::AddUp(LoadFirst(at, room), units), room);
 }
 
-template <class Form>
-constexpr std::int64_t kUnitBytes = Form::kGroup* Form::kStored;  // In the source.
-
 /// A unit row of a panel, from slices that are contiguous in the source. kWhole: nothing is missing.
 template <class Form, bool kWhole>
 GEMMSMITH_AVX512 void CopyUnits(const std::byte* source, std::int64_t k_bytes, std::int64_t width, std::int64_t panel,
@@ -137,121 +136,109 @@ GEMMSMITH_AVX512 void CopySlices(const std::byte* source, std::int64_t k_bytes, 
   }
 }
 
-/// 16 x 16 units.
-GEMMSMITH_AVX512 void Transpose(__m512i* r) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+constexpr int kStrip = 8;  // Lines at once: as many as a set of L1 holds, since lines often lie a power of 2 apart.
+
+/// 8 lines of 16 units into 16 rows of 8: pairs[p] has rows 8 * (p / 4) + p % 4 and, in its upper half, 4 later.
+GEMMSMITH_AVX512_INLINE void Transpose(const __m512i* lines, __m512i* pairs) {
+  __m512i fours[kStrip];  // Of lines, in each quarter: one row.
+  for (int i = 0; i < kStrip; i += 4) {
+    const __m512i* const r = lines + i;
+    const __m512i t[] = {_mm512_unpacklo_epi32(r[0], r[1]), _mm512_unpackhi_epi32(r[0], r[1]),
+                         _mm512_unpacklo_epi32(r[2], r[3]), _mm512_unpackhi_epi32(r[2], r[3])};
+    fours[i] = _mm512_unpacklo_epi64(t[0], t[2]);
+    fours[i + 1] = _mm512_unpackhi_epi64(t[0], t[2]);
+    fours[i + 2] = _mm512_unpacklo_epi64(t[1], t[3]);
+    fours[i + 3] = _mm512_unpackhi_epi64(t[1], t[3]);
   }
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  const __m512i early = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11),
+                late = _mm512_add_epi64(early, _mm512_set1_epi64(4));
+  for (int i = 0; i < 4; ++i) {
+    pairs[i] = _mm512_permutex2var_epi64(fours[i], early, fours[4 + i]);
+    pairs[4 + i] = _mm512_permutex2var_epi64(fours[i], late, fours[4 + i]);
   }
-  for (int i = 0; i < 16; i += 8) {
-    for (int j = i; j < i + 4; ++j) {
-      t[j] = _mm512_shuffle_i32x4(r[j], r[j + 4], 0x88);
-      t[j + 4] = _mm512_shuffle_i32x4(r[j], r[j + 4], 0xdd);
+}
+/// Of what Transpose makes.
+GEMMSMITH_AVX512_INLINE __m256i Row(const __m512i* pairs, int row) {
+  const __m512i pair = pairs[row / 8 * 4 + row % 4];
+  return row % 8 < 4 ? _mm512_castsi512_si256(pair) : _mm512_extracti64x4_epi64(pair, 1);
+}
+
+/// Units of the panel that lie across the source, in lines.
+template <class Form>
+class Strip {
+ public:
+  /// Columns from `i` on. What a panel that is no multiple of kStrip does not have is read again from its last line.
+  Strip(const std::byte* source, std::int64_t line_bytes, std::int64_t width, std::int64_t panel, std::int64_t i)
+      : there_(std::min<std::int64_t>(width - i, kStrip)), room_(std::min<std::int64_t>(panel - i, kStrip)) {
+    for (int r = 0; r < kStrip; ++r) lines_[r] = source + (i + std::clamp<std::int64_t>(there_ - 1, 0, r)) * line_bytes;
+  }
+  bool whole() const { return there_ == room_; }
+
+  /// kLanes units of each line, into rows that have room for kStrip columns.
+  GEMMSMITH_AVX512_INLINE void Copy(std::int64_t byte, std::byte* to, std::int64_t row_bytes) {
+    __m512i lines[kStrip], pairs[kStrip];
+    for (int r = 0; r < kStrip; ++r) {
+      lines[r] = _mm512_loadu_si512(lines_[r] + byte);
+      if constexpr (Form::kFlips) lines[r] = _mm512_xor_si512(lines[r], _mm512_set1_epi8(-128));
     }
+    Transpose(lines, pairs);
+    Sum(pairs);
+    // In order: each row overwrites what the one before has spilled into it.
+    for (int r = 0; r < kLanes; ++r, to += row_bytes)
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), Row(pairs, r));
   }
-  for (int i = 0; i < 8; ++i) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+  /// What the first `elements` make of them; zeros where there are no columns. Nothing beyond `room` bytes is written.
+  GEMMSMITH_AVX512 void CopyPart(std::int64_t byte, std::int64_t elements, std::byte* to, std::int64_t row_bytes,
+                                 std::int64_t room) {
+    const __mmask64 first = ~__mmask64{0} >> std::max<std::int64_t>(0, kLine - elements * Form::kStored);
+    __m512i lines[kStrip], pairs[kStrip];
+    for (int r = 0; r < kStrip; ++r) {
+      const __mmask64 there = r < there_ ? first : 0;
+      const __m512i flip = _mm512_maskz_set1_epi8(there, Form::kFlips ? -128 : 0);
+      lines[r] = _mm512_xor_si512(_mm512_maskz_loadu_epi8(there, lines_[r] + byte), flip);
+    }
+    Transpose(lines, pairs);
+    Sum(pairs);
+    const auto columns = static_cast<__mmask8>((1u << room_) - 1);
+    for (int r = 0; r < kLanes && r * row_bytes < room; ++r)
+      _mm256_mask_storeu_epi32(to + r * row_bytes, columns, Row(pairs, r));
   }
-}
+  GEMMSMITH_AVX512 void AddSums(std::int32_t* sums) const {
+    const auto columns = static_cast<__mmask8>((1u << room_) - 1);
+    const __m256i sum = _mm256_add_epi32(_mm512_castsi512_si256(sum_), _mm512_extracti64x4_epi64(sum_, 1));
+    _mm256_mask_storeu_epi32(sums, columns, _mm256_add_epi32(_mm256_maskz_loadu_epi32(columns, sums), sum));
+  }
 
-/// kLanes units, or what `elements` make of them, of each of kLines lines; beyond the first `count` lines: zeros.
-template <class Form, int kLines>
-GEMMSMITH_AVX512 void LoadLines(const std::byte* line, std::int64_t line_bytes, std::int64_t count,
-                                std::int64_t elements, __m512i* lines) {
-  const __mmask64 there = ~__mmask64{0} >> std::max<std::int64_t>(0, kLine - elements * Form::kStored);
-  const __m512i flip = _mm512_maskz_set1_epi8(there, Form::kFlips ? -128 : 0);
-  if (count >= kLines && elements * Form::kStored >= kLine) {
-    for (int r = 0; r < kLines; ++r) lines[r] = _mm512_xor_si512(_mm512_loadu_si512(line + r * line_bytes), flip);
-    return;
+ private:
+  GEMMSMITH_AVX512_INLINE void Sum(const __m512i* pairs) {
+    if constexpr (Form::kHasSums)
+      for (int i = 0; i < kStrip; ++i) sum_ = Form::AddUp(sum_, pairs[i]);
   }
-  for (int r = 0; r < kLines; ++r, line += line_bytes) {
-    lines[r] = _mm512_setzero_si512();
-    if (r < count) lines[r] = _mm512_xor_si512(_mm512_maskz_loadu_epi8(there, line), flip);
-  }
-}
 
-/// Slices that lie across the source: strips of kLanes lines, each read from end to end, so that few streams are open
-/// at once. Strips go from the last to the first, because a whole vector stored at the end of a slice spills into the
-/// next ones, where an earlier strip is still to come; only the very last slices have no room behind them.
+  const std::int64_t there_, room_;  ///< Columns that the source has; and the panel.
+  const std::byte* lines_[kStrip];
+  __m512i sum_ = {};
+};
+
+/// Slices that lie across the source: strips of lines, each read from end to end, so that few streams are open at once.
+/// Strips go from the last to the first, because what is stored at the end of a slice spills into the next ones, where
+/// an earlier strip is still to come.
 template <class Form>
 GEMMSMITH_AVX512 void TransposeSlices(const std::byte* source, std::int64_t line_bytes, std::int64_t width,
                                       std::int64_t panel, std::int64_t k, std::byte* packed, std::int32_t* sums) {
-  const std::int64_t units = (k + Form::kGroup - 1) / Form::kGroup;
-  for (std::int64_t i = (panel - 1) / kLanes * kLanes; i >= 0; i -= kLanes) {
-    __m512i sum = _mm512_setzero_si512();
-    for (std::int64_t u = 0; u < units; u += kLanes) {
-      __m512i lines[kLanes];
-      LoadLines<Form, kLanes>(source + i * line_bytes + u * kUnitBytes<Form>, line_bytes, width - i,
-                              k - u * Form::kGroup, lines);
-      Transpose(lines);
-      if constexpr (Form::kHasSums)
-        if (sums != nullptr)
-          for (const __m512i& added : lines) sum = Form::AddUp(sum, added);
-      std::byte* const to = packed + (u * panel + i) * kUnit;
-      if ((units - u - (kLanes - 1)) * panel - i >= kLanes) {  // The last of these rows has room for a vector.
-        for (int r = 0; r < kLanes; ++r) _mm512_storeu_si512(to + r * panel * kUnit, lines[r]);
-        continue;
+  constexpr std::int64_t kElements = kLanes * Form::kGroup;
+  const std::int64_t row_bytes = panel * kUnit, room = (k + Form::kGroup - 1) / Form::kGroup * row_bytes;
+  for (std::int64_t i = (panel - 1) / kStrip * kStrip; i >= 0; i -= kStrip) {
+    Strip<Form> strip(source, line_bytes, width, panel, i);
+    std::int64_t p = 0, at = i * kUnit;
+    if (strip.whole())  // While the last row has room for kStrip columns.
+      for (; p + kElements <= k && at + (kLanes - 1) * row_bytes + kStrip * kUnit <= room; p += kElements) {
+        strip.Copy(p * Form::kStored, packed + at, row_bytes);
+        at += kLanes * row_bytes;
       }
-      for (int r = 0; r < kLanes && u + r < units; ++r)
-        StoreFirst(to + r * panel * kUnit, lines[r], (units - u - r) * panel - i >= kLanes ? kLanes : panel - i);
-    }
-    if (sums != nullptr) {
-      auto* const at = reinterpret_cast<std::byte*>(sums + i);
-      StoreFirst(at, _mm512_add_epi32(LoadFirst(at, panel - i), sum), panel - i);
-    }
-  }
-}
-
-/// As much of a quarter of a vector as there is room for.
-GEMMSMITH_AVX512 void StoreQuarter(__m128i quarter, std::byte* to, std::int64_t room) {
-  if (room >= 16)
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), quarter);
-  else
-    _mm_mask_storeu_epi32(to, static_cast<__mmask8>((1u << room / kUnit) - 1), quarter);
-}
-
-/// Rows 4 * kQuarter to 4 * kQuarter + 3, which are the quarters of as many vectors, and of four others each. What a
-/// row spills into the next one is overwritten by that.
-template <int kQuarter, int kFours>
-GEMMSMITH_AVX512 void StoreRows(const __m512i* lines, std::byte* to, std::int64_t row_bytes, std::int64_t room) {
-  for (std::int64_t r = 0; r < 4; ++r) {
-    const std::int64_t at = (4 * kQuarter + r) * row_bytes;
-    if (at >= room) return;
-    StoreQuarter(_mm512_extracti32x4_epi32(lines[r], kQuarter), to + at, room - at);
-    if (kFours > 1) StoreQuarter(_mm512_extracti32x4_epi32(lines[4 + r], kQuarter), to + at + 16, room - at - 16);
-  }
-}
-
-/// Likewise for panels of at most 4 * kFours lines, as of A: fours of lines, whose units need not leave their quarters.
-template <class Form, int kFours>
-GEMMSMITH_AVX512 void TransposeFewSlices(const std::byte* source, std::int64_t line_bytes, std::int64_t width,
-                                         std::int64_t panel, std::int64_t k, std::byte* packed) {
-  const std::int64_t units = (k + Form::kGroup - 1) / Form::kGroup, row_bytes = panel * kUnit;
-  for (std::int64_t u = 0; u < units; u += kLanes) {
-    __m512i lines[4 * kFours];
-    LoadLines<Form, 4 * kFours>(source + u * kUnitBytes<Form>, line_bytes, width, k - u * Form::kGroup, lines);
-    for (__m512i* r = lines; r != lines + 4 * kFours; r += 4) {
-      const __m512i t[] = {_mm512_unpacklo_epi32(r[0], r[1]), _mm512_unpackhi_epi32(r[0], r[1]),
-                           _mm512_unpacklo_epi32(r[2], r[3]), _mm512_unpackhi_epi32(r[2], r[3])};
-      r[0] = _mm512_unpacklo_epi64(t[0], t[2]);
-      r[1] = _mm512_unpackhi_epi64(t[0], t[2]);
-      r[2] = _mm512_unpacklo_epi64(t[1], t[3]);
-      r[3] = _mm512_unpackhi_epi64(t[1], t[3]);
-    }
-    std::byte* const to = packed + u * row_bytes;
-    const std::int64_t room = (units - u) * row_bytes;
-    StoreRows<0, kFours>(lines, to, row_bytes, room);
-    StoreRows<1, kFours>(lines, to, row_bytes, room);
-    StoreRows<2, kFours>(lines, to, row_bytes, room);
-    StoreRows<3, kFours>(lines, to, row_bytes, room);
+    for (; p < k; p += kElements, at += kLanes * row_bytes)
+      strip.CopyPart(p * Form::kStored, k - p, packed + at, row_bytes, room - at);
+    if (sums != nullptr) strip.AddSums(sums + i);
   }
 }
 
@@ -262,11 +249,7 @@ GEMMSMITH_AVX512 void Pack(const void* source, std::int64_t width_stride, std::i
   auto* const to = static_cast<std::byte*>(packed);
   if (width_stride == 1 || (width == 1 && k_stride != 1))
     CopySlices<Form>(from, k_stride * Form::kStored, width, panel, k, to, sums);
-  else if (panel <= 4 && sums == nullptr)  // k is contiguous, or 1.
-    TransposeFewSlices<Form, 1>(from, width_stride * Form::kStored, width, panel, k, to);
-  else if (panel <= 8 && sums == nullptr)
-    TransposeFewSlices<Form, 2>(from, width_stride * Form::kStored, width, panel, k, to);
-  else
+  else  // k is contiguous, or 1.
     TransposeSlices<Form>(from, width_stride * Form::kStored, width, panel, k, to, sums);
 }
 
