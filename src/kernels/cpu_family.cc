@@ -36,12 +36,12 @@ constexpr std::int64_t kDotMostRows = 48, kDotMostColumns = 12, kDotLeastRows = 
 constexpr std::int64_t kJoinRows = 16;         // With more, units of B are better made once.
 constexpr int kRowsOfSweep = 8;                // Of B: as many streams as the hardware follows at once.
 constexpr std::int64_t kSweptSums = 24 << 10;  // Bytes: half of L1, and a piece of B beside them.
-constexpr std::int64_t kSweptColumns = 4096, kSweptColumnsOfRows = 1024;
+constexpr std::int64_t kSweptColumns = 16384, kSweptColumnsOfRows = 1024;
 constexpr std::int64_t kSweptRowsOfBytes = 8;  // Of A, from which on a B of bytes is swept whatever its rows.
 constexpr int kMostJoinRows = 20;              // Of a tile: more leave no registers for the rows of B.
 constexpr std::int64_t kFewRowsSteps = 64;     // Of k, in a block of B that is packed for few rows of A.
 constexpr std::int64_t kDotK = 64;             // Adding up the lanes of shorter dot products takes too long.
-constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 4096;   // Of k: four columns of B fit L2 several times.
+constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 8192;   // Of k: four columns of B fit L2 several times.
 constexpr std::int64_t kDotBytes = 48 << 10;                   // Of A in such a block: it stays in L1.
 constexpr std::int64_t kLeastPanels = 4, kMostColumns = 1024;  // Of a B in place, worked on for one block of k.
 constexpr std::int64_t kShortColumns = 128, kLongRows = 1024;  // Of B.
@@ -383,7 +383,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   std::int64_t fetch = JoinsB(problem, math, path) ? lines : DivideUp(lines, tiles);
   // Where there is one product for each element of B, the hardware alone keeps pace, and fetching as well is slower.
   if (path == CpuPath::kSweep) fetch = 0;
-  if (dots) fetch = rows == 1 || problem.b_layout == Layout::kRowMajor ? 0 : 1;
+  if (dots) fetch = problem.b_layout == Layout::kRowMajor ? 0 : 1;
   if (path == CpuPath::kPacked && problem.b_layout != Layout::kPacked) {
     // Of a row of B that will be packed: all columns of a panel, or a piece of k.
     constexpr std::int64_t kMostLines = 4;

@@ -15,6 +15,7 @@ using Id = Inst::Id;
 
 constexpr int kVector = 64, kPiece = 16;  // Bytes.
 constexpr int kMostRowsOfB = 8, kRowsPerBase = 5;
+constexpr int kAhead = 1024;  // Bytes along each row of B: the hardware follows so many streams, but not far enough.
 // For all of a sweep.
 const Gp kArgs = rdi, kA = rsi, kB = rdx, kBRow = rcx, kBRow3 = r8, kK = r9, kARow = r14, kSumsRow = r15;
 // For a step of columns: B from its first row and from the fifth after it, and the sums.
@@ -137,6 +138,13 @@ class SweepEmitter {
       for (int row = 0; row < units_ * group_; ++row) as_.prefetcht0(RowOfB(row, line * kVector));
   }
 
+  /// Into L2: in L1, rows that lie pages apart would drive each other out.
+  void PrefetchAhead(int units) {
+    const int lines = group_ == 1 ? vectors_ : 1;
+    for (int row = 0; row < units * group_; ++row)
+      for (int line = 0; line < lines; ++line) as_.prefetcht1(RowOfB(row, kAhead + line * kVector));
+  }
+
   /// What all columns need of A lies far apart, where it would share few sets of L1 with B.
   void GatherA(int units) {
     const asmjit::Label row = as_.newLabel();
@@ -161,6 +169,7 @@ class SweepEmitter {
     const asmjit::Label row = as_.newLabel();
     if (group_ > 1 || !single_row_)
       for (int unit = 0; unit < units; ++unit) LoadB(unit, masked);
+    if (single_row_ && !masked) PrefetchAhead(units);
     if (single_row_) return EmitRow(units, kSums, masked);
     as_.lea(kRowOfA, Gathered());
     as_.mov(kRowOfSums, kSums);
