@@ -33,10 +33,10 @@ constexpr int kFewTiles = 6;
 constexpr std::int64_t kFewColumns = 256;  // Likewise.
 // Dot products are for so few rows of a column-major B; or for so few columns of a row-major one, and more rows.
 constexpr std::int64_t kDotMostRows = 48, kDotMostColumns = 12, kDotLeastRows = 16;
-constexpr std::int64_t kJoinRows = 16;         // With more, units of B are better made once.
-constexpr int kRowsOfSweep = 8;                // Of B: as many streams as the hardware follows at once.
-constexpr std::int64_t kSweptSums = 24 << 10;  // Bytes: half of L1, and a piece of B beside them.
-constexpr std::int64_t kSweptColumns = 16384, kSweptColumnsOfRows = 1024;
+constexpr std::int64_t kJoinRows = 16;  // With more, units of B are better made once.
+constexpr int kRowsOfSweep = 8;         // Of B: as many streams as the hardware follows at once.
+constexpr std::int64_t kSweptSums = 8;  // Of a sweep: so small a share of L2, longer runs of B being worth more.
+constexpr std::int64_t kSweptRows = 4;  // Of A, times the rows of B in a unit: more are too many products at once.
 constexpr std::int64_t kSweptRowsOfBytes = 8;  // Of A, from which on a B of bytes is swept whatever its rows.
 constexpr int kMostJoinRows = 20;              // Of a tile: more leave no registers for the rows of B.
 constexpr std::int64_t kFewRowsSteps = 64;     // Of k, in a block of B that is packed for few rows of A.
@@ -149,7 +149,8 @@ bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path) {
 /// but for bytes: strips of them are narrow, and none of them are fast where rows of B lie whole pages apart.
 bool SweepsPay(const GemmProblem& problem, CpuMath math) {
   if (problem.a_layout != Layout::kRowMajor || problem.m > kMostSweptRows) return false;
-  if (problem.m <= 1 || Info(math).group != 4) return problem.m == 1;
+  if (problem.m <= 1) return problem.m == 1;
+  if (Info(math).group < 4) return problem.m * Info(math).group <= kSweptRows;
   return problem.m >= kSweptRowsOfBytes || problem.ldb % kPage == 0;
 }
 
@@ -205,12 +206,16 @@ GemmProblem Oriented(const GemmProblem& problem) {
 
 CpuMath ConfiguredMath(const TileConfig& config) { return static_cast<CpuMath>(config[kMath]); }
 
-/// With how many steps of k a row of a B that will be packed comes nearer: one call of a micro-kernel brings a piece of
-/// kPieceRows, and spreads that, for lines come no faster than the core can wait for them.
+/// With how many steps of k a row of a B that will be packed comes nearer: as many in each call of a micro-kernel as
+/// bring a panel while another is multiplied, but no fewer than a piece of kPieceRows. They are spread over the call,
+/// for lines come no faster than the core can wait for them.
 std::int32_t FetchEvery(const GemmProblem& problem, const TileConfig& config) {
   if (static_cast<CpuPath>(config[kPath]) != CpuPath::kPacked || problem.b_layout == Layout::kPacked) return 1;
-  const std::int64_t steps = BalancedBlock(problem.k, config[kKc], kKGranule) / Info(ConfiguredMath(config)).group;
-  return static_cast<std::int32_t>(std::clamp<std::int64_t>(steps / kPieceRows, 2, 16));
+  const std::int64_t block = BalancedBlock(problem.k, config[kKc], kKGranule);
+  const std::int64_t calls = std::max<std::int64_t>(1, DivideUp(problem.m, config[kMr]));
+  const std::int64_t rows = problem.b_layout == Layout::kRowMajor ? DivideUp(block, calls) : 0;
+  const std::int64_t steps = block / Info(ConfiguredMath(config)).group;
+  return static_cast<std::int32_t>(std::clamp<std::int64_t>(steps / std::max(rows, kPieceRows), 2, 16));
 }
 
 /// Integer sums become f32 before a C with fractions is added, so they must be complete: k in one block, and fewer rows
@@ -345,8 +350,8 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   const std::int64_t rows = std::max<std::int64_t>(1, problem.m);
   const std::int64_t d_columns = spec.l2_bytes / 2 / (rows * static_cast<std::int64_t>(SizeOf(sum)));
   if (path == CpuPath::kSweep) {
-    nc = kSweptSums / (rows * static_cast<std::int64_t>(SizeOf(sum)));
-    nc = RoundDown(std::min(nc, rows == 1 ? kSweptColumns : kSweptColumnsOfRows), nr);
+    nc = spec.l2_bytes / kSweptSums / (rows * static_cast<std::int64_t>(SizeOf(sum)));
+    nc = BalancedBlock(std::max<std::int64_t>(1, problem.n), nc, nr);
     kc = RoundUp(steps, 8);
   } else if (path != CpuPath::kPacked) {
     // What is kept of D between blocks of k stays in L2.

@@ -21,7 +21,8 @@ namespace {
 using namespace testing_support;
 using ::testing::HasSubstr;
 
-constexpr CodeTarget kAvx512{Isa::kX86, 512, 0}, kAvx2{Isa::kX86, 2, 0}, kSm90{Isa::kCuda, 90, 'a'};
+constexpr CodeTarget kBest{Isa::kX86, 514, 0}, kAvx512{Isa::kX86, 512, 0}, kAvx2{Isa::kX86, 2, 0},
+    kSm90{Isa::kCuda, 90, 'a'};
 
 GemmProblem Dense(std::int64_t m, std::int64_t n, std::int64_t k) {
   GemmProblem p;
@@ -345,7 +346,7 @@ TEST(CpuFamily, APackedBGoesWithTheTypesOfAThatItsFormIsMadeFor) {
 TEST(CpuFamily, CandidatesAreLegalAndDistinctAndFewThreadsServeSmallProblems) {
   DeviceSpec spec = CpuSpec();
   spec.multiprocessors = 8;
-  for (const CodeTarget& target : {CodeTarget{Isa::kX86, 514, 0}, kAvx512, kAvx2, CodeTarget{}})
+  for (const CodeTarget& target : {kBest, kAvx512, kAvx2, CodeTarget{}})
     for (const std::int64_t m : {0, 1, 16, 100, 1024, 5000}) {
       const KernelFamily& family = FamilyFor(target);
       const GemmProblem problem = Dense(m, 1000, 512);
@@ -366,10 +367,9 @@ TEST(CpuFamily, CandidatesAreLegalAndDistinctAndFewThreadsServeSmallProblems) {
   EXPECT_EQ(X86Family().Candidates(Dense(2048, 2048, 2048), kAvx512, spec)[0].Get("threads"), 8);
 }
 
-TEST(CpuFamily, SweepsABThatComesFromMemoryForOneRowAndBytesForAFew) {
+TEST(CpuFamily, SweepsABThatComesFromMemoryForFewRows) {
   DeviceSpec spec = CpuSpec();
   spec.l2_bytes = 1 << 20;
-  constexpr CodeTarget kBest{Isa::kX86, 514, 0};
   struct Row {
     CodeTarget target;
     DType type;
@@ -378,21 +378,39 @@ TEST(CpuFamily, SweepsABThatComesFromMemoryForOneRowAndBytesForAFew) {
     bool sweeps;
   };
   for (const Row& row :
-       {Row{kBest, DType::kF32, "nn", 1, 4096, 4096, true}, Row{kBest, DType::kF64, "nn", 1, 4096, 4096, true},
-        Row{kBest, DType::kBf16, "nn", 1, 4096, 4096, true}, Row{kBest, DType::kF16, "nn", 1, 4096, 4096, false},
-        Row{kBest, DType::kF32, "nn", 2, 4096, 4096, false}, Row{kBest, DType::kF32, "nn", 1, 512, 512, false},
-        Row{kBest, DType::kF32, "nt", 1, 4096, 4096, false}, Row{kBest, DType::kU8, "nn", 0, 4096, 4096, false},
-        Row{kBest, DType::kU8, "nn", 1, 11008, 4096, true}, Row{kBest, DType::kU8, "nn", 4, 11008, 4096, false},
-        Row{kBest, DType::kU8, "nn", 4, 4096, 4096, true}, Row{kBest, DType::kU8, "tn", 4, 4096, 4096, false},
-        Row{kBest, DType::kU8, "nn", 16, 11008, 4096, true}, Row{kBest, DType::kU8, "nn", 17, 11008, 4096, false},
-        Row{kBest, DType::kU8, "nn", 16, 11008, 4095, false}, Row{kAvx512, DType::kF32, "nn", 1, 4096, 4096, true},
-        Row{kAvx512, DType::kU8, "nn", 1, 4096, 4096, false}, Row{kAvx2, DType::kF32, "nn", 1, 4096, 4096, false}}) {
+       {Row{kBest, DType::kF32, "nn", 1, 4096, 4096, true},   Row{kBest, DType::kF64, "nn", 1, 4096, 4096, true},
+        Row{kBest, DType::kBf16, "nn", 1, 4096, 4096, true},  Row{kBest, DType::kF16, "nn", 1, 4096, 4096, false},
+        Row{kBest, DType::kF32, "nn", 4, 4096, 4096, true},   Row{kBest, DType::kF32, "nn", 5, 4096, 4096, false},
+        Row{kBest, DType::kBf16, "nn", 2, 4096, 4096, true},  Row{kBest, DType::kBf16, "nn", 3, 4096, 4096, false},
+        Row{kBest, DType::kF32, "nn", 1, 512, 512, false},    Row{kBest, DType::kF32, "nt", 1, 4096, 4096, false},
+        Row{kBest, DType::kU8, "nn", 0, 4096, 4096, false},   Row{kBest, DType::kU8, "nn", 1, 11008, 4096, true},
+        Row{kBest, DType::kU8, "nn", 4, 11008, 4096, false},  Row{kBest, DType::kU8, "nn", 4, 4096, 4096, true},
+        Row{kBest, DType::kU8, "tn", 4, 4096, 4096, false},   Row{kBest, DType::kU8, "nn", 16, 11008, 4096, true},
+        Row{kBest, DType::kU8, "nn", 17, 11008, 4096, false}, Row{kBest, DType::kU8, "nn", 16, 11008, 4095, false},
+        Row{kAvx512, DType::kF32, "nn", 1, 4096, 4096, true}, Row{kAvx512, DType::kU8, "nn", 1, 4096, 4096, false},
+        Row{kAvx2, DType::kF32, "nn", 1, 4096, 4096, false}}) {
     GemmProblem problem = MakeProblem(row.m, row.n, row.k, row.type, row.layout);
     if (row.type == DType::kU8) SetDTypes(problem, "u8,s8,s32");
     const TileConfig config = X86Family().Candidates(problem, row.target, spec)[0];
     EXPECT_EQ(static_cast<CpuPath>(config.Get("path")) == CpuPath::kSweep, row.sweeps)
         << ToString(problem) << " for " << ToString(row.target);
   }
+}
+
+TEST(CpuFamily, FewRowsStillBringAPanelOfBNearerWhileAnotherIsMultiplied) {
+  for (const DType type : {DType::kF32, DType::kBf16})
+    for (const std::int64_t m : {24, 64, 192, 1024}) {
+      const GemmProblem problem = MakeProblem(m, 4096, 4096, type, "nn");
+      for (TileConfig config : X86Family().Candidates(problem, kBest, CpuSpec())) {
+        if (static_cast<CpuPath>(config.Get("path")) != CpuPath::kPacked) continue;
+        const MicroKernelRecipe recipe = ParseRecipe(X86Family().Render(problem, config, kBest, {}).text);
+        if (recipe.fetch_every == 2) continue;  // They do not come faster.
+        const std::int64_t block = BalancedBlock(problem.k, config.Get("kc"), kKGranule);
+        const std::int64_t rows_of_call = block / Info(recipe.math).group / recipe.fetch_every;
+        EXPECT_GE(rows_of_call * ((m + recipe.mr - 1) / recipe.mr), block)
+            << ToString(problem) << " " << ToString(recipe);
+      }
+    }
 }
 
 TEST(PackB, WritesColumnPanelsPaddedWithZeros) {

@@ -169,7 +169,7 @@ class SweepEmitter {
     const asmjit::Label row = as_.newLabel();
     if (group_ > 1 || !single_row_)
       for (int unit = 0; unit < units; ++unit) LoadB(unit, masked);
-    if (single_row_ && !masked) PrefetchAhead(units);
+    if (!masked) PrefetchAhead(units);
     if (single_row_) return EmitRow(units, kSums, masked);
     as_.lea(kRowOfA, Gathered());
     as_.mov(kRowOfSums, kSums);
