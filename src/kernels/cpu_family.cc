@@ -8,16 +8,18 @@
 
 #include "gemmsmith/epilogue.h"
 #include "kernels/cpu_binding.h"
+#include "kernels/cpu_cycles.h"
 #include "util/log.h"
 
 namespace gemmsmith {
 namespace {
 
-enum Field { kMr, kNr, kMTail, kNTail, kMath, kFetch, kMc, kNc, kKc, kThreads, kPath };
+enum Field { kMr, kNr, kMTail, kNTail, kTailSteps, kMath, kFetch, kMc, kNc, kKc, kThreads, kPath };
 constexpr ConfigField kFields[] = {{"mr", true, /*follows=*/true},  // From nr and m.
                                    {"nr", true},
                                    {"m_tail", true, /*follows=*/true},
                                    {"n_tail", true, /*follows=*/true},
+                                   {"tail_steps", true, /*follows=*/true},
                                    {"math", true},
                                    {"fetch", true, /*follows=*/true},
                                    {"mc", false, /*follows=*/true},
@@ -39,6 +41,7 @@ constexpr std::int64_t kSweptSums = 8;  // Of a sweep: so small a share of L2, l
 constexpr std::int64_t kSweptRows = 4;  // Of A, times the rows of B in a unit: more are too many products at once.
 constexpr std::int64_t kSweptRowsOfBytes = 8;  // Of A, from which on a B of bytes is swept whatever its rows.
 constexpr int kMostJoinRows = 20;              // Of a tile: more leave no registers for the rows of B.
+constexpr int kCollidingRows = 10;             // Of A in a tile: more would not stay in L1.
 constexpr std::int64_t kFewRowsSteps = 64;     // Of k, in a block of B that is packed for few rows of A.
 constexpr std::int64_t kDotK = 64;             // Adding up the lanes of shorter dot products takes too long.
 constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 8192;   // Of k: four columns of B fit L2 several times.
@@ -57,8 +60,6 @@ constexpr double kDotEfficiency = 0.66;
 // For each vector of B and tile of rows that reads it; with more tiles, memory has kept pace.
 constexpr double kReadCycles = 0.3;
 constexpr std::int64_t kCostlyReads = 4;
-// FMA latency (cycles) of all CPUs since Skylake and Zen: fewer accumulators than twice that leave the units waiting.
-constexpr double kFmaLatency = 4;
 // A panel of B larger than this comes from L2 for each tile of rows, a vector in so many cycles.
 constexpr std::int64_t kNearPanel = 40 << 10, kVectorBytes = 64;
 constexpr double kFarVectorCycles = 2.2;
@@ -70,23 +71,6 @@ std::int64_t RoundDown(std::int64_t x, std::int64_t granule) { return std::max(x
 
 /// What one instruction multiplies in each lane.
 double ProductsOfLane(CpuMath math) { return math == CpuMath::kS16 ? 1 : Info(math).group; }  // Adding them is another.
-
-/// Cycles of one step of k: products at two per cycle, loads at two per cycle, or the latency of the sums.
-double StepCycles(std::int64_t rows, std::int64_t vectors) {
-  if (rows == 0 || vectors == 0) return 0;
-  return std::max({rows * vectors / 2.0, (rows + vectors) / 2.0, kFmaLatency});
-}
-
-/// Cycles of one step of k over all tiles, plus what each tile costs besides.
-double Cycles(const GemmProblem& problem, std::int64_t steps, std::int64_t mr, std::int64_t nr, std::int64_t lanes) {
-  const auto vectors = [&](std::int64_t columns) { return DivideUp(columns, lanes); };
-  const std::int64_t m = problem.m / mr, n = problem.n / nr, m_tail = problem.m % mr, n_tail = problem.n % nr;
-  const auto tiles = static_cast<double>(DivideUp(problem.m, mr) * DivideUp(problem.n, nr));
-  const auto k = static_cast<double>(std::max<std::int64_t>(steps, 1));
-  constexpr double kTileCycles = 20;
-  return m * n * StepCycles(mr, vectors(nr)) + n * StepCycles(m_tail, vectors(nr)) +
-         m * StepCycles(mr, vectors(n_tail)) + StepCycles(m_tail, vectors(n_tail)) + tiles * kTileCycles / k;
-}
 
 /// A and B fit L2, or nearly.
 bool IsSmall(const GemmProblem& problem, const DeviceSpec& spec) {
@@ -279,11 +263,15 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
       return {CpuPath::kPacked, CpuPath::kDots};
     default:
       if (DotRows(target) != 0 && reads_a && Info(math).group == 1 && problem.a_layout == Layout::kRowMajor &&
-          problem.n <= kDotMostColumns && problem.m >= kDotLeastRows && problem.k >= kDotK)
+          problem.n <= kDotMostColumns && problem.m >= kDotLeastRows && problem.k >= kDotK) {
+        if (TailSteps(problem, math, in_place, VectorBytes(target) / 4) == 2) return {in_place, CpuPath::kDots};
         return {CpuPath::kDots, in_place};
+      }
       if (reads_a && !small && Sweeps(target, math) && SweepsPay(problem, math)) return {CpuPath::kSweep, in_place};
-      if (JoinsB(problem, math, in_place))
-        return problem.m <= kJoinRows ? std::vector{in_place, CpuPath::kPacked} : std::vector{CpuPath::kPacked};
+      if (JoinsB(problem, math, in_place)) {
+        if (problem.m <= kJoinRows) return {in_place, CpuPath::kPacked};
+        return reads_a && small ? std::vector{CpuPath::kPanels, CpuPath::kPacked} : std::vector{CpuPath::kPacked};
+      }
       if (HasShortColumns(problem)) return {CpuPath::kPacked};
       if (!IsWorthPacking(problem, spec)) return {in_place, CpuPath::kPacked};
       return {CpuPath::kPacked, in_place};
@@ -310,7 +298,8 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
   for (Tile tile : Tiles(target, math)) {
     // Narrow pieces of rows that lie pages apart take long to find.
     if (streams && tile.vectors + 1 < Tiles(target, math)[0].vectors) continue;
-    const double bonus = ranked.empty() ? 0.97 : 1;
+    const double bonus = ranked.empty() && problem.n >= tile.vectors * lanes ? 0.97 : 1;
+    if (FitsRows() && path == CpuPath::kDirect && RowsCollide(problem)) tile.rows = std::min(tile.rows, kCollidingRows);
     if (FitsRows() && problem.m > 0) {
       const std::int64_t tiles = DivideUp(problem.m, tile.rows);
       if (tiles <= 8) tile.rows = static_cast<int>(DivideUp(problem.m, tiles));
@@ -320,7 +309,8 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
       tile.rows = std::min(tile.rows, kMostJoinRows);
       tile.vectors = std::min(tile.vectors, free / (tile.rows + 1 + flips));
     }
-    double cycles = Cycles(problem, steps, tile.rows, tile.vectors * lanes, lanes);
+    double cycles =
+        TileCycles(problem, steps, tile.rows, tile.vectors * lanes, lanes, TailSteps(problem, math, path, lanes));
     if (streams) {
       const std::int64_t reads = std::min(DivideUp(problem.m, tile.rows), kCostlyReads);
       cycles += kReadCycles * static_cast<double>(reads * DivideUp(problem.n, lanes));
@@ -404,6 +394,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
     fetch = 0;
   }
   if (path == CpuPath::kDirect && problem.k * problem.n * unit <= kNearBytes) fetch = 0;
+  if (path == CpuPath::kPanels) fetch = 0;  // Whoever copies sees to that.
 
   TileConfig config;
   config.family = name();
@@ -413,6 +404,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   set(kNr, nr);
   set(kMTail, problem.m % tile.rows);
   set(kNTail, dots && problem.n % nr != 0 ? nr : DivideUp(problem.n % nr, lanes) * lanes);
+  set(kTailSteps, TailSteps(problem, math, path, lanes));
   set(kMath, static_cast<int>(math));
   set(kFetch, fetch);
   set(kMc, mc);
@@ -462,7 +454,9 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   const std::int64_t workers = problem.batch >= shape.workers ? 1 : shape.workers;
   const bool by_rows = problem.m >= problem.n;
   const std::int64_t rows = by_rows ? DivideUp(DivideUp(problem.m, mr), workers) * mr : problem.m;
-  const std::int64_t whole_vectors = problem.n / nr * nr + config[kNTail];
+  // Steps of k that share the last vector leave a part of it to columns.
+  const std::int64_t spare = kTailLanes - kTailLanes / std::max(1, config[kTailSteps]);
+  const std::int64_t whole_vectors = problem.n / nr * nr + config[kNTail] - spare;
   const std::int64_t columns = by_rows ? whole_vectors : DivideUp(DivideUp(problem.n, nr), workers) * nr;
   const auto path = static_cast<CpuPath>(config[kPath]);
   const bool dots = path == CpuPath::kDots;
@@ -471,7 +465,7 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   shape.block_n = std::min(columns, whole_vectors);
   const std::int64_t used = problem.n >= nr ? nr : config[kNTail];
   const std::int64_t vectors = dots ? nr : std::max<std::int64_t>(1, used * unit / kVectorBytes);
-  double cycles = StepCycles(mr, vectors);
+  double cycles = StepCycles(mr, static_cast<double>(vectors));
   if (!dots && used * problem.k * unit > kNearPanel) cycles = std::max(cycles, kFarVectorCycles * vectors);
   shape.issue_efficiency = mr * vectors / 2.0 / cycles;
   if (dots) shape.issue_efficiency *= kDotEfficiency;
@@ -479,13 +473,14 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   shape.issue_efficiency *= ProductsOfLane(ConfiguredMath(config));
   if ((path == CpuPath::kDirect || path == CpuPath::kStream) && IsWorthPacking(problem, spec))
     shape.issue_efficiency *= kUnpackedEfficiency;
-  if (path == CpuPath::kPacked) {
+  if (path == CpuPath::kPacked || path == CpuPath::kPanels) {
     const double b_share = problem.b_layout == Layout::kPacked     ? 0
                            : problem.b_layout == Layout::kRowMajor ? kPackedB
                                                                    : 1;
     const double b = b_share * static_cast<double>(problem.k) * problem.n;
     const double part = unit / static_cast<double>(Info(ConfiguredMath(config)).group);
-    shape.packed_bytes = 2 * part * problem.batch * (static_cast<double>(problem.m) * problem.k + b);
+    const double a = path == CpuPath::kPacked ? static_cast<double>(problem.m) * problem.k : 0;
+    shape.packed_bytes = 2 * part * problem.batch * (a + b);
   }
   return shape;
 }
@@ -509,6 +504,7 @@ KernelSource CpuFamily::Render(const GemmProblem& asked, const TileConfig& confi
   recipe.joins = JoinsB(problem, recipe.math, static_cast<CpuPath>(config[kPath])) ? 1 : 0;
   if (static_cast<CpuPath>(config[kPath]) == CpuPath::kSweep) recipe.sweep = kRowsOfSweep;
   recipe.starts = FlipsA(problem, recipe.math) ? 1 : 0;
+  recipe.tail_steps = config[kTailSteps];
   recipe.columns_per_d = static_cast<int>(problem.columns_per_d);
   recipe.epilogue_id = problem.epilogue_id;
   KernelSource source;  // With default options: none of them changes this code.

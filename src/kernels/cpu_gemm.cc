@@ -34,6 +34,7 @@ constexpr Number kNumbers[] = {{"mr", &MicroKernelRecipe::mr},
                                {"fetch_every", &MicroKernelRecipe::fetch_every},
                                {"joins", &MicroKernelRecipe::joins},
                                {"sweep", &MicroKernelRecipe::sweep},
+                               {"tail_steps", &MicroKernelRecipe::tail_steps},
                                {"columns_per_d", &MicroKernelRecipe::columns_per_d}};
 
 struct Type {

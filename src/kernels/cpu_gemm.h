@@ -39,6 +39,9 @@ struct CpuEpilogue {
 
 struct MicroKernelRecipe;
 
+/// Of a last vector that steps of k share: f32 in AVX-512, there are no others.
+constexpr std::int64_t kTailLanes = 16;
+
 /// Arguments of one micro-kernel call: D tile (mr, nr) = epilogue(alpha * A (mr, k) * B (k, nr) + beta * C). Strides in
 /// bytes. Columns of B are contiguous within the tile, or, for dot products, k is contiguous in A and B.
 struct MicroKernelArgs {
@@ -102,12 +105,19 @@ struct MicroKernelRecipe {
   /// 1: B's rows are read where they lie, `group` at once, and made units in registers: k is whole units. Sums of B's
   /// columns, where A is flipped, are made there too.
   int joins = 0;
-  int sweep = 0;               ///< Rows of B that a sweep reads at once; 0: there is none.
+  int sweep = 0;  ///< Rows of B that a sweep reads at once; 0: there is none.
+  /// Steps of k that lie side by side in the last vector of tiles at the end of n, which thus few columns fill: 2 or 4.
+  /// A's k is contiguous then. 1: that vector has masked lanes.
+  int tail_steps = 1;
   int columns_per_d = 1;       ///< Of the product: 2 where the epilogue pairs columns.
   DType d_type = DType::kF32;  ///< C's too.
   DType bias_type = DType::kF32, residual_type = DType::kF32;
   std::uint64_t epilogue_id = 0;
 
+  /// Whether the last of `columns`, fewer than nr, fill no more lanes of their vector than steps of k leave them.
+  bool FitsTail(std::int64_t columns) const {
+    return tail_steps == 1 || columns == 0 || (columns - 1) % kTailLanes < kTailLanes / tail_steps;
+  }
   bool plain() const { return epilogue_id == 0 && d_type == Info(math).sum; }  ///< D can hold the sums so far.
 };
 std::string ToString(const MicroKernelRecipe& recipe);
@@ -151,6 +161,7 @@ enum class CpuPath : std::int32_t {
   kStream,  ///< A, which is small, at once.
   kDots,    ///< At most A, which is small. B's columns are contiguous, and vectors lie along k.
   kSweep,   ///< Nothing. A has few rows, and B's rows are read from end to end.
+  kPanels,  ///< B, a panel at a time.
 };
 
 /// Parameters of a launch on the CPU device. Blocks: for jc by nc, for pc by kc: pack B; for ic by mc: pack A;

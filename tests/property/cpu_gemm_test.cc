@@ -177,6 +177,13 @@ TEST_P(CpuGemm, EveryEdgeOfTheTileGridIsRight) {
     for (const std::int64_t n : {1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 65}) Check({.m = m, .n = n, .k = 19});
 }
 
+TEST_P(CpuGemm, FewColumnsAtTheEndAreRight) {
+  for (const std::int64_t n : {1, 4, 5, 8, 9, 20, 24, 39, 68, 72})
+    for (const std::int64_t k : {7, 8, 9, 10, 11, 67, 90, 128, 512})
+      for (const std::int64_t m : {9, 15, 33})
+        Check({.m = m, .n = n, .k = k, .batch = 2, .gap = k % 2, .alpha = 2, .beta = m == 9 ? 0.0 : -1.0});
+}
+
 TEST_P(CpuGemm, ProductsOfFewColumnsAreRight) {
   for (const std::int64_t m : {16, 17, 100})
     for (const std::int64_t n : {2, 3, 4, 5, 7, 8, 11, 12, 13})
@@ -294,6 +301,23 @@ TEST_P(CpuGemm, NanAndInfinityOfAnOperandReachTheirRowOrColumnOnly) {
         EXPECT_EQ(std::isinf(d), i != 3 && j == 35) << i << ", " << j;
       }
   }
+}
+
+TEST_P(CpuGemm, AnInfinityInAnyStepOfKMakesItsRowInfinite) {
+  const KernelFamily& family = FamilyFor(GetParam());
+  for (const std::int64_t n : {35, 40})
+    for (const std::int64_t k : {49, 50, 51})
+      for (const std::int64_t step : {std::int64_t{0}, k - 3, k - 2, k - 1}) {
+        Fixture<float> fixture({.m = 30, .n = n, .k = k}, {});
+        fixture.a().At(0, 3, step) = std::numeric_limits<float>::infinity();
+        const GemmProblem problem = fixture.Problem();
+        const TileConfig config = family.Candidates(problem, GetParam(), SpecFor(GetParam()))[0];
+        LaunchOnCpu(*MakeCpuKernel(problem, config, GetParam()), family.MakeLaunch(problem, config), fixture.Args());
+        for (int i = 0; i < 30; ++i)
+          for (int j = 0; j < n; ++j)
+            EXPECT_TRUE(i == 3 ? std::isinf(fixture.d().At(0, i, j)) : std::isfinite(fixture.d().At(0, i, j)))
+                << "n=" << n << " k=" << k << " step=" << step << ": " << i << ", " << j;
+      }
 }
 
 TEST_P(CpuGemm, BitsDoNotDependOnThreads) {

@@ -332,6 +332,15 @@ TEST_P(CpuGemmTypes, AFewRowsByRowsOfBThatAreJoinedAreRight) {
       }
 }
 
+TEST_P(CpuGemmTypes, MoreRowsByABThatIsPackedAPanelAtATimeAreRight) {
+  for (const std::int64_t m : {17, 33, 70})
+    for (const std::int64_t n : {1, 15, 48, 65, 131})
+      for (const std::int64_t gap : {0, 3}) {
+        Check({.m = m, .n = n, .k = 96, .gap = gap});
+        Check({.m = m, .n = n, .k = 200, .batch = 2, .gap = gap, .alpha = 2, .beta = -1});
+      }
+}
+
 TEST_P(CpuGemmTypes, AFewRowsByABThatFitsNoCacheAreRight) {
   DeviceSpec spec = SpecFor(GetParam().target);
   spec.l2_bytes = 512;  // So that small ones do not.

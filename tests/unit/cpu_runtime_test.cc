@@ -169,6 +169,22 @@ TEST(CpuKernel, RefusesALaunchItWasNotMadeFor) {
   }
 }
 
+TEST(CpuKernel, RefusesMoreColumnsThanStepsOfKLeaveInTheLastVector) {
+  const KernelFamily& family = X86Family();
+  for (const CodeTarget& target : CpuTargets()) {
+    const GemmProblem problem = MakeProblem(20, 40, 30);
+    if (!family.Targets(target)) continue;
+    const TileConfig config = family.Candidates(problem, target, CpuSpec())[0];
+    if (config.Get("tail_steps") == 1) continue;
+    for (const auto change : {+[](CpuGemmParams& p) { p.n += 1; }, +[](CpuGemmParams& p) { p.a_col = 2; }}) {
+      LaunchStep step = family.MakeLaunch(problem, config);
+      change(*reinterpret_cast<CpuGemmParams*>(step.params.data()));
+      void* const args[] = {step.params.data()};
+      EXPECT_THROW(MakeCpuKernel(problem, config, target)->Launch({}, {}, {}, 0, args, {}), Error);
+    }
+  }
+}
+
 TEST(CpuKernel, RefusesMoreRowsThanASweepTakes) {
   DeviceSpec spec = CpuSpec();
   spec.l2_bytes = 512;
@@ -207,7 +223,7 @@ TEST(MicroKernelRecipe, IsReadBackFromItsText) {
   const std::string whole = ToString(MicroKernelRecipe{CpuMath::kF64, 14, 16, 3, 8});
   EXPECT_EQ(whole,
             "math=f64 d=f32 bias=f32 residual=f32 mr=14 nr=16 m_tail=3 n_tail=8 dots=0 starts=0 fetch=0 fetch_every=1 "
-            "joins=0 sweep=0 "
+            "joins=0 sweep=0 tail_steps=1 "
             "columns_per_d=1 epilogue=0");
   EXPECT_EQ(ToString(ParseRecipe(whole)), whole);
   for (std::size_t end = whole.find(' '); end != whole.npos; end = whole.find(' ', end + 1))
@@ -263,6 +279,11 @@ TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheReg
            Row{&Avx512Emitter(), {CpuMath::kF32, 1, 64, 0, 0, 0, 0, 0, 1, 0, 9}, false},
            Row{&Avx512Emitter(), {CpuMath::kS16, 1, 64, 0, 0, 0, 0, 0, 1, 0, 8}, false},
            Row{&Avx2Emitter(), {CpuMath::kF32, 1, 16, 0, 0, 0, 0, 0, 1, 0, 8}, false},
+           Row{&Avx512Emitter(), {CpuMath::kF32, 14, 32, 2, 32, 0, 0, 0, 1, 0, 0, 2}, true},
+           Row{&Avx512Emitter(), {CpuMath::kF32, 9, 48, 0, 16, 0, 0, 0, 1, 0, 0, 4}, true},
+           Row{&Avx512Emitter(), {CpuMath::kF32, 9, 48, 0, 16, 0, 0, 0, 1, 0, 0, 8}, false},
+           Row{&Avx512Emitter(), {CpuMath::kF64, 9, 24, 0, 8, 0, 0, 0, 1, 0, 0, 2}, false},
+           Row{&Avx2Emitter(), {CpuMath::kF32, 5, 16, 0, 8, 0, 0, 0, 1, 0, 0, 2}, false},
        }) {
     recipe.d_type = Info(recipe.math).sum;
     if (!fits) {
@@ -411,6 +432,44 @@ TEST(CpuFamily, FewRowsStillBringAPanelOfBNearerWhileAnotherIsMultiplied) {
             << ToString(problem) << " " << ToString(recipe);
       }
     }
+}
+
+TEST(CpuFamily, PacksASmallBAPanelAtATimeAndGivesStepsOfKTheLanesThatFewColumnsLeave) {
+  DeviceSpec spec = CpuSpec();
+  spec.l2_bytes = 1 << 20;
+  struct Row {
+    CodeTarget target;
+    const char *types, *layout;
+    std::int64_t m, n, k;
+    CpuPath path;
+    int tail_steps;
+  };
+  for (const Row& row : {Row{kBest, "bf16,bf16,f32", "nn", 64, 64, 64, CpuPath::kPanels, 1},
+                         Row{kBest, "bf16,bf16,f32", "nn", 16, 64, 64, CpuPath::kDirect, 1},
+                         Row{kBest, "bf16,bf16,f32", "nn", 64, 64, 63, CpuPath::kPacked, 1},
+                         Row{kBest, "bf16,bf16,f32", "nn", 4096, 4096, 4096, CpuPath::kPacked, 1},
+                         Row{kBest, "u8,s8,s32", "nn", 64, 64, 64, CpuPath::kPanels, 1},
+                         Row{kBest, "s8,s8,s32", "nn", 64, 64, 64, CpuPath::kPacked, 1},
+                         Row{kBest, "f32,f32,f32", "nn", 17, 23, 31, CpuPath::kDirect, 2},
+                         Row{kBest, "f32,f32,f32", "nn", 33, 65, 129, CpuPath::kDirect, 4},
+                         Row{kBest, "f32,f32,f32", "nn", 100, 7, 300, CpuPath::kDirect, 2},
+                         Row{kBest, "f32,f32,f32", "nn", 100, 4, 300, CpuPath::kDots, 1},
+                         Row{kBest, "f32,f32,f32", "tn", 33, 65, 129, CpuPath::kDirect, 1},
+                         Row{kBest, "f32,f32,f32", "nn", 33, 64, 129, CpuPath::kDirect, 1},
+                         Row{kBest, "f32,f32,f32", "nn", 33, 73, 129, CpuPath::kDirect, 1},
+                         Row{kAvx2, "f32,f32,f32", "nn", 33, 65, 129, CpuPath::kDirect, 1}}) {
+    GemmProblem problem = MakeProblem(row.m, row.n, row.k, DType::kF32, row.layout);
+    SetDTypes(problem, row.types);
+    SCOPED_TRACE(ToString(problem) + " for " + ToString(row.target));
+    const TileConfig config = X86Family().Candidates(problem, row.target, spec)[0];
+    EXPECT_EQ(static_cast<CpuPath>(config.Get("path")), row.path);
+    EXPECT_EQ(config.Get("tail_steps"), row.tail_steps);
+  }
+}
+
+TEST(CpuFamily, TilesOfAWhoseRowsCollideInL1AreLow) {
+  for (const auto& [k, rows] : {std::pair<std::int64_t, int>{1000, 20}, {1024, 10}})
+    EXPECT_EQ(X86Family().Candidates(Dense(20, 16, k), kAvx512, CpuSpec())[0].Get("mr"), rows) << k;
 }
 
 TEST(PackB, WritesColumnPanelsPaddedWithZeros) {

@@ -16,7 +16,7 @@ constexpr int kProduct = 13, kBroadcast = 14, kMask = 15;
 class Avx2Tile final : public TileEmitter {
  public:
   Avx2Tile(Assembler& assembler, const RegisterTile& tile) : TileEmitter(assembler, tile, kVectorBytes) {
-    if (joins()) throw Fail(Code::kUnsupported, "", "avx2: joins no rows of B");
+    if (joins() || tail_steps() > 1) throw Fail(Code::kUnsupported, "", "avx2: joins no rows of B");
     if (math_ != CpuMath::kF32 && math_ != CpuMath::kF64 && math_ != CpuMath::kS16)
       throw Fail(Code::kUnsupported, "", "avx2: has no instruction for {}", Info(math_).name);
     if ((tile.rows + 1) * tile.vectors > (math_ == CpuMath::kS16 ? kProduct : kBroadcast))
@@ -28,9 +28,9 @@ class Avx2Tile final : public TileEmitter {
   void MakeMask() override { Sums().MakeMask(kMask); }
   Vectors Sums() const override { return {as_, Info(math_).sum, kVectorBytes, false}; }
   void LoadB(int vector, const Mem& b) override { Sums().Load(B(vector), b, IsMasked(vector) ? kMask : -1); }
-  void MultiplyRow(int row, const Mem& a) override {
+  void MultiplyRow(int row, const Mem& a, int vectors) override {
     as_.emit(Pick(Inst::kIdVbroadcastss, Inst::kIdVbroadcastsd), ymm(kBroadcast), a);
-    for (int vector = 0; vector < tile_.vectors; ++vector) {
+    for (int vector = 0; vector < vectors; ++vector) {
       if (math_ == CpuMath::kS16) {
         as_.vpmaddwd(ymm(kProduct), B(vector), ymm(kBroadcast));
         as_.vpaddd(Acc(row, vector), Acc(row, vector), ymm(kProduct));

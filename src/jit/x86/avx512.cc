@@ -9,7 +9,8 @@ namespace {
 
 using namespace asmjit::x86;
 
-constexpr int kVectorBytes = 64, kRegisters = 32;
+constexpr int kVectorBytes = 64, kRegisters = 32, kLanes = 16;  // Of f32.
+const KReg kFirstSteps = k7;
 
 /// Registers: the accumulators, then the vectors of B, then one broadcast of A where it serves several vectors. A tile
 /// one vector wide takes A as an embedded broadcast: one instruction per product.
@@ -17,8 +18,11 @@ class Avx512Tile final : public TileEmitter {
  public:
   Avx512Tile(Assembler& assembler, const RegisterTile& tile) : TileEmitter(assembler, tile, kVectorBytes) {
     if (math_ == CpuMath::kS16 && joins()) throw Fail(Code::kUnsupported, "", "avx512: joins no rows of s16");
-    const int besides = (tile.vectors > 1 || !EmbedsA() || joins() ? 1 : 0) + (math_ == CpuMath::kS16 ? 1 : 0) +
-                        (joins() && Info(math_).group == 4 ? 2 : 0) + (sums_columns() ? 1 : 0);
+    if (tail_steps() > 1 && (math_ != CpuMath::kF32 || (tail_steps() != 2 && tail_steps() != 4)))
+      throw Fail(Code::kUnsupported, "", "avx512: joins no {} steps of {}", tail_steps(), Info(math_).name);
+    const int besides =
+        (tail_steps() > 1 ? 1 : 0) + (tail_steps() > 1 || tile.vectors > 1 || !EmbedsA() || joins() ? 1 : 0) +
+        (math_ == CpuMath::kS16 ? 1 : 0) + (joins() && Info(math_).group == 4 ? 2 : 0) + (sums_columns() ? 1 : 0);
     if ((tile.rows + 1 + (sums_columns() ? 1 : 0)) * tile.vectors + besides > kRegisters)
       throw Fail(Code::kUnsupported, "", "avx512: a tile of {} rows by {} vectors needs more than {} registers",
                  tile.rows, tile.vectors, kRegisters);
@@ -81,13 +85,50 @@ class Avx512Tile final : public TileEmitter {
         as_.vpdpbusd(Acc(tile_.rows, vector), B(vector), TopBits());
     }
   }
-  void MultiplyRow(int row, const Mem& a) override {
-    if (tile_.vectors == 1 && EmbedsA()) {
+  void PrepareTail() override {
+    const asmjit::Label order = as_.newLabel(), after = as_.newLabel();
+    const int steps = tail_steps(), columns = kLanes / steps;
+    for (int step = 1; step < steps; ++step) as_.kshiftlw(TailMask(step), k1, step * columns);
+    as_.mov(eax, steps == 2 ? 0x5555 : 0x1111);
+    as_.kmovw(kFirstSteps, eax);
+    as_.vmovdqu32(Order(), ptr(order));
+    as_.jmp(after);
+    as_.bind(order);
+    for (int lane = 0; lane < kLanes; ++lane)
+      as_.embedUInt32(static_cast<std::uint32_t>(lane % steps * columns + lane / steps));
+    as_.bind(after);
+  }
+  void LoadTail(int step, const Mem& b) override {
+    as_.k(TailMask(step));
+    if (step == 0) as_.z();
+    as_.emit(tail_steps() == 2 ? Inst::kIdVbroadcastf32x8 : Inst::kIdVbroadcastf32x4, Tail(), b);
+  }
+  void JoinTail() override { as_.vpermps(Tail(), Order(), Tail()); }
+  void MultiplyTail(int row, const Mem& a) override {
+    as_.emit(tail_steps() == 2 ? Inst::kIdVpbroadcastq : Inst::kIdVbroadcastf32x4, Broadcast(), a);
+    as_.vfmadd231ps(Acc(row, tile_.vectors - 1), Tail(), Broadcast());
+  }
+  void MultiplyTailOnce(int row, const Mem& a) override {
+    as_.k(kFirstSteps).vfmadd231ps(Acc(row, tile_.vectors - 1), Tail(), a._1to16());
+  }
+  void SumTail() override {
+    for (int row = 0; row < tile_.rows; ++row) {
+      const Zmm sum = Acc(row, tile_.vectors - 1), other = B(row % tile_.vectors);
+      for (int step = tail_steps() / 2; step > 0; step /= 2) {
+        as_.vpermilps(other, sum, step == 2 ? 0x4e : 0xb1);  // Those so many lanes away.
+        as_.vaddps(sum, sum, other);
+      }
+      as_.k(kFirstSteps).z().vcompressps(sum, sum);
+    }
+  }
+  void MultiplyRow(int row, const Mem& a, int vectors) override {
+    if (vectors == 1 && EmbedsA()) {
       as_.emit(Product(), Acc(row, 0), B(0), math_ == CpuMath::kF64 ? a._1to8() : a._1to16());
       return;
     }
-    as_.emit(Pick(Inst::kIdVbroadcastss, Inst::kIdVbroadcastsd), Broadcast(), a);
-    for (int vector = 0; vector < tile_.vectors; ++vector) Multiply(Acc(row, vector), B(vector));
+    // Beside a single product, Zen 4 has no room for what broadcasts of floats do besides loading.
+    as_.emit(vectors == 1 ? Inst::kIdVpbroadcastd : Pick(Inst::kIdVbroadcastss, Inst::kIdVbroadcastsd), Broadcast(), a);
+    for (int vector = 0; vector < vectors; ++vector) Multiply(Acc(row, vector), B(vector));
   }
   /// sum += b * the broadcast element of A.
   void Multiply(const Zmm& sum, const Zmm& b) {
@@ -116,6 +157,9 @@ class Avx512Tile final : public TileEmitter {
   Zmm Temporary() const { return B(tile_.vectors + 1); }
   Zmm Quarters() const { return B(tile_.vectors + 1); }
   Zmm Bytes() const { return B(tile_.vectors + 2); }
+  Zmm Tail() const { return B(tile_.vectors - 1); }
+  Zmm Order() const { return B(tile_.vectors + 1); }
+  static KReg TailMask(int step) { return k(step + 1); }
   Zmm TopBits() const { return B(tile_.vectors + 3); }
   static KReg Quarter(int index) { return k(index + 1); }
   /// A is the second factor, which may come from memory.

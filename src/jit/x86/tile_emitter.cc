@@ -61,6 +61,7 @@ void TileEmitter::Emit() {
     MakeMask();
   }
   if (joins()) PrepareJoins();
+  if (tail_steps() > 1) PrepareTail();
   LoadArguments();
   StartSums();
 
@@ -69,6 +70,7 @@ void TileEmitter::Emit() {
   else
     EmitLoops();
   if (sums_columns()) SubtractColumns();
+  if (tail_steps() > 1) SumTail();
   const Vectors sums = Sums();
   EmitFinish(as_, tile_.recipe, {0, tile_.rows, tile_.vectors, tile_.masked, vector_bytes_, sums.avx512});
 
@@ -82,6 +84,7 @@ void TileEmitter::Emit() {
 void TileEmitter::EmitLoops() {
   const asmjit::Label strided = as_.newLabel(), done = as_.newLabel();
   SplitK();
+  if (tail_steps() > 1) return EmitLoop(Rows::kStrided);
   as_.cmp(kARow, unit_bytes());
   as_.jne(strided);
   EmitLoop(Rows::kAdjacent);
@@ -169,7 +172,7 @@ void TileEmitter::PrefetchD(const Gp& address) {
 
 void TileEmitter::EmitLoop(Rows rows) {
   // Small tiles are unrolled until the loop's own instructions do not count.
-  const int unroll = std::clamp(32 / (tile_.rows * tile_.vectors), 1, 4);
+  const int unroll = tail_steps() > 1 ? tail_steps() : std::clamp(32 / (tile_.rows * tile_.vectors), 1, 4);
   const asmjit::Label main = as_.newLabel(), rest = as_.newLabel(), single = as_.newLabel(), end = as_.newLabel(),
                       again = as_.newLabel(), done = as_.newLabel();
   as_.bind(again);
@@ -178,7 +181,10 @@ void TileEmitter::EmitLoop(Rows rows) {
     as_.jl(rest);
     as_.align(asmjit::AlignMode::kCode, 32);
     as_.bind(main);
-    for (int i = 0; i < unroll; ++i) EmitStep(rows);
+    if (tail_steps() > 1)
+      EmitTailProducts(unroll);
+    else
+      for (int i = 0; i < unroll; ++i) EmitStep(rows);
     as_.sub(kK, unroll);
     as_.jge(main);
     as_.bind(rest);
@@ -188,7 +194,10 @@ void TileEmitter::EmitLoop(Rows rows) {
   as_.jle(end);
   as_.align(asmjit::AlignMode::kCode, 32);
   as_.bind(single);
-  EmitStep(rows);
+  if (tail_steps() > 1)
+    EmitTailProducts(1);
+  else
+    EmitStep(rows);
   as_.dec(kK);
   as_.jnz(single);
   as_.bind(end);
@@ -245,10 +254,33 @@ void TileEmitter::EmitProducts(Rows rows) {
       LoadB(vector, ptr(kB, vector * vector_bytes_));
   }
   if (sums_columns()) SumColumns();
-  for (int row = 0; row < tile_.rows; ++row) MultiplyRow(row, AddressOfA(rows, row));
+  for (int row = 0; row < tile_.rows; ++row) MultiplyRow(row, AddressOfA(rows, row), tile_.vectors);
   as_.add(kB, kBStep);
   const int moving = rows == Rows::kAdjacent ? 1 : bases();
   for (int i = 0; i < moving; ++i) as_.add(kBases[i], kACol);
+}
+
+/// All of tail_steps(), or a single one.
+void TileEmitter::EmitTailProducts(int steps) {
+  const int whole = tile_.vectors - 1;
+  for (int step = 0; step < steps; ++step) {
+    PrefetchB();
+    for (int vector = 0; vector < whole; ++vector) LoadB(vector, ptr(kB, vector * vector_bytes_));
+    LoadTail(step, ptr(kB, whole * vector_bytes_));
+    for (int row = 0; row < tile_.rows && whole > 0; ++row)
+      MultiplyRow(row, AddressOfA(Rows::kStrided, row, step), whole);
+    as_.add(kB, kBStep);
+    as_.add(kAhead, kBStep);
+  }
+  JoinTail();
+  for (int row = 0; row < tile_.rows; ++row) {
+    const Mem a = AddressOfA(Rows::kStrided, row, 0, steps);
+    if (steps > 1)
+      MultiplyTail(row, a);
+    else
+      MultiplyTailOnce(row, a);
+  }
+  for (int i = 0; i < bases(); ++i) as_.add(kBases[i], steps * unit_bytes());
 }
 
 /// The hardware does not follow the rows of an unpacked B by itself, each on a page of its own.
@@ -261,21 +293,22 @@ void TileEmitter::PrefetchB() {
 
 Mem TileEmitter::RowOfB(int row, int byte) const { return RowAfter(kB, row, byte); }
 
-Mem TileEmitter::AddressOfA(Rows rows, int row) const {
-  const auto size = static_cast<std::uint32_t>(unit_bytes());
+Mem TileEmitter::AddressOfA(Rows rows, int row, int step, int units) const {
+  const auto size = static_cast<std::uint32_t>(units * unit_bytes());
+  const int byte = step * unit_bytes();
   if (rows == Rows::kAdjacent) return Mem(kBases[0], row * unit_bytes(), size);
   const Gp base = kBases[row / kRowsPerBase];
   switch (row % kRowsPerBase) {
     case 0:
-      return Mem(base, 0, size);
+      return Mem(base, byte, size);
     case 1:
-      return Mem(base, kARow, 0, 0, size);
+      return Mem(base, kARow, 0, byte, size);
     case 2:
-      return Mem(base, kARow, 1, 0, size);
+      return Mem(base, kARow, 1, byte, size);
     case 3:
-      return Mem(base, kARow3, 0, 0, size);
+      return Mem(base, kARow3, 0, byte, size);
     default:
-      return Mem(base, kARow, 2, 0, size);
+      return Mem(base, kARow, 2, byte, size);
   }
 }
 

@@ -40,10 +40,20 @@ class TileEmitter {
   virtual void JoinB(int) {}
   /// Sums of the columns of B, into the row of accumulators after the last one.
   virtual void SumColumns() {}
-  /// Accumulators of `row` += the element at `a` * the vectors of B.
-  virtual void MultiplyRow(int row, const Mem& a) = 0;
+  /// Accumulators of `row` += the element at `a` * the first `vectors` of B.
+  virtual void MultiplyRow(int row, const Mem& a, int vectors) = 0;
+  /// Where steps of k lie side by side in the last vector: what that needs, before the loop; step `step` of its
+  /// columns, of which the first clears the others; all steps of a column side by side; the last accumulator of `row`
+  /// += it * as many elements at `a`, or for a single step * one; and after the loop the sum of the steps.
+  virtual void PrepareTail() {}
+  virtual void LoadTail(int, const Mem&) {}
+  virtual void JoinTail() {}
+  virtual void MultiplyTail(int, const Mem&) {}
+  virtual void MultiplyTailOnce(int, const Mem&) {}
+  virtual void SumTail() {}
 
   bool joins() const { return tile_.recipe.joins != 0; }
+  int tail_steps() const { return tile_.masked ? tile_.recipe.tail_steps : 1; }
   bool sums_columns() const { return joins() && tile_.recipe.starts != 0; }
   Mem RowOfB(int row, int byte) const;
   bool IsMasked(int vector) const { return tile_.masked && vector + 1 == tile_.vectors; }
@@ -68,9 +78,11 @@ class TileEmitter {
   void EmitChunks();
   void EmitStep(Rows rows);
   void EmitProducts(Rows rows);
+  void EmitTailProducts(int steps);
   void PrefetchB();
   void SubtractColumns();
-  Mem AddressOfA(Rows rows, int row) const;
+  /// Of `units` units, the first `step` steps on.
+  Mem AddressOfA(Rows rows, int row, int step = 0, int units = 1) const;
   int bases() const;
 };
 

@@ -61,6 +61,7 @@ class LoadedKernel final : public CpuKernel {
       return size >> 32 == 0 ? static_cast<std::uint32_t>(size) % static_cast<std::uint32_t>(tile) : size % tile;
     };
     const std::int64_t rows = rest(p.m, p.mr), columns = rest(p.n, p.nr);
+    if (!recipe_.FitsTail(columns) || (recipe_.tail_steps > 1 && p.a_col != 1)) return false;
     return (rows == 0 || rows == recipe_.m_tail) && columns <= recipe_.n_tail;
   }
 

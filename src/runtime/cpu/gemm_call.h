@@ -133,7 +133,7 @@ class GemmCall {
     }
     if (p_.path == CpuPath::kSweep) sums_bytes_ = RoundUp(p_.m * SweptRowBytes(), kPage);
     if (keeps_sums_) sums_bytes_ = RoundUp(rows * std::min(nc_, columns) * sum_size_, kPage);
-    if (CopiesPanels()) panel_bytes_ = RoundUp(std::min<std::int64_t>(p_.kc, p_.k) * p_.nr * unit_, kPage);
+    if (CopiesPanels()) panel_bytes_ = RoundUp(Units(std::min<std::int64_t>(p_.kc, p_.k)) * p_.nr * unit_, kPage);
     if (CopiesB()) b_copy_bytes_ = RoundUp(std::min<std::int64_t>(p_.nc, columns) * p_.kc * unit_, kLine);
     const std::int64_t own =
         a_bytes_ + b_copy_bytes_ + panel_bytes_ + sums_bytes_ + RoundUp(maxima_ * std::int64_t{sizeof(float)}, kPage);
@@ -154,9 +154,10 @@ class GemmCall {
   /// Whether the few columns of B are copied, to be contiguous.
   bool CopiesB() const { return p_.path == CpuPath::kDots && p_.b_row != 1; }
 
-  /// Whether each panel of a B in place is copied before several tiles of rows read it, since its rows begin inside
-  /// lines: two for every vector.
+  /// Whether each panel of B is copied before several tiles of rows read it: always, or of a B in place because its
+  /// rows begin inside lines, two for every vector.
   bool CopiesPanels() const {
+    if (p_.path == CpuPath::kPanels) return true;
     const bool in_place = p_.path == CpuPath::kDirect || p_.path == CpuPath::kStream;
     if (!in_place || p_.packed_b || math_.group != 1 || p_.m <= kFewTiles * p_.mr || p_.k < kLine) return false;
     return ((reinterpret_cast<std::uintptr_t>(p_.b) | static_cast<std::uintptr_t>(p_.b_row * b_size_)) % kLine) != 0;
@@ -490,7 +491,7 @@ class GemmCall {
       const std::byte* const tile_ahead =
           ahead < left || b.next == nullptr ? panel + ahead * b.step : b.next + (ahead - left) * b.step;
       if (copies_panels) {
-        pack_b_(panel, p_.b_col, p_.b_row, args.columns, p_.nr, args.k, place.panel, nullptr);
+        pack_b_(panel, p_.b_col, p_.b_row, args.columns, p_.nr, args.k * math_.group, place.panel, nullptr);
         args.b = place.panel, args.b_step = p_.nr * unit_;
       }
       const std::byte* c_tile = c.At(rows.begin, j);

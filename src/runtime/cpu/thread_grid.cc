@@ -16,7 +16,8 @@ Grid ChooseGrid(const CpuGemmParams& p, int threads) {
     const auto rows = static_cast<double>(std::min(p.m, DivideUp(DivideUp(p.m, p.mr), m_parts) * p.mr));
     const auto columns = static_cast<double>(std::min(p.n, DivideUp(DivideUp(p.n, p.nr), n_parts) * p.nr));
     const bool packs_b = p.path == CpuPath::kPacked && !p.packed_b;
-    const double copies = p.path == CpuPath::kDirect ? 0 : rows + (packs_b ? columns / m_parts : 0);
+    const bool copies_a = p.path != CpuPath::kDirect && p.path != CpuPath::kPanels;
+    const double copies = (copies_a ? rows : 0) + (packs_b ? columns / m_parts : 0);
     // A B in place comes from memory, and each part of it should to one thread alone.
     const bool streams = p.path != CpuPath::kPacked;
     const double cost = rows * columns + kPackCost * (copies + (streams ? columns : 0));

@@ -1,0 +1,45 @@
+#include "kernels/cpu_cycles.h"
+
+#include <algorithm>
+
+namespace gemmsmith {
+
+double StepCycles(std::int64_t rows, double vectors) {
+  // Of all CPUs since Skylake and Zen: fewer accumulators than twice that leave the units waiting.
+  constexpr double kFmaLatency = 4;
+  if (rows == 0 || vectors == 0) return 0;
+  const double share = std::min(1.0, vectors), m = static_cast<double>(rows);
+  return std::max({m * vectors / 2, (m * share + vectors) / 2, kFmaLatency * share});
+}
+
+double TileCycles(const GemmProblem& problem, std::int64_t steps, std::int64_t mr, std::int64_t nr, std::int64_t lanes,
+                  int tail_steps) {
+  const auto up = [](std::int64_t x, std::int64_t y) { return (x + y - 1) / y; };
+  const auto vectors = [&](std::int64_t columns) {
+    const auto whole = static_cast<double>(columns / lanes);
+    return columns % lanes == 0 ? whole : whole + 1.0 / tail_steps;
+  };
+  const std::int64_t m = problem.m / mr, n = problem.n / nr, m_tail = problem.m % mr, n_tail = problem.n % nr;
+  const auto tiles = static_cast<double>(up(problem.m, mr) * up(problem.n, nr));
+  const auto k = static_cast<double>(std::max<std::int64_t>(steps, 1)), whole_rows = static_cast<double>(m),
+             whole_columns = static_cast<double>(n);
+  constexpr double kTileCycles = 20;
+  return whole_rows * whole_columns * StepCycles(mr, vectors(nr)) + whole_columns * StepCycles(m_tail, vectors(nr)) +
+         whole_rows * StepCycles(mr, vectors(n_tail)) + StepCycles(m_tail, vectors(n_tail)) + tiles * kTileCycles / k;
+}
+
+int TailSteps(const GemmProblem& problem, CpuMath math, CpuPath path, std::int64_t lanes) {
+  constexpr std::int64_t kLeastSteps = 8;  // Adding up what they make takes some time, too.
+  const std::int64_t columns = problem.n % lanes;
+  const bool fits = math == CpuMath::kF32 && lanes == kTailLanes && path == CpuPath::kDirect &&
+                    problem.a_layout == Layout::kRowMajor && problem.k >= kLeastSteps;
+  return !fits || columns == 0 || columns > 8 ? 1 : columns > 4 ? 2 : 4;
+}
+
+bool RowsCollide(const GemmProblem& problem) {
+  constexpr std::int64_t kSets = 2048;  // Bytes: half of what the sets of 32 or 48 KB span.
+  const std::int64_t stride = problem.lda * static_cast<std::int64_t>(SizeOf(problem.a_type));
+  return problem.a_layout == Layout::kRowMajor && stride % kSets == 0;
+}
+
+}  // namespace gemmsmith

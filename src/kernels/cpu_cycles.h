@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu_gemm.h"
+
+namespace gemmsmith {
+
+/// Cycles of one step of k: products at two per cycle, loads at two per cycle, or the latency of the sums. Less than a
+/// vector: it holds several steps.
+double StepCycles(std::int64_t rows, double vectors);
+
+/// Cycles of one step of k over all tiles of `mr` rows and `nr` columns, `lanes` of them in a vector, plus what each
+/// tile costs besides, for `steps` in all.
+double TileCycles(const GemmProblem& problem, std::int64_t steps, std::int64_t mr, std::int64_t nr, std::int64_t lanes,
+                  int tail_steps);
+
+/// The steps of k that lie side by side in a last vector of few columns: see MicroKernelRecipe::tail_steps.
+int TailSteps(const GemmProblem& problem, CpuMath math, CpuPath path, std::int64_t lanes);
+
+/// Rows of A that are read where they lie share few sets of L1.
+bool RowsCollide(const GemmProblem& problem);
+
+}  // namespace gemmsmith
