@@ -138,6 +138,15 @@ bool SweepsPay(const GemmProblem& problem, CpuMath math) {
   return problem.m >= kSweptRowsOfBytes || problem.ldb % kPage == 0;
 }
 
+/// Packing all of A, and blocks of B, takes longer than reading A where it lies again for each panel of B.
+bool PanelsPay(const GemmProblem& problem, const DeviceSpec& spec) {
+  if (IsSmall(problem, spec)) return true;
+  const auto bytes = [&](std::int64_t columns, DType type) {
+    return problem.k * columns * static_cast<std::int64_t>(SizeOf(type));
+  };
+  return bytes(problem.n, problem.b_type) <= spec.l2_bytes && bytes(problem.m, problem.a_type) <= spec.l3_bytes / 4;
+}
+
 /// B comes from memory, a strip of columns after the other.
 bool StreamsB(const GemmProblem& problem, const DeviceSpec& spec, CpuPath path) {
   const bool in_place = path == CpuPath::kDirect || path == CpuPath::kStream;
@@ -270,7 +279,8 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
       if (reads_a && !small && Sweeps(target, math) && SweepsPay(problem, math)) return {CpuPath::kSweep, in_place};
       if (JoinsB(problem, math, in_place)) {
         if (problem.m <= kJoinRows) return {in_place, CpuPath::kPacked};
-        return reads_a && small ? std::vector{CpuPath::kPanels, CpuPath::kPacked} : std::vector{CpuPath::kPacked};
+        if (reads_a && PanelsPay(problem, spec)) return {CpuPath::kPanels, CpuPath::kPacked};
+        return {CpuPath::kPacked};
       }
       if (HasShortColumns(problem)) return {CpuPath::kPacked};
       if (!IsWorthPacking(problem, spec)) return {in_place, CpuPath::kPacked};
@@ -353,7 +363,8 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
       const std::int64_t block = stays ? std::min(kDotBlock, RoundDown(kDotBytes / (rows * unit), 16)) : kDotBlock;
       kc = RoundUp(std::clamp<std::int64_t>(steps, 1, rows == 1 ? kDotRowBlock : block), 16);
     }
-    if (!dots && !StreamsB(problem, spec, path)) nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
+    if (!dots && path != CpuPath::kPanels && !StreamsB(problem, spec, path))
+      nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
     if (StreamsA(problem, spec, path, nr)) kc = std::max(kc, RoundDown(spec.l2_bytes / 2 / (nr * unit), 8));
   } else {
     const std::int64_t a_bytes = rows * steps * unit;

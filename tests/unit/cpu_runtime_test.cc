@@ -162,7 +162,7 @@ TEST(CpuKernel, RefusesALaunchItWasNotMadeFor) {
   for (const auto change :
        {+[](CpuGemmParams& p) { p.nr *= 2; }, +[](CpuGemmParams& p) { p.mr += 1; },
         +[](CpuGemmParams& p) { p.math = CpuMath::kF64; }, +[](CpuGemmParams& p) { p.path = CpuPath::kDots; },
-        +[](CpuGemmParams& p) { p.path = CpuPath::kSweep; }, +[](CpuGemmParams& p) { p.m += 1; }}) {
+        +[](CpuGemmParams& p) { p.path = CpuPath::kSweep; }, +[](CpuGemmParams& p) { p.m += 2; }}) {
     params = original;
     change(params);
     EXPECT_THROW(planned.kernel().Launch({}, {}, {}, 0, args, {}), Error);
@@ -437,6 +437,7 @@ TEST(CpuFamily, FewRowsStillBringAPanelOfBNearerWhileAnotherIsMultiplied) {
 TEST(CpuFamily, PacksASmallBAPanelAtATimeAndGivesStepsOfKTheLanesThatFewColumnsLeave) {
   DeviceSpec spec = CpuSpec();
   spec.l2_bytes = 1 << 20;
+  spec.l3_bytes = 32 << 20;
   struct Row {
     CodeTarget target;
     const char *types, *layout;
@@ -448,6 +449,9 @@ TEST(CpuFamily, PacksASmallBAPanelAtATimeAndGivesStepsOfKTheLanesThatFewColumnsL
                          Row{kBest, "bf16,bf16,f32", "nn", 16, 64, 64, CpuPath::kDirect, 1},
                          Row{kBest, "bf16,bf16,f32", "nn", 64, 64, 63, CpuPath::kPacked, 1},
                          Row{kBest, "bf16,bf16,f32", "nn", 4096, 4096, 4096, CpuPath::kPacked, 1},
+                         Row{kBest, "bf16,bf16,f32", "nn", 4096, 512, 512, CpuPath::kPanels, 1},
+                         Row{kBest, "bf16,bf16,f32", "nn", 64, 4096, 4096, CpuPath::kPacked, 1},
+                         Row{kBest, "u8,s8,s32", "nn", 64, 4096, 4096, CpuPath::kPacked, 1},
                          Row{kBest, "u8,s8,s32", "nn", 64, 64, 64, CpuPath::kPanels, 1},
                          Row{kBest, "s8,s8,s32", "nn", 64, 64, 64, CpuPath::kPacked, 1},
                          Row{kBest, "f32,f32,f32", "nn", 17, 23, 31, CpuPath::kDirect, 2},
