@@ -362,8 +362,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
       nc = RoundDown(spec.l2_bytes / 2 / (kc * unit), nr);
     }
     if (HasShortColumns(problem)) {
-      // A strip of D is written from end to end, as memory likes it, while all of B stays in L2.
-      mc = tile.rows;
+      // All of B stays in L2, where strips of D are written from end to end.
       nc = RoundDown(spec.l2_bytes / 2 / (std::max<std::int64_t>(1, steps) * unit), nr);
     }
     const std::int64_t sum_columns = kSumsBytes / (rows * static_cast<std::int64_t>(SizeOf(sum)));
@@ -542,6 +541,7 @@ LaunchStep CpuFamily::MakeLaunch(const GemmProblem& asked, const TileConfig& con
   p.d_type = problem.d_type;
   p.packed_b = problem.b_layout == Layout::kPacked;
   p.flips_a = FlipsA(problem, p.math);
+  p.flat = HasShortColumns(problem);
   p.sums_apart = KeepsSumsApart(problem, p.math);
   CompleteSumsAtOnce(problem, p);
   p.columns_per_d = static_cast<std::int8_t>(problem.columns_per_d);

@@ -230,6 +230,13 @@ TEST_P(CpuGemm, LargeEnoughToBeBlockedAndSharedIsRight) {
   Check({.m = 150, .n = 64, .k = 333, .batch = 3, .packed_b = true});
 }
 
+TEST_P(CpuGemm, FlatProductsAreRightWhetherTilesShareLinesOfDOrNot) {
+  for (const std::int64_t k : {1, 5, 23, 24, 25, 65, 128}) {
+    Check({.m = 70, .n = 1024, .k = k, .beta = k == 24 ? 0.5 : 0.0});
+    Check({.m = 65, .n = 4096, .k = k, .gap = 3});
+  }
+}
+
 TEST_P(CpuGemm, ASingleRowOrColumnIsRightInEveryLayout) {
   for (const bool a_columns : {false, true})
     for (const bool b_columns : {false, true})

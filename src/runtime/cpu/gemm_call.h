@@ -119,12 +119,14 @@ class GemmCall {
     kc_ = p_.kc, nc_ = std::min<std::int64_t>(p_.nc, columns);
     if (p_.path == CpuPath::kPacked) {
       kc_ = BalancedBlock(p_.k, p_.kc, kKGranule);
-      mc_ = BalancedBlock(rows, p_.mc, p_.mr);
+      // D comes and goes tile by tile where that is as good for memory, and tiles take long enough for their lines to
+      // come; else from end to end, a strip as high as one tile after the other.
+      const bool in_strips = p_.flat && !(TilesOwnLines() && Units(p_.k) >= kStepsOfD);
+      mc_ = in_strips ? p_.mr : BalancedBlock(rows, p_.mc, p_.mr);
       copies_ = 2;
       keeps_a_ = rows * Units(p_.k) * unit_ <= kKeptCopyOfA;
       // Panels are packed one by one, and multiplied before they leave L2, if reading all of A for each is cheap.
-      // Not where rows come first: a strip as high as one tile meets all panels.
-      const bool narrow = PacksAlone() && p_.mc > p_.mr && rows * Units(p_.k) * unit_ <= kStreamedCopyOfA;
+      const bool narrow = PacksAlone() && !in_strips && rows * Units(p_.k) * unit_ <= kStreamedCopyOfA;
       nc_ = narrow ? p_.nr : BalancedBlock(columns, p_.nc, p_.nr);
       a_bytes_ = RoundUp(keeps_a_ ? rows * Units(RoundUp(p_.k, kc_)) * unit_ : mc_ * Units(kc_) * unit_, kPage);
       b_bytes_ = p_.packed_b ? 0 : RoundUp(nc_ / p_.nr * form_.panel_bytes(kc_), kPage);
@@ -160,6 +162,13 @@ class GemmCall {
     const bool in_place = p_.path == CpuPath::kDirect || p_.path == CpuPath::kStream;
     if (!in_place || p_.packed_b || math_.group != 1 || p_.m <= kFewTiles * p_.mr || p_.k < kLine) return false;
     return ((reinterpret_cast<std::uintptr_t>(p_.b) | static_cast<std::uintptr_t>(p_.b_row * b_size_)) % kLine) != 0;
+  }
+
+  /// Whether rows of a tile of D are several lines, and share none with the next tile.
+  bool TilesOwnLines() const {
+    const std::int64_t row = p_.d_row * d_size_, tile = p_.nr / p_.columns_per_d * d_size_;
+    return tile > kLine &&
+           (reinterpret_cast<std::uintptr_t>(p_.d) | static_cast<std::uintptr_t>(row | tile)) % kLine == 0;
   }
 
   float* MaximaOf(int thread) const {
