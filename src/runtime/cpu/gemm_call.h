@@ -24,6 +24,8 @@ inline constexpr std::int64_t kSlabRows = 8;  // Of B, packed together: a multip
 
 // Of rows: for more of them a panel of B is worth copying.
 inline constexpr std::int64_t kFewTiles = 16;
+// For so many more of them, any panel is that L1 does not hold. Bytes.
+inline constexpr std::int64_t kManyTiles = 256, kFarPanel = 32 << 10;
 
 // Below it, waking a thread costs more than the thread does. In multiply-adds.
 inline constexpr double kWorthWaking = 1e6;
@@ -156,11 +158,12 @@ class GemmCall {
   /// Whether the few columns of B are copied, to be contiguous.
   bool CopiesB() const { return p_.path == CpuPath::kDots && p_.b_row != 1; }
 
-  /// Whether each panel of a B in place is copied before several tiles of rows read it, since its rows begin inside
-  /// lines: two for every vector.
+  /// Whether each panel of a B in place is copied before several tiles of rows read it: its rows begin inside lines,
+  /// two for every vector, or L2 has to bring them again and again, which it does faster from end to end.
   bool CopiesPanels() const {
     const bool in_place = p_.path == CpuPath::kDirect || p_.path == CpuPath::kStream;
     if (!in_place || p_.packed_b || math_.group != 1 || p_.m <= kFewTiles * p_.mr || p_.k < kLine) return false;
+    if (p_.m > kManyTiles * p_.mr && std::min<std::int64_t>(p_.kc, p_.k) * p_.nr * unit_ >= kFarPanel) return true;
     return ((reinterpret_cast<std::uintptr_t>(p_.b) | static_cast<std::uintptr_t>(p_.b_row * b_size_)) % kLine) != 0;
   }
 
