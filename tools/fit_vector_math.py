@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the coefficients of src/jit/x86/vector_math.cc, or with "tables" all of src/jit/x86/vector_tables.h. Needs numpy
-and mpmath.
+"""Prints the coefficients of src/jit/x86/vector_math.cc, or with "tables" src/jit/x86/vector_tables.h. Needs numpy, mpmath.
 
 Lawson's iteration: least squares whose weights grow where the error is large, until the largest errors are equal. Then
 coefficients become floats: all at once, or the lowest first while the rest are fitted again to what that leaves.

@@ -166,8 +166,13 @@ bool LiesFar(const GemmProblem& problem) {
 }
 /// B is flat, and D far larger than A and B.
 bool HasShortColumns(const GemmProblem& problem) {
-  return problem.b_layout == Layout::kRowMajor && problem.k <= kShortColumns && problem.n >= kLongRows &&
-         problem.m > kFewRows && LiesFar(problem);
+  const bool packs = problem.b_layout == Layout::kRowMajor && LiesFar(problem);
+  return (packs || problem.b_layout == Layout::kPacked) && problem.k <= kShortColumns && problem.n >= kLongRows &&
+         problem.m > kFewRows;
+}
+/// D comes from memory, and goes there.
+bool IsLargeD(const GemmProblem& problem, const DeviceSpec& spec) {
+  return problem.m * problem.n * static_cast<std::int64_t>(SizeOf(problem.d_type)) > spec.l3_bytes;
 }
 /// A row-major B that could be read in place is faster packed: with every column of tiles, all of A is read.
 bool IsWorthPacking(const GemmProblem& problem, const DeviceSpec& spec) {
@@ -260,6 +265,7 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
   if (!ReadsB(problem, math)) return {CpuPath::kPacked};
   switch (problem.b_layout) {
     case Layout::kPacked:
+      if (HasShortColumns(problem) && IsLargeD(problem, spec)) return {CpuPath::kPacked};
       if (small || few) return {in_place, CpuPath::kPacked};
       return {CpuPath::kPacked, in_place};
     case Layout::kColMajor:

@@ -235,6 +235,7 @@ TEST_P(CpuGemm, FlatProductsAreRightWhetherTilesShareLinesOfDOrNot) {
   for (const std::int64_t k : {1, 5, 23, 24, 25, 65, 128}) {
     Check({.m = 70, .n = 1024, .k = k, .beta = k == 24 ? 0.5 : 0.0});
     Check({.m = 65, .n = 4096, .k = k, .gap = 3});
+    Check({.m = 65, .n = 1030, .k = k, .packed_b = true});
   }
 }
 

@@ -341,7 +341,7 @@ void ProgramWriter::Leave(const VectorNode& node, int at) {
     if (home.next_use != kNever) continue;
     if (home.slot >= 0) slots_[home.slot] = false;
     home.slot = kNone;
-    if (home.reg >= 0) FileOf(value).free |= 1u << home.reg & FileOf(value).usable;
+    if (home.reg >= 0) FileOf(value).free |= (1u << home.reg) & FileOf(value).usable;
   }
 }
 
