@@ -166,8 +166,13 @@ bool LiesFar(const GemmProblem& problem) {
 }
 /// B is flat, and D far larger than A and B.
 bool HasShortColumns(const GemmProblem& problem) {
-  return problem.b_layout == Layout::kRowMajor && problem.k <= kShortColumns && problem.n >= kLongRows &&
-         problem.m > kFewRows && LiesFar(problem);
+  const bool packs = problem.b_layout == Layout::kRowMajor && LiesFar(problem);
+  return (packs || problem.b_layout == Layout::kPacked) && problem.k <= kShortColumns && problem.n >= kLongRows &&
+         problem.m > kFewRows;
+}
+/// D comes from memory, and goes there.
+bool IsLargeD(const GemmProblem& problem, const DeviceSpec& spec) {
+  return problem.m * problem.n * static_cast<std::int64_t>(SizeOf(problem.d_type)) > spec.l3_bytes;
 }
 /// A row-major B that could be read in place is faster packed: with every column of tiles, all of A is read.
 bool IsWorthPacking(const GemmProblem& problem, const DeviceSpec& spec) {
@@ -264,6 +269,7 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
   if (!ReadsB(problem, math)) return {CpuPath::kPacked};
   switch (problem.b_layout) {
     case Layout::kPacked:
+      if (HasShortColumns(problem) && IsLargeD(problem, spec)) return {CpuPath::kPacked};
       if (small || few) return {in_place, CpuPath::kPacked};
       return {CpuPath::kPacked, in_place};
     case Layout::kColMajor:
@@ -375,8 +381,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
       nc = RoundDown(spec.l2_bytes / 2 / (kc * unit), nr);
     }
     if (HasShortColumns(problem)) {
-      // A strip of D is written from end to end, as memory likes it, while all of B stays in L2.
-      mc = tile.rows;
+      // All of B stays in L2, where strips of D are written from end to end.
       nc = RoundDown(spec.l2_bytes / 2 / (std::max<std::int64_t>(1, steps) * unit), nr);
     }
     const std::int64_t sum_columns = kSumsBytes / (rows * static_cast<std::int64_t>(SizeOf(sum)));
@@ -561,6 +566,7 @@ LaunchStep CpuFamily::MakeLaunch(const GemmProblem& asked, const TileConfig& con
   p.d_type = problem.d_type;
   p.packed_b = problem.b_layout == Layout::kPacked;
   p.flips_a = FlipsA(problem, p.math);
+  p.flat = HasShortColumns(problem);
   p.sums_apart = KeepsSumsApart(problem, p.math);
   CompleteSumsAtOnce(problem, p);
   p.columns_per_d = static_cast<std::int8_t>(problem.columns_per_d);

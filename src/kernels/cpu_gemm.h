@@ -143,6 +143,9 @@ constexpr std::int64_t kStreamedCopyOfA = 8 << 20;
 /// Rows of B, of slices or of columns, that are packed at once while others are multiplied.
 constexpr std::int64_t kPieceRows = 64;
 
+/// Of k, in units: so many bring a tile of D a few lines at a time, where A is packed.
+constexpr int kStepsOfD = 24;
+
 /// Blocks of k are multiples of it, which is one of every group.
 constexpr std::int64_t kKGranule = 4;
 
@@ -183,6 +186,7 @@ struct CpuGemmParams {
   DType a_type, b_type, d_type;
   bool packed_b;      ///< b is made of column panels (see PackedForm): b_row and b_col are not used.
   bool flips_a;       ///< A is unsigned where the math has it signed, or reversed: copies have the top bit flipped.
+  bool flat;          ///< D is far larger than A and B, and long in its rows.
   bool has_epilogue;  ///< This is the first member of a CpuFusedParams.
   bool sums_apart;    ///< D cannot hold the sums of blocks of k.
   std::int8_t columns_per_d;

@@ -235,6 +235,15 @@ TEST_P(CpuGemm, LargeEnoughToBeBlockedAndSharedIsRight) {
   Check({.m = 70, .n = 135, .k = 1201, .batch = 2, .b_columns = true, .gap = 1});  // Packed beside the products.
   Check({.m = 13, .n = 135, .k = 1201, .a_columns = true, .b_columns = true, .beta = 1});
   Check({.m = 150, .n = 64, .k = 333, .batch = 3, .packed_b = true});
+  Check({.m = 1600, .n = 80, .k = 136, .beta = 0.5});  // Many tiles of rows read each panel of B.
+}
+
+TEST_P(CpuGemm, FlatProductsAreRightWhetherTilesShareLinesOfDOrNot) {
+  for (const std::int64_t k : {1, 5, 23, 24, 25, 65, 128}) {
+    Check({.m = 70, .n = 1024, .k = k, .beta = k == 24 ? 0.5 : 0.0});
+    Check({.m = 65, .n = 4096, .k = k, .gap = 3});
+    Check({.m = 65, .n = 1030, .k = k, .packed_b = true});
+  }
 }
 
 TEST_P(CpuGemm, ASingleRowOrColumnIsRightInEveryLayout) {

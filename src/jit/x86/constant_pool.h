@@ -14,7 +14,7 @@ class ConstantPool {
   using Mem = asmjit::x86::Mem;
 
   ConstantPool(asmjit::x86::Assembler& assembler, bool avx512)
-      : as_(assembler), label_(assembler.newLabel()), avx512_(avx512) {}
+      : as_(assembler), label_(assembler.newLabel()), vectors_label_(assembler.newLabel()), avx512_(avx512) {}
 
   /// As an operand of vectors of so many bytes.
   Mem Find(std::uint32_t bits, int vector_bytes) {
@@ -23,23 +23,33 @@ class ConstantPool {
     const Mem single = asmjit::x86::dword_ptr(label_, offset);
     return vector_bytes == 64 ? single._1to16() : vector_bytes == 32 ? single._1to8() : single._1to4();
   }
-  /// A whole vector of different lanes, at a place of its own.
-  Mem Lanes(const std::vector<std::uint32_t>& lanes) { return asmjit::x86::ptr(label_, Append(lanes)); }
+  /// A whole vector of different lanes.
+  Mem Lanes(const std::vector<std::uint32_t>& lanes) {
+    for (std::size_t i = 0; i < vectors_.size(); ++i)
+      if (vectors_[i] == lanes) return asmjit::x86::ptr(vectors_label_, static_cast<std::int32_t>(i) * kMostBytes);
+    vectors_.push_back(lanes);
+    return asmjit::x86::ptr(vectors_label_, static_cast<std::int32_t>(vectors_.size() - 1) * kMostBytes);
+  }
 
   /// Puts the constants here, with a jump around them.
   void Emit() {
-    if (words_.empty()) return;
+    if (words_.empty() && vectors_.empty()) return;
     const asmjit::Label after = as_.newLabel();
     as_.commentf("; constants");
     as_.jmp(after);
-    as_.align(asmjit::AlignMode::kData, avx512_ ? 4 : 32);
+    as_.align(asmjit::AlignMode::kData, vectors_.empty() ? (avx512_ ? 4 : 32) : kMostBytes);
+    as_.bind(vectors_label_);
+    for (std::vector<std::uint32_t>& lanes : vectors_) {
+      lanes.resize(kMostBytes / sizeof(std::uint32_t));
+      for (const std::uint32_t lane : lanes) as_.embedUInt32(lane);
+    }
     as_.bind(label_);
     for (const std::uint32_t word : words_) as_.embedUInt32(word);
     as_.bind(after);
   }
 
  private:
-  static constexpr int kAvx2Lanes = 8;
+  static constexpr int kAvx2Lanes = 8, kMostBytes = 64;  // Vectors lie in lines of their own.
 
   struct Single {
     std::uint32_t bits;
@@ -50,20 +60,17 @@ class ConstantPool {
   std::int32_t OffsetOf(std::uint32_t bits) {
     for (const Single& single : singles_)
       if (single.bits == bits) return single.offset;
-    singles_.push_back({bits, Append(std::vector<std::uint32_t>(avx512_ ? 1 : kAvx2Lanes, bits))});
+    singles_.push_back({bits, static_cast<std::int32_t>(words_.size() * sizeof(std::uint32_t))});
+    words_.insert(words_.end(), avx512_ ? 1 : kAvx2Lanes, bits);
     return singles_.back().offset;
-  }
-  std::int32_t Append(const std::vector<std::uint32_t>& words) {
-    const auto offset = static_cast<std::int32_t>(words_.size() * sizeof(std::uint32_t));
-    words_.insert(words_.end(), words.begin(), words.end());
-    return offset;
   }
 
   asmjit::x86::Assembler& as_;
-  const asmjit::Label label_;
+  const asmjit::Label label_, vectors_label_;
   const bool avx512_;
   std::vector<Single> singles_;
   std::vector<std::uint32_t> words_;
+  std::vector<std::vector<std::uint32_t>> vectors_;
 };
 
 }  // namespace gemmsmith

@@ -308,11 +308,11 @@ void EpilogueOperands::ReadRowOfBlocks(const Item& item) {
 }
 
 ProgramHost::Place EpilogueOperands::Find(int source) const {
-  const auto op = static_cast<Op>(source);
+  const auto [op, group] = Locate<Op>(source);
   switch (op) {
     case Op::kAccumulator:
     case Op::kPaired:
-      return Place::kRegister;
+      return waits_ ? Place::kMemory : Place::kRegister;
     case Op::kRow:
     case Op::kScaleRow:
     case Op::kDScaleRow:
@@ -323,59 +323,61 @@ ProgramHost::Place EpilogueOperands::Find(int source) const {
     case Op::kDScaleBlock:
       return inputs_.at(op).aligned ? Place::kSingle : Place::kMemory;
     case Op::kResidual:
-      return recipe_.residual_type == DType::kF32 && !IsMasked(group_) ? Place::kMemory : Place::kElsewhere;
+      return recipe_.residual_type == DType::kF32 && !IsMasked(group) ? Place::kMemory : Place::kElsewhere;
     default:
       return Place::kMemory;
   }
 }
 
-int EpilogueOperands::Register(int source) const { return static_cast<Op>(source) == Op::kPaired ? paired_ : sum_; }
+int EpilogueOperands::Register(int source) const { return Locate<Op>(source).kind == Op::kPaired ? paired_ : sum_; }
 
 Mem EpilogueOperands::Address(int source) {
-  const auto op = static_cast<Op>(source);
+  const auto [op, group] = Locate<Op>(source);
+  if (op == Op::kAccumulator) return Vector(*waits_, group - group_);
   if (op == Op::kRow) return Sized(row_, 4);
   const Item& item = inputs_.at(op);
   if (IsBlock(op) && item.aligned) {
     as_.mov(rax, item.pointer);
-    as_.mov(ecx, Sized(item.blocks.cloneAdjusted(4 * group_), 4));
+    as_.mov(ecx, Sized(item.blocks.cloneAdjusted(4 * group), 4));
     return dword_ptr(rax, rcx, 2);
   }
   if (IsOfRow(op) || op == Op::kResidual) {
     as_.mov(rax, item.pointer);
     if (IsOfRow(op)) return dword_ptr(rax);
-    return ptr(rax, group_ * lanes() * static_cast<int>(SizeOf(recipe_.residual_type)));
+    return ptr(rax, group * lanes() * static_cast<int>(SizeOf(recipe_.residual_type)));
   }
-  return Vector(item.vectors, IsSingle(op) ? 0 : group_);
+  return Vector(item.vectors, IsSingle(op) ? 0 : group);
 }
 
 void EpilogueOperands::Load(int source, const Vec& to) {
+  const auto [op, group] = Locate<Op>(source);
   const Mem address = Address(source);
-  if (static_cast<Op>(source) == Op::kBiasM)
+  if (op == Op::kBiasM)
     memory_.LoadSingle(recipe_.bias_type, to, address);
   else
-    memory_.Load(recipe_.residual_type, to, address, IsMasked(group_));
+    memory_.Load(recipe_.residual_type, to, address, IsMasked(group));
 }
 
 void EpilogueOperands::Sink(int sink, const Vec& value, const Vec& scratch) {
-  const auto kind = static_cast<OutputKind>(sink);
+  const auto [kind, group] = Locate<OutputKind>(sink);
   if (kind == OutputKind::kD) {
-    memory_.Store(recipe_.d_type, ptr(r8, group_ * lanes() * static_cast<int>(SizeOf(recipe_.d_type))), value, scratch,
-                  IsMasked(group_));
+    memory_.Store(recipe_.d_type, ptr(r8, group * lanes() * static_cast<int>(SizeOf(recipe_.d_type))), value, scratch,
+                  IsMasked(group));
     return;
   }
   const Mem& kept = outputs_.at(kind).vectors;
   if (kind == OutputKind::kAmaxRow)
-    KeepMaximum(kept, value, scratch, group_ == 0);
+    KeepMaximum(kept, value, scratch, group, group == 0);
   else
-    KeepMaximum(Vector(kept, group_), value, scratch, kind == OutputKind::kAmaxBlock);
+    KeepMaximum(Vector(kept, group), value, scratch, group, kind == OutputKind::kAmaxBlock);
 }
 
 /// Without their signs, floats are in the order of their bits, and NaN is the largest.
-void EpilogueOperands::KeepMaximum(const Mem& kept, const Vec& value, const Vec& scratch, bool first) {
+void EpilogueOperands::KeepMaximum(const Mem& kept, const Vec& value, const Vec& scratch, int group, bool first) {
   const Mem magnitude = pool_.Find(kMagnitude, vectors_.vector_bytes);
-  if (IsMasked(group_) && vectors_.avx512) as_.k(k1).z();
+  if (IsMasked(group) && vectors_.avx512) as_.k(k1).z();
   as_.emit(Inst::kIdVandps, scratch, value, magnitude);
-  if (IsMasked(group_) && !vectors_.avx512) as_.vandps(scratch, scratch, vectors_.Register(TypedMemory::kMask));
+  if (IsMasked(group) && !vectors_.avx512) as_.vandps(scratch, scratch, vectors_.Register(TypedMemory::kMask));
   if (!first) as_.vpmaxud(scratch, scratch, kept);
   as_.vmovups(kept, scratch);
 }

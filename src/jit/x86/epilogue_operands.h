@@ -33,8 +33,8 @@ struct TileOfD {
 };
 
 /// What an epilogue reads and writes beside the sums, and where D goes. What belongs to columns is brought to the stack
-/// once per tile, as vectors of D; to what belongs to rows there are pointers, which move on. Works with rax, rcx, rdx,
-/// rsi and r11; r8 is the row of D.
+/// once per tile, as vectors of D; to what belongs to rows there are pointers, which move on. Works with rax, rcx, rdx
+/// and r11; r8 is the row of D.
 class EpilogueOperands final : public ProgramHost {
  public:
   EpilogueOperands(const Vectors& vectors, const MicroKernelRecipe& recipe, const TileSums& sums, const TileOfD& d,
@@ -46,7 +46,9 @@ class EpilogueOperands final : public ProgramHost {
   void PrepareD(const std::vector<int>& free);
   void StartRow();
   /// Where the next program finds its sums, and which vector of D it makes.
-  void SetVector(int group, int sum, int paired) { group_ = group, sum_ = sum, paired_ = paired; }
+  void SetVector(int group, int sum, int paired) { group_ = group, sum_ = sum, paired_ = paired, waits_.reset(); }
+  /// Of several programs at once: of the first. Those of the next vectors follow it.
+  void SetVector(int group, const Mem& sum) { group_ = group, waits_ = sum; }
   void EndRow(const std::vector<int>& free);
   void EndTile(const std::vector<int>& free);
   /// Every second column of two vectors, from the first or the second on.
@@ -68,6 +70,16 @@ class EpilogueOperands final : public ProgramHost {
     bool aligned = false;  ///< No vector lies in several blocks.
   };
 
+  /// A source or sink, and the vector of D that it belongs to.
+  template <class Kind>
+  struct Located {
+    Kind kind;
+    int group;
+  };
+  template <class Kind>
+  Located<Kind> Locate(int number) const {
+    return {static_cast<Kind>(number % kSourcesOfVector), group_ + number / kSourcesOfVector};
+  }
   int lanes() const { return vectors_.lanes(); }
   bool Reads(Op op) const { return inputs_.count(op) != 0; }
   bool IsMasked(int group) const { return d_.masked && group + 1 == d_.groups; }
@@ -87,7 +99,7 @@ class EpilogueOperands final : public ProgramHost {
   void FindRowOfBlocks(const Item& item, std::size_t pointer, std::size_t stride);
   void ReadRowOfBlocks(const Item& item);
   void MoveOn(const Mem& slot, std::size_t stride, int element);
-  void KeepMaximum(const Mem& kept, const Vec& value, const Vec& scratch, bool first);
+  void KeepMaximum(const Mem& kept, const Vec& value, const Vec& scratch, int group, bool first);
   void ReduceMaximum(const Mem& kept, const std::vector<int>& free);
   void RaiseMaximum(const Mem& maximum);
   void EndRowOfBlocks(const Item& item, const std::vector<int>& free);
@@ -104,6 +116,7 @@ class EpilogueOperands final : public ProgramHost {
   Mem row_, columns_, number_;                      // 8 bytes each: of the row, of valid columns of D, of anything
   std::array<std::optional<Mem>, 2> every_second_;  // Numbers of lanes from 0 or 1 on.
   int group_ = 0, sum_ = 0, paired_ = 0;
+  std::optional<Mem> waits_;  ///< The sum, where it is not in a register.
 };
 
 }  // namespace gemmsmith

@@ -16,10 +16,10 @@ namespace {
 
 using namespace asmjit::x86;
 
-const Gp kArgs = rdi, kC = rsi, kCRow = rdx, kD = r8, kDRow = r9, kRowsLeft = r10;
+const Gp kArgs = rdi, kC = rsi, kCRow = rdx, kD = r8, kDRow = r9, kRowsLeft = r10, kWaiting = rsi;
 // Longer code is a loop over rows: what is written once need not be assembled and fetched again.
 constexpr int kMostUnrolled = 100;
-constexpr int kVectorsAtOnce = 4;  // Of a loop: enough to hide how long each takes.
+constexpr int kVectorsAtOnce = 4;  // Enough to hide how long each takes.
 
 Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
 Mem Flag(std::size_t offset) { return dword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
@@ -180,7 +180,12 @@ class FusedFinish {
         finish_(FinishProgram(recipe, AccumulatorType(), sums.avx512)),
         add_c_writer_(vectors_, add_c_, pool_, other_c_),
         writer_(vectors_, finish_, pool_, operands_),
-        stack_(frame_.Take(kMostVectorBytes * std::max(add_c_writer_.stack_vectors(), writer_.stack_vectors()))),
+        vectors_at_once_(VectorsAtOnce()),
+        several_(finish_.Interleaved(vectors_at_once_)),
+        several_writer_(vectors_, several_, pool_, operands_),
+        stack_(frame_.Take(kMostVectorBytes * std::max({add_c_writer_.stack_vectors(), writer_.stack_vectors(),
+                                                        several_writer_.stack_vectors()}))),
+        waiting_(frame_.Take(RowsAtOnce() == sums.rows ? 0 : sums_.count() * vectors_.vector_bytes)),
         free_(sums_.Free(sums.masked || d_.masked)) {}
 
   void Emit() {
@@ -280,22 +285,36 @@ class FusedFinish {
     }
     if (recipe_.epilogue_id != 0) operands_.PrepareD(free_);
     sums_.LoadD();
-    const int rows = RowsAtOnce();
-    if (rows == tile_.rows) {
-      EmitRowsAtOnce(rows);
+    if (RowsAtOnce() == tile_.rows) {
+      std::vector<int> registers = free_;
+      for (int row = 0; row < tile_.rows; ++row) EmitRow(row, registers, false);
     } else {
-      const asmjit::Label again = as_.newLabel();
-      as_.mov(kRowsLeft.r32(), tile_.rows / rows);
-      as_.align(asmjit::AlignMode::kCode, 32);
-      as_.bind(again);
-      EmitRowsAtOnce(rows);
-      // The rows that wait move to where the first ones were. Renaming registers takes next to no time.
-      for (int i = 0; i + rows * tile_.vectors < sums_.count(); ++i)
-        as_.vmovaps(sums_.Sum(i), sums_.Sum(i + rows * tile_.vectors));
-      as_.dec(kRowsLeft.r32());
-      as_.jnz(again);
+      EmitRowLoop();
     }
     operands_.EndTile(free_);
+  }
+
+  /// Sums wait on the stack, so that programs of several vectors have registers, and constants too.
+  void EmitRowLoop() {
+    const int rows = RowsAtOnce(), bytes = vectors_.vector_bytes;
+    for (int i = 0; i < sums_.count(); ++i) as_.vmovups(waiting_.cloneAdjusted(i * bytes), sums_.Sum(i));
+    as_.lea(kWaiting, waiting_);
+    std::vector<int> registers = free_;
+    for (int i = 0; i < sums_.count(); ++i) registers.push_back(sums_.Register(i));
+    constexpr int kLoaded = 2;  // Operands that come from memory and are used at once.
+    const std::ptrdiff_t needed = std::max(ProgramWriter::kFewestRegisters, several_writer_.stack_vectors() + kLoaded);
+    const auto rest = registers.begin() + std::min(std::ssize(registers), needed);
+    several_writer_.KeepConstants({rest, registers.end()});
+    registers.erase(rest, registers.end());
+
+    const asmjit::Label again = as_.newLabel();
+    as_.mov(kRowsLeft.r32(), tile_.rows / rows);
+    as_.align(asmjit::AlignMode::kCode, 32);
+    as_.bind(again);
+    for (int row = 0; row < rows; ++row) EmitRow(row, registers, true);
+    as_.add(kWaiting, rows * tile_.vectors * bytes);
+    as_.dec(kRowsLeft.r32());
+    as_.jnz(again);
   }
 
   /// All, or a divisor.
@@ -306,25 +325,45 @@ class FusedFinish {
     return tile_.rows % 2 != 0 || tile_.rows == 2 ? 1 : tile_.rows / 2;
   }
 
-  void EmitRowsAtOnce(int rows) {
-    std::vector<int> registers = free_;
-    for (int row = 0; row < rows; ++row, as_.add(kD, kDRow)) {
-      operands_.StartRow();
-      for (int group = 0; group < d_.groups; ++group) {
-        const int low = row * tile_.vectors + recipe_.columns_per_d * group;
-        const int high = std::min(low + recipe_.columns_per_d, (row + 1) * tile_.vectors) - 1;
-        for (int i = low; i <= high; ++i) registers.push_back(sums_.Register(i));
-        if (recipe_.columns_per_d == 1) {
-          operands_.SetVector(group, sums_.Register(low), -1);
-        } else {
-          operands_.PickColumns(sums_.Register(low), sums_.Register(high), registers[0], 0);
-          operands_.PickColumns(sums_.Register(low), sums_.Register(high), registers[1], 1);
-          operands_.SetVector(group, registers[0], registers[1]);
-        }
-        writer_.Write(registers, stack_);
+  /// Of a row whose sums wait: as many as leave each of them enough registers, and divide the row.
+  int VectorsAtOnce() const {
+    const int registers = sums_.count() + static_cast<int>(sums_.Free(true).size());
+    for (int vectors = kVectorsAtOnce; vectors > 1; --vectors)
+      if (recipe_.columns_per_d == 1 && d_.groups % vectors == 0 &&
+          vectors * (writer_.stack_vectors() + 1) <= registers)
+        return vectors;
+    return 1;
+  }
+
+  /// Sums of `row` are in registers, which become free, or wait from kWaiting on.
+  void EmitRow(int row, std::vector<int>& registers, bool wait) {
+    operands_.StartRow();
+    for (int group = 0; group < d_.groups; group += wait ? vectors_at_once_ : 1) {
+      const int low = row * tile_.vectors + recipe_.columns_per_d * group;
+      const int high = std::min(low + recipe_.columns_per_d, (row + 1) * tile_.vectors) - 1;
+      if (wait && recipe_.columns_per_d == 1) {
+        operands_.SetVector(group, Waiting(low));
+      } else {
+        const int x = wait ? FetchWaiting(low, registers[2]) : sums_.Register(low);
+        const int y = low == high ? x : wait ? FetchWaiting(high, registers[3]) : sums_.Register(high);
+        if (!wait) registers.insert(registers.end(), {x, y});
+        SetSums(group, x, y, registers);
       }
-      operands_.EndRow(free_);
+      (wait ? several_writer_ : writer_).Write(registers, stack_);
     }
+    operands_.EndRow(registers);
+    as_.add(kD, kDRow);
+  }
+  Mem Waiting(int index) const { return ptr(kWaiting, index * vectors_.vector_bytes); }
+  int FetchWaiting(int index, int to) {
+    as_.vmovups(vectors_.Register(to), Waiting(index));
+    return to;
+  }
+  void SetSums(int group, int x, int y, const std::vector<int>& free) {
+    if (recipe_.columns_per_d == 1) return operands_.SetVector(group, x, -1);
+    operands_.PickColumns(x, y, free[0], 0);
+    operands_.PickColumns(x, y, free[1], 1);
+    operands_.SetVector(group, free[0], free[1]);
   }
 
   Assembler& as_;
@@ -342,7 +381,10 @@ class FusedFinish {
   OtherC other_c_;
   const VectorProgram add_c_, finish_;
   ProgramWriter add_c_writer_, writer_;
-  const Mem stack_;
+  const int vectors_at_once_;
+  const VectorProgram several_;
+  ProgramWriter several_writer_;
+  const Mem stack_, waiting_;
   const std::vector<int> free_;
 };
 

@@ -90,6 +90,7 @@ Spelling SpellingOf(VectorOp op) {
 bool IsShift(VectorOp op) { return op >= VectorOp::kShiftLeft && op <= VectorOp::kShiftRightSigned; }
 bool IsConstantOp(VectorOp op) { return op == VectorOp::kConstant || op == VectorOp::kMaskConstant; }
 
+constexpr std::uint32_t kSignBit = 0x80000000;
 constexpr std::uint32_t kMasks = 0xfc;  // k1 is the tail's, and k0 is none.
 
 }  // namespace
@@ -125,6 +126,38 @@ void ProgramWriter::FindUses() {
   }
 }
 
+void ProgramWriter::KeepConstants(const std::vector<int>& registers) {
+  std::vector<std::pair<VectorNode, int>> uses;
+  const auto count = [&](VectorNode node) {
+    node.operands = {-1, -1, -1};
+    for (auto& [other, times] : uses)
+      if (other.op == node.op && other.bits == node.bits) return void(++times);
+    uses.emplace_back(node, 1);
+  };
+  for (std::size_t i = 0; i < program_.nodes().size(); ++i) {
+    const VectorNode& node = program_.nodes()[i];
+    if (!is_used_[i]) continue;
+    if (node.op == VectorOp::kConstant || node.op == VectorOp::kLookup) count(node);
+    if (node.op == VectorOp::kCopySign) count({VectorOp::kConstant, {-1, -1, -1}, kSignBit});
+  }
+  std::stable_sort(uses.begin(), uses.end(), [](const auto& x, const auto& y) { return x.second > y.second; });
+  kept_.clear();
+  for (std::size_t i = 0; i < std::min(uses.size(), registers.size()); ++i) {
+    const VectorNode& node = uses[i].first;
+    if (node.op == VectorOp::kLookup)
+      as_.vmovups(zmm(registers[i]), Table(node.bits));
+    else
+      LoadConstant(vectors_.Register(registers[i]), node.bits);
+    kept_.emplace_back(node, registers[i]);
+  }
+}
+
+int ProgramWriter::KeptIn(const VectorNode& node) const {
+  for (const auto& [kept, reg] : kept_)
+    if (kept.op == node.op && kept.bits == node.bits) return reg;
+  return kNone;
+}
+
 void ProgramWriter::Write(const std::vector<int>& registers, const Mem& stack) {
   const std::vector<VectorNode>& nodes = program_.nodes();
   stack_ = stack;
@@ -134,7 +167,10 @@ void ProgramWriter::Write(const std::vector<int>& registers, const Mem& stack) {
   for (const int reg : registers) registers_.usable |= 1u << reg;
   masks_.usable = kMasks;
   registers_.free = registers_.usable, masks_.free = masks_.usable;
-  for (std::size_t i = 0; i < nodes.size(); ++i) homes_[i].next_use = first_use_[i];
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    homes_[i].next_use = first_use_[i];
+    if (nodes[i].op == VectorOp::kConstant) homes_[i].reg = KeptIn(nodes[i]);
+  }
   TakeSources();
   for (std::size_t i = 0; i < nodes.size(); ++i)
     if (is_used_[i]) WriteNode(static_cast<int>(i));
@@ -165,6 +201,8 @@ void ProgramWriter::WriteNode(int at) {
       return WriteFma(node, at);
     case VectorOp::kCopySign:
       return WriteCopySign(node, at);
+    case VectorOp::kLookup:
+      return WriteLookup(node, at);
     case VectorOp::kHalf:
       return WriteHalf(node, at);
     case VectorOp::kSelect:
@@ -247,14 +285,7 @@ void ProgramWriter::Fetch(int value, int reg) {
   } else if (IsMaskRegister(value)) {
     as_.emit(node.bits != 0 ? Inst::kIdKxnorw : Inst::kIdKxorw, KReg(reg), KReg(reg), KReg(reg));
   } else if (IsConstant(value)) {
-    Mem constant = Constant(value);
-    constant.resetBroadcast();
-    if (node.bits == 0)
-      vectors_.Clear(to);
-    else if (vectors_.avx512)
-      as_.vbroadcastss(to, constant);
-    else
-      as_.vmovups(to, constant);
+    LoadConstant(to, BitsOf(node));
   } else {
     const int source = static_cast<int>(node.bits);
     const ProgramHost::Place place = host_.Find(source);
@@ -267,10 +298,23 @@ void ProgramWriter::Fetch(int value, int reg) {
   }
 }
 
-Mem ProgramWriter::Constant(int value) {
-  const VectorNode& node = program_.nodes()[value];
-  const bool is_mask = node.op == VectorOp::kMaskConstant;
-  return pool_.Find(is_mask && node.bits != 0 ? ~0u : node.bits, vectors_.vector_bytes);
+void ProgramWriter::LoadConstant(const Vec& to, std::uint32_t bits) {
+  if (bits == 0) return vectors_.Clear(to);
+  Mem constant = pool_.Find(bits, vectors_.vector_bytes);
+  constant.resetBroadcast();
+  as_.emit(vectors_.avx512 ? Inst::kIdVbroadcastss : Inst::kIdVmovups, to, constant);
+}
+
+std::uint32_t ProgramWriter::BitsOf(const VectorNode& constant) {
+  return constant.op == VectorOp::kMaskConstant && constant.bits != 0 ? ~0u : constant.bits;
+}
+
+Mem ProgramWriter::Constant(int value) { return pool_.Find(BitsOf(program_.nodes()[value]), vectors_.vector_bytes); }
+
+Mem ProgramWriter::Table(std::uint32_t number) {
+  std::vector<std::uint32_t> lanes;
+  for (const float entry : program_.tables()[number]) lanes.push_back(std::bit_cast<std::uint32_t>(entry));
+  return pool_.Lanes(lanes);
 }
 
 bool ProgramWriter::IsInMemory(int value) const {
@@ -297,7 +341,7 @@ void ProgramWriter::Leave(const VectorNode& node, int at) {
     if (home.next_use != kNever) continue;
     if (home.slot >= 0) slots_[home.slot] = false;
     home.slot = kNone;
-    if (home.reg >= 0) FileOf(value).free |= 1u << home.reg;
+    if (home.reg >= 0) FileOf(value).free |= (1u << home.reg) & FileOf(value).usable;
   }
 }
 
@@ -306,7 +350,7 @@ int ProgramWriter::Result(int at, const VectorNode& node) {
   File& file = FileOf(at);
   for (int j = 0; j < 3 && node.operands[j] >= 0; ++j) {
     const int value = node.operands[j], reg = homes_[value].reg;
-    if (homes_[value].next_use != kNever || reg < 0 || &FileOf(value) != &file) continue;
+    if (homes_[value].next_use != kNever || reg < 0 || &FileOf(value) != &file || IsKept(value)) continue;
     Put(at, file, reg);
     return reg;
   }
@@ -317,7 +361,7 @@ int ProgramWriter::Result(int at, const VectorNode& node) {
 
 int ProgramWriter::ResultOver(int at, const VectorNode& node, int operand) {
   const int old = homes_[node.operands[operand]].reg;
-  const bool replaces = IsLastUse(at, operand);
+  const bool replaces = IsLastUse(at, operand) && !IsKept(node.operands[operand]);
   Leave(node, at);
   const int reg = replaces ? old : Take(registers_);
   if (!replaces) as_.vmovaps(vectors_.Register(reg), vectors_.Register(old));
@@ -373,7 +417,7 @@ void ProgramWriter::WriteFma(const VectorNode& node, int at) {
   for (int j = 0; j < 3; ++j)
     if (j != in_memory) Need(node.operands[j]);
   if (in_memory >= 0 && !IsInMemory(node.operands[in_memory])) in_memory = kNone;  // It stands here twice.
-  int over = first_that([&](int j) { return j != in_memory && IsLastUse(at, j); });
+  int over = first_that([&](int j) { return j != in_memory && IsLastUse(at, j) && !IsKept(node.operands[j]); });
   if (over == kNone) over = first_that([&](int j) { return j != in_memory; });
   Operand operands[3];
   for (int j = 0; j < 3; ++j)
@@ -397,7 +441,21 @@ void ProgramWriter::WriteCopySign(const VectorNode& node, int at) {
   const Vec sign = VectorOf(node.operands[1]);
   const Vec to = vectors_.Register(ResultOver(at, node, 0));
   // Bit by bit: the constant ? sign : to.
-  as_.vpternlogd(to, sign, pool_.Find(0x80000000, vectors_.vector_bytes), 0xd8);
+  if (const int kept = KeptConstant(kSignBit); kept != kNone)
+    as_.vpternlogd(to, sign, vectors_.Register(kept), 0xd8);
+  else
+    as_.vpternlogd(to, sign, pool_.Find(kSignBit, vectors_.vector_bytes), 0xd8);
+}
+
+/// Of 16 lanes, however few are in use: shorter permutations have fewer to choose from.
+void ProgramWriter::WriteLookup(const VectorNode& node, int at) {
+  Need(node.operands[0]);
+  const int index = homes_[node.operands[0]].reg;
+  const int table = KeptIn(node), to = Result(at, node);
+  if (table != kNone)
+    as_.vpermps(zmm(to), zmm(index), zmm(table));
+  else
+    as_.vpermps(zmm(to), zmm(index), Table(node.bits));
 }
 
 void ProgramWriter::WriteHalf(const VectorNode& node, int at) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "jit/x86/constant_pool.h"
@@ -45,6 +46,8 @@ class ProgramWriter {
   int stack_vectors() const { return stack_vectors_; }
   /// Instructions, about.
   int size() const { return size_; }
+  /// Loads constants, those that are used most first, into registers that Write is not given: it finds them there.
+  void KeepConstants(const std::vector<int>& registers);
   /// `registers` may be used; sources that are in registers lie in some of these.
   void Write(const std::vector<int>& registers, const asmjit::x86::Mem& stack);
 
@@ -74,6 +77,7 @@ class ProgramWriter {
   void WriteBinary(const VectorNode& node, int at);
   void WriteFma(const VectorNode& node, int at);
   void WriteCopySign(const VectorNode& node, int at);
+  void WriteLookup(const VectorNode& node, int at);
   void WriteHalf(const VectorNode& node, int at);
   void WriteSelect(const VectorNode& node, int at);
   void WriteMaskNot(const VectorNode& node, int at);
@@ -83,6 +87,12 @@ class ProgramWriter {
     const VectorOp op = program_.nodes()[value].op;
     return op == VectorOp::kConstant || op == VectorOp::kMaskConstant;
   }
+  bool IsKept(int value) const {
+    return IsConstant(value) && homes_[value].reg >= 0 && homes_[value].reg == KeptIn(program_.nodes()[value]);
+  }
+  /// Of constants and tables: the register that has it, or kNone.
+  int KeptIn(const VectorNode& node) const;
+  int KeptConstant(std::uint32_t bits) const { return KeptIn({VectorOp::kConstant, {-1, -1, -1}, bits}); }
   bool IsMaskRegister(int value) const { return vectors_.avx512 && IsMask(program_.nodes()[value].op); }
   File& FileOf(int value) { return IsMaskRegister(value) ? masks_ : registers_; }
   Operand RegisterOf(int value) const;
@@ -99,6 +109,9 @@ class ProgramWriter {
   Mem Memory(int value);
   /// Of constants.
   Mem Constant(int value);
+  static std::uint32_t BitsOf(const VectorNode& constant);
+  void LoadConstant(const Vec& to, std::uint32_t bits);
+  Mem Table(std::uint32_t number);
   /// Operands whose last use this is leave their registers.
   void Leave(const VectorNode& node, int at);
   /// A register for the result: that of an operand which has left, if there is one.
@@ -116,6 +129,7 @@ class ProgramWriter {
   std::vector<int> first_use_;
   std::vector<std::array<int, 3>> later_use_;  // of each operand, after this node
   int stack_vectors_ = 0, size_ = 0;
+  std::vector<std::pair<VectorNode, int>> kept_;  ///< Constants and tables, and the register of each.
 
   std::vector<Home> homes_;
   std::vector<bool> slots_;

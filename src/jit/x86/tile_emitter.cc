@@ -26,7 +26,7 @@ constexpr int kRowsPerBase = 5;
 const Gp kBases[] = {rax, r11, rbx, rbp, r12, r13};
 constexpr int kScratchBases = 2;  // The first of kBases need not be saved for the caller.
 const Gp kArgs = rdi, kB = rsi, kBStep = rdx, kK = rcx, kARow = r8, kARow3 = r9, kACol = r10, kAhead = r14, kLast = r15;
-const Gp kAheadStep = kBases[1], kAddressOfD = kARow3;  // Free where rows of A are adjacent.
+const Gp kAheadStep = kBases[1], kAddressOfD = kARow3, kPartsOfD = kARow;  // Free where rows of A are adjacent.
 // Where rows of B are joined: from one to the next, and three times that. There are fewer bases then.
 const Gp kBRow = r12, kBRow3 = r13;
 constexpr int kMostBasesWithJoins = 4;
@@ -160,14 +160,56 @@ void TileEmitter::SplitK() {
   as_.bind(ready);
 }
 
-void TileEmitter::PrefetchD(const Gp& address) {
-  as_.mov(address, Argument(offsetof(MicroKernelArgs, d)));
+int TileEmitter::LinesOfD() const {
   const int bytes =
       tile_.vectors * lanes() / tile_.recipe.columns_per_d * static_cast<int>(SizeOf(tile_.recipe.d_type));
+  return (bytes + kLine - 1) / kLine;
+}
+
+void TileEmitter::PrefetchD(const Gp& address) {
+  as_.mov(address, Argument(offsetof(MicroKernelArgs, d)));
   for (int row = 0; row < tile_.rows; ++row) {
-    for (int byte = 0; byte < bytes; byte += kLine) as_.prefetchw(ptr(address, byte));
+    for (int line = 0; line < LinesOfD(); ++line) as_.prefetchw(ptr(address, line * kLine));
     if (row + 1 < tile_.rows) as_.add(address, Argument(offsetof(MicroKernelArgs, d_row)));
   }
+}
+
+/// Some lines of D with each chunk: all at once would keep lines of B waiting. A part is a number of rows, or, of few
+/// rows, half a row.
+struct TileEmitter::PartsOfD {
+  int lines, rows;  ///< Of D's row; of a part.
+  bool halves;
+  int count(int of_rows) const { return halves ? 2 * of_rows : (of_rows + rows - 1) / rows; }
+};
+
+TileEmitter::PartsOfD TileEmitter::SplitD() const {
+  const int lines = LinesOfD(), steps = tile_.recipe.fetch_every;
+  return {lines, (tile_.rows * steps + kStepsOfD - 1) / kStepsOfD, lines > 1 && 2 * tile_.rows * steps <= kStepsOfD};
+}
+
+/// kPartsOfD: those left.
+void TileEmitter::PrefetchPartOfD() {
+  const PartsOfD parts = SplitD();
+  const asmjit::Label done = as_.newLabel();
+  as_.cmp(kLast, kLastSteps);
+  as_.jg(done);
+  as_.test(kPartsOfD, kPartsOfD);
+  as_.jz(done);
+  as_.dec(kPartsOfD);
+  if (parts.halves) {
+    const int half = (parts.lines + 1) / 2;
+    for (int line = 0; line < half; ++line) as_.prefetchw(ptr(kAddressOfD, line * kLine));
+    as_.add(kAddressOfD, half * kLine);
+    as_.test(kPartsOfD, 1);
+    as_.jnz(done);
+    as_.sub(kAddressOfD, 2 * half * kLine);
+    as_.add(kAddressOfD, Argument(offsetof(MicroKernelArgs, d_row)));
+  }
+  for (int row = 0; row < parts.rows && !parts.halves; ++row) {
+    for (int line = 0; line < parts.lines; ++line) as_.prefetchw(ptr(kAddressOfD, line * kLine));
+    as_.add(kAddressOfD, Argument(offsetof(MicroKernelArgs, d_row)));
+  }
+  as_.bind(done);
 }
 
 void TileEmitter::EmitLoop(Rows rows) {
@@ -213,17 +255,15 @@ void TileEmitter::EmitLoop(Rows rows) {
 /// kK: the steps of a chunk, of which the last may be short; kLast: those left.
 void TileEmitter::EmitChunks() {
   const int steps = tile_.recipe.fetch_every;
-  const asmjit::Label chunk = as_.newLabel(), later = as_.newLabel(), step = as_.newLabel(), done = as_.newLabel();
+  const asmjit::Label chunk = as_.newLabel(), step = as_.newLabel(), done = as_.newLabel();
   as_.mov(kAheadStep, Argument(offsetof(MicroKernelArgs, ahead_step)));
   as_.mov(kLast, Argument(offsetof(MicroKernelArgs, k)));
   as_.test(kLast, kLast);
   as_.jle(done);
+  as_.mov(kAddressOfD, Argument(offsetof(MicroKernelArgs, d)));
+  as_.mov(kPartsOfD.r32(), SplitD().count(tile_.rows));
   as_.bind(chunk);
-  as_.lea(kK, ptr(kLast, steps - 1 - kLastSteps));  // D is fetched once, with the chunk where this is 0..steps-1.
-  as_.cmp(kK, steps);
-  as_.jae(later);
-  PrefetchD(kAddressOfD);
-  as_.bind(later);
+  PrefetchPartOfD();
   for (int line = 0; line < tile_.recipe.fetch; ++line) as_.prefetcht1(ptr(kAhead, line * kLine));
   as_.add(kAhead, kAheadStep);
   as_.mov(kK.r32(), steps);

@@ -73,6 +73,10 @@ class TileEmitter {
   void SplitK();
   void StartSums();
   void PrefetchD(const asmjit::x86::Gp& address);
+  struct PartsOfD;
+  PartsOfD SplitD() const;
+  void PrefetchPartOfD();
+  int LinesOfD() const;  ///< Of one row of the tile.
   void EmitLoops();
   void EmitLoop(Rows rows);
   void EmitChunks();

@@ -4,6 +4,8 @@
 #include <limits>
 #include <span>
 
+#include "jit/x86/vector_tables.h"
+
 // Coefficients are minimax fits of our own in the weight named, printed by tools/fit_vector_math.py. Errors in ulp are
 // the worst of all 2^32 floats: x86_vector_math_test.cc has the test.
 
@@ -67,14 +69,30 @@ V SmallOneMinusExp(V r, float parts) {
 V Abs(V x) { return x & ~kSignBit; }
 V Negated(V x) { return Apply(VectorOp::kXor, x, x.LikeBits(kSignBit)); }
 
+namespace {
+
+/// 1.00 ulp. n is a multiple of 1/16, whose fraction chooses from the table: 2^n * (1 + r * (...)), weight r / exp(r):
+/// 2^-29. Scaling takes whole powers of 2 only.
+V ExpFromTable(V clamped) {
+  constexpr float kMagicOfSixteenths = kMagic / 16;
+  const V shifted = Fma(clamped, kLog2E, kMagicOfSixteenths), n = shifted - kMagicOfSixteenths;
+  const V rest = Fnma(n, clamped.Like(kLn2Rest), Fnma(n, clamped.Like(kLn2), clamped));
+  const V fraction = Lookup(shifted, kExpTable[0]);
+  const V sum = Fma(Polynomial(rest, {0x1.555642p-3f, 0x1.00022ap-1f, 1.0f}), rest * fraction, fraction);
+  return Apply(VectorOp::kScale, sum, n);
+}
+
+}  // namespace
+
 // 0.90 ulp. x = n * ln(2) + r; exp(r) = 1 + r + r^2 * (...), weight 1 / exp(r): 2^-28. Below 2^-150 and above the
 // largest float, scaling rounds to 0 and infinity.
 V Exp(V x) {
-  const V clamped = Clamped(x, -104.0f, 89.0f), shifted = Fma(clamped, kLog2E, kMagic), n = shifted - kMagic;
+  const V clamped = Clamped(x, -104.0f, 89.0f);
+  if (x.program().avx512()) return ExpFromTable(clamped);
+  const V shifted = Fma(clamped, kLog2E, kMagic), n = shifted - kMagic;
   const V rest = Fnma(n, x.Like(kLn2Rest), Fnma(n, x.Like(kLn2), clamped));
   const V sum =
       Polynomial(rest, {0x1.6a4da6p-10f, 0x1.123e5ap-7f, 0x1.5558b8p-5f, 0x1.55548cp-3f, 0x1.fffffcp-2f, 1.0f, 1.0f});
-  if (x.program().avx512()) return Apply(VectorOp::kScale, sum, n);
   // 2^n may lie outside the floats, half of it never does; only the second product rounds.
   const V exponent = Apply(VectorOp::kNearestS32, n);
   const V half = Apply(VectorOp::kShiftRightSigned, exponent, 1u);
@@ -99,10 +117,41 @@ V Log(V x) {
   return Select(Apply(VectorOp::kEqual, x, x.Like(0.0f)), x.Like(-kInfinity), positive);
 }
 
+namespace {
+
+/// A polynomial in t of which each lane has its own: coefficients from the lowest degree to the highest.
+V PolynomialOf(V index, V t, std::span<const LookupTable> tables) {
+  V sum = Lookup(index, tables.back());
+  for (std::size_t i = tables.size() - 1; i-- > 0;) sum = Fma(sum, t, Lookup(index, tables[i]));
+  return sum;
+}
+
+/// 1.40 ulp. |x| in one of 16 pieces, which are shorter where tanh bends more: the exponent of |x| + 5/8 and two bits
+/// of its mantissa say in which.
+V TanhFromTable(V x) {
+  const V magnitude = Min(x.Like(9.2f), Abs(x)), piece = (magnitude + 0.625f) >> 21;
+  const std::span<const LookupTable> tables = kTanhTable;
+  return WithSign(PolynomialOf(piece, magnitude - Lookup(piece, tables[0]), tables.subspan(1)), x);
+}
+
+/// 1.91 ulp. |x| = c + t with c a multiple of 1/4, which is what the magic number leaves in the low bits. t is added as
+/// it is: near 0 a coefficient of 2 / sqrt(pi) would be too far from that.
+V ErfFromTable(V x) {
+  constexpr float kMagicOfQuarters = kMagic / 4;
+  const V magnitude = Min(x.Like(0x1.effffep+1f), Abs(x)), shifted = magnitude + kMagicOfQuarters;
+  const V t = magnitude - (shifted - kMagicOfQuarters);
+  const std::span<const LookupTable> tables = kErfTable;
+  const V at_c = Lookup(shifted, tables[0]);
+  return WithSign(Fma(PolynomialOf(shifted, t, tables.subspan(1)), t, at_c + t), x);
+}
+
+}  // namespace
+
 // 1.96 ulp. With h = (1 - exp(-2 |x|)) / 2: tanh |x| = h / (1 - h). The quotient q is corrected by what division and
 // difference left out, times 1 / (1 - h) = 1 + q: two rounded operands alone would cost 2.5 ulp. 1 is reached
 // before 9.2.
 V Tanh(V x) {
+  if (x.program().avx512()) return TanhFromTable(x);
   const V magnitude = Min(x.Like(9.2f), Abs(x));
   const auto [power, rest] = ReduceNegative(magnitude, 2);
   const V h = Fma(power, SmallOneMinusExp(rest, 2), Fma(power, -0.5f, 0.5f));
@@ -114,6 +163,7 @@ V Tanh(V x) {
 // 1.85 ulp. erf |x| = 1 - exp(-q) with q = -log(erfc |x|) = |x| + |x| * (...), weight |x| * erfc |x| / erf |x| up to 4:
 // 2^-28. One polynomial serves near 0 and far away, for exp(-q) makes its error vanish there. 1 is reached before 4.
 V Erf(V x) {
+  if (x.program().avx512()) return ErfFromTable(x);
   const V magnitude = Min(x.Like(4.0f), Abs(x));
   const V tail =
       Polynomial(magnitude, {-0x1.3695e8p-17f, 0x1.ed6b68p-14f, -0x1.4bc97cp-11f, 0x1.b4ffe4p-10f, -0x1.505c48p-13f,

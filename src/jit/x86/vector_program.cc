@@ -1,5 +1,7 @@
 #include "jit/x86/vector_program.h"
 
+#include <algorithm>
+
 namespace gemmsmith {
 
 V VectorProgram::Add(VectorNode node) {
@@ -18,6 +20,29 @@ V VectorProgram::Constant(float value) { return Bits(std::bit_cast<std::uint32_t
 
 // A value of its own for each use: in a register, a constant is worth nothing once it was used.
 V VectorProgram::Bits(std::uint32_t bits) { return Add({VectorOp::kConstant, {-1, -1, -1}, bits}); }
+
+VectorProgram VectorProgram::Interleaved(int vectors) const {
+  VectorProgram all(avx512_);
+  all.tables_ = tables_;
+  std::vector<std::int32_t> first;  // Of each node's copies.
+  for (const VectorNode& node : nodes_) {
+    first.push_back(static_cast<std::int32_t>(all.nodes_.size()));
+    const bool moves = node.op == VectorOp::kSource || node.op == VectorOp::kSink;
+    for (int vector = 0; vector < vectors; ++vector) {
+      VectorNode copy = node;
+      for (std::int32_t& operand : copy.operands)
+        if (operand >= 0) operand = first[operand] + vector;
+      if (moves) copy.bits += static_cast<std::uint32_t>(vector * kSourcesOfVector);
+      all.Add(copy);
+    }
+  }
+  return all;
+}
+
+std::uint32_t VectorProgram::Table(const LookupTable& entries) {
+  tables_.push_back(entries);
+  return static_cast<std::uint32_t>(std::find(tables_.begin(), tables_.end(), entries) - tables_.begin());
+}
 
 void VectorProgram::Sink(int sink, V value) {
   Add({VectorOp::kSink, {value.index(), -1, -1}, static_cast<std::uint32_t>(sink)});

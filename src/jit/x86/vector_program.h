@@ -37,8 +37,9 @@ enum class VectorOp : std::uint8_t {
   kHalf,              ///< To f16 and back.
   kFma,               ///< x * y + z.
   kFnma,              ///< z - x * y.
-  kScale,             ///< AVX-512: x * 2^y for whole y, rounded once.
+  kScale,             ///< AVX-512: x * 2^floor(y), rounded once.
   kCopySign,          ///< AVX-512: x with the sign of y.
+  kLookup,            ///< AVX-512: an entry of table `bits`, by the lowest four bits of x.
   kLess,              ///< Masks from here: of ordered, quiet comparisons
   kLessEqual,
   kEqual,
@@ -62,6 +63,11 @@ inline bool IsMask(VectorOp op) { return op >= VectorOp::kLess && op <= VectorOp
 
 class V;
 
+constexpr int kSourcesOfVector = 128;
+
+/// What one permutation can choose from for each lane of AVX-512.
+using LookupTable = std::array<float, 16>;
+
 /// Straight-line code for one vector, in single assignments.
 class VectorProgram {
  public:
@@ -74,10 +80,17 @@ class VectorProgram {
   V Bits(std::uint32_t bits);
   V Add(VectorNode node);
   void Sink(int sink, V value);
+  const std::vector<LookupTable>& tables() const { return tables_; }
+  /// The same for so many vectors at once, instruction by instruction: while one waits for its operands, the processor
+  /// need not look far for the others. Sources and sinks of the next vector are kSourcesOfVector further on.
+  VectorProgram Interleaved(int vectors) const;
+  /// The number of a table with these entries.
+  std::uint32_t Table(const LookupTable& entries);
 
  private:
   bool avx512_;
   std::vector<VectorNode> nodes_;
+  std::vector<LookupTable> tables_;
 };
 
 /// A value of a program, which formulas are written with. Numbers beside it become constants.
@@ -119,6 +132,9 @@ inline V operator>>(V x, int bits) { return Apply(VectorOp::kShiftRight, x, stat
 inline V AddS32(V x, V y) { return Apply(VectorOp::kAddS32, x, y); }
 inline V AddS32(V x, std::uint32_t y) { return AddS32(x, x.LikeBits(y)); }
 inline V Select(V mask, V x, V y) { return Apply(VectorOp::kSelect, mask, x, y); }
+inline V Lookup(V index, const LookupTable& entries) {
+  return Apply(VectorOp::kLookup, index, index.program().Table(entries));
+}
 inline V IsNan(V x) { return Apply(VectorOp::kUnordered, x, x); }
 
 }  // namespace gemmsmith

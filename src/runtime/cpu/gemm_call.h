@@ -21,9 +21,10 @@ inline constexpr std::int64_t kLine = 64;  // Bytes of a cache line.
 inline constexpr std::int64_t kBytesAhead = 12288;
 
 inline constexpr std::int64_t kSlabRows = 8;  // Of B, packed together: a multiple of every group.
-
 // Of rows: for more of them a panel of B is worth copying.
 inline constexpr std::int64_t kFewTiles = 16;
+// For so many more of them, any panel is that L1 does not hold. Bytes.
+inline constexpr std::int64_t kManyTiles = 256, kFarPanel = 32 << 10;
 
 // Below it, waking a thread costs more than the thread does. In multiply-adds.
 inline constexpr double kWorthWaking = 1e6;
@@ -119,12 +120,14 @@ class GemmCall {
     kc_ = p_.kc, nc_ = std::min<std::int64_t>(p_.nc, columns);
     if (p_.path == CpuPath::kPacked) {
       kc_ = BalancedBlock(p_.k, p_.kc, kKGranule);
-      mc_ = BalancedBlock(rows, p_.mc, p_.mr);
+      // D comes and goes tile by tile where that is as good for memory, and tiles take long enough for their lines to
+      // come; else from end to end, a strip as high as one tile after the other.
+      const bool in_strips = p_.flat && !(TilesOwnLines() && Units(p_.k) >= kStepsOfD);
+      mc_ = in_strips ? p_.mr : BalancedBlock(rows, p_.mc, p_.mr);
       copies_ = 2;
       keeps_a_ = rows * Units(p_.k) * unit_ <= kKeptCopyOfA;
       // Panels are packed one by one, and multiplied before they leave L2, if reading all of A for each is cheap.
-      // Not where rows come first: a strip as high as one tile meets all panels.
-      const bool narrow = PacksAlone() && p_.mc > p_.mr && rows * Units(p_.k) * unit_ <= kStreamedCopyOfA;
+      const bool narrow = PacksAlone() && !in_strips && rows * Units(p_.k) * unit_ <= kStreamedCopyOfA;
       nc_ = narrow ? p_.nr : BalancedBlock(columns, p_.nc, p_.nr);
       a_bytes_ = RoundUp(keeps_a_ ? rows * Units(RoundUp(p_.k, kc_)) * unit_ : mc_ * Units(kc_) * unit_, kPage);
       b_bytes_ = p_.packed_b ? 0 : RoundUp(nc_ / p_.nr * form_.panel_bytes(kc_), kPage);
@@ -135,10 +138,10 @@ class GemmCall {
     if (keeps_sums_) sums_bytes_ = RoundUp(rows * std::min(nc_, columns) * sum_size_, kPage);
     if (CopiesPanels()) panel_bytes_ = RoundUp(Units(std::min<std::int64_t>(p_.kc, p_.k)) * p_.nr * unit_, kPage);
     if (CopiesB()) b_copy_bytes_ = RoundUp(std::min<std::int64_t>(p_.nc, columns) * p_.kc * unit_, kLine);
-    const std::int64_t own =
+    own_bytes_ =
         a_bytes_ + b_copy_bytes_ + panel_bytes_ + sums_bytes_ + RoundUp(maxima_ * std::int64_t{sizeof(float)}, kPage);
-    own_bytes_ = own;
-    memory_ = scratch.Memory(static_cast<std::size_t>(grid_.threads() * own + grid_.groups() * copies_ * b_bytes_));
+    memory_ =
+        scratch.Memory(static_cast<std::size_t>(grid_.threads() * own_bytes_ + grid_.groups() * copies_ * b_bytes_));
     barriers_ = grid_.m_parts > 1 ? scratch.Barriers(grid_.groups()) : nullptr;
   }
 
@@ -154,13 +157,21 @@ class GemmCall {
   /// Whether the few columns of B are copied, to be contiguous.
   bool CopiesB() const { return p_.path == CpuPath::kDots && p_.b_row != 1; }
 
-  /// Whether each panel of B is copied before several tiles of rows read it: always, or of a B in place because its
-  /// rows begin inside lines, two for every vector.
+  /// Whether each panel of B is copied before tiles of rows read it: always; or in place rows begin inside lines, two
+  /// for every vector; or L2 has to bring them again and again, which it does faster from end to end.
   bool CopiesPanels() const {
     if (p_.path == CpuPath::kPanels) return true;
     const bool in_place = p_.path == CpuPath::kDirect || p_.path == CpuPath::kStream;
     if (!in_place || p_.packed_b || math_.group != 1 || p_.m <= kFewTiles * p_.mr || p_.k < kLine) return false;
+    if (p_.m > kManyTiles * p_.mr && std::min<std::int64_t>(p_.kc, p_.k) * p_.nr * unit_ >= kFarPanel) return true;
     return ((reinterpret_cast<std::uintptr_t>(p_.b) | static_cast<std::uintptr_t>(p_.b_row * b_size_)) % kLine) != 0;
+  }
+
+  /// Whether rows of a tile of D are several lines, and share none with the next tile.
+  bool TilesOwnLines() const {
+    const std::int64_t row = p_.d_row * d_size_, tile = p_.nr / p_.columns_per_d * d_size_;
+    return tile > kLine &&
+           (reinterpret_cast<std::uintptr_t>(p_.d) | static_cast<std::uintptr_t>(row | tile)) % kLine == 0;
   }
 
   float* MaximaOf(int thread) const {

@@ -194,8 +194,15 @@ GEMMSMITH_AVX2 void TransposeSlices(const std::byte* source, std::int64_t line_b
       const std::byte* line = source + i * line_bytes + u * Form::kGroup * Form::kStored;
       if (u * kUnit % kLine == 0)
         for (int r = 0; r < kLanes; ++r)
-          _mm_prefetch(reinterpret_cast<const char*>(line + next + r * line_bytes), _MM_HINT_T0);
+          _mm_prefetch(reinterpret_cast<const char*>(line + next + r * line_bytes), _MM_HINT_T1);
+      std::byte* to = packed + (u * panel + i) * kUnit;
       __m256i lines[kLanes];
+      if (i + kLanes <= width && elements == kElements && (units - u - (kLanes - 1)) * panel - i >= kLanes) {
+        for (int r = 0; r < kLanes; ++r) lines[r] = Form::Load(line + r * line_bytes);
+        Units<kUnit>::Transpose(lines);
+        for (int r = 0; r < kLanes; ++r) Store32(to + r * panel * kUnit, lines[r]);
+        continue;
+      }
       for (int r = 0; r < kLanes; ++r, line += line_bytes) {
         if (i + r >= width)
           lines[r] = _mm256_setzero_si256();
@@ -203,7 +210,6 @@ GEMMSMITH_AVX2 void TransposeSlices(const std::byte* source, std::int64_t line_b
           lines[r] = elements == kElements ? Form::Load(line) : Form::LoadFirst(line, elements);
       }
       Units<kUnit>::Transpose(lines);
-      std::byte* to = packed + (u * panel + i) * kUnit;
       const int rows = static_cast<int>(std::min<std::int64_t>(kLanes, units - u));
       for (int r = 0; r < rows; ++r, to += panel * kUnit) {
         if ((units - u - r) * panel - i >= kLanes)

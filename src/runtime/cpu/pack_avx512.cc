@@ -174,8 +174,10 @@ class Strip {
   }
   bool whole() const { return there_ == room_; }
 
-  /// kLanes units of each line, into rows that have room for kStrip columns.
-  GEMMSMITH_AVX512_INLINE void Copy(std::int64_t byte, std::byte* to, std::int64_t row_bytes) {
+  /// kLanes units of each line, into rows that have room for kStrip columns. `next`: bytes to the strip that comes
+  /// next, which is brought meanwhile: into L2, for in L1 lines a power of 2 apart would drive each other out.
+  GEMMSMITH_AVX512_INLINE void Copy(std::int64_t byte, std::int64_t next, std::byte* to, std::int64_t row_bytes) {
+    for (const std::byte* line : lines_) _mm_prefetch(reinterpret_cast<const char*>(line + byte + next), _MM_HINT_T1);
     __m512i lines[kStrip], pairs[kStrip];
     for (int r = 0; r < kStrip; ++r) {
       lines[r] = _mm512_loadu_si512(lines_[r] + byte);
@@ -228,12 +230,14 @@ GEMMSMITH_AVX512 void TransposeSlices(const std::byte* source, std::int64_t line
                                       std::int64_t panel, std::int64_t k, std::byte* packed, std::int32_t* sums) {
   constexpr std::int64_t kElements = kLanes * Form::kGroup;
   const std::int64_t row_bytes = panel * kUnit, room = (k + Form::kGroup - 1) / Form::kGroup * row_bytes;
-  for (std::int64_t i = (panel - 1) / kStrip * kStrip; i >= 0; i -= kStrip) {
+  const std::int64_t last = (panel - 1) / kStrip * kStrip;
+  for (std::int64_t i = last; i >= 0; i -= kStrip) {
+    const std::int64_t next = (i > 0 ? -kStrip : panel + last) * line_bytes;  // At last the next panel's first.
     Strip<Form> strip(source, line_bytes, width, panel, i);
     std::int64_t p = 0, at = i * kUnit;
     if (strip.whole())  // While the last row has room for kStrip columns.
       for (; p + kElements <= k && at + (kLanes - 1) * row_bytes + kStrip * kUnit <= room; p += kElements) {
-        strip.Copy(p * Form::kStored, packed + at, row_bytes);
+        strip.Copy(p * Form::kStored, next, packed + at, row_bytes);
         at += kLanes * row_bytes;
       }
     for (; p < k; p += kElements, at += kLanes * row_bytes)

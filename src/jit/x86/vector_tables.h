@@ -1,0 +1,63 @@
+#pragma once
+
+// Printed by tools/fit_vector_math.py tables.
+
+#include "jit/x86/vector_program.h"
+
+namespace gemmsmith {
+
+// clang-format off
+/// 2^(i / 16).
+inline constexpr LookupTable kExpTable[] = {
+    {{0x1.000000p+0f, 0x1.0b5586p+0f, 0x1.172b84p+0f, 0x1.2387a6p+0f, 0x1.306fe0p+0f, 0x1.3dea64p+0f,
+      0x1.4bfdaep+0f, 0x1.5ab07ep+0f, 0x1.6a09e6p+0f, 0x1.7a1148p+0f, 0x1.8ace54p+0f, 0x1.9c4918p+0f,
+      0x1.ae89fap+0f, 0x1.c199bep+0f, 0x1.d5818ep+0f, 0x1.ea4afap+0f}},
+};
+/// erf(c + t) - t for c = 0, 1/4, ..., 15/4: coefficients of t, lowest degree first.
+inline constexpr LookupTable kErfTable[] = {
+    {{0x0.0p+0f, 0x1.1af54ep-2f, 0x1.0a7ef6p-1f, 0x1.6c1c98p-1f, 0x1.af767ap-1f, 0x1.d8865ep-1f,
+      0x1.eea556p-1f, 0x1.f92d08p-1f, 0x1.fd9ae2p-1f, 0x1.ff4048p-1f, 0x1.ffcaa8p-1f, 0x1.fff2d0p-1f,
+      0x1.fffd1ap-1f, 0x1.ffff70p-1f, 0x1.ffffe8p-1f, 0x1.fffffep-1f}},
+    {{0x1.06eba8p-3f, 0x1.eba2eep-5f, -0x1.f081a2p-4f, -0x1.6da37ap-2f, -0x1.2b7708p-1f, -0x1.86e6b4p-1f,
+      -0x1.c31b92p-1f, -0x1.e4faacp-1f, -0x1.f56b24p-1f, -0x1.fc57d8p-1f, -0x1.fee27cp-1f, -0x1.ffb328p-1f,
+      -0x1.ffedc0p-1f, -0x1.fffc2cp-1f, -0x1.ffff4ap-1f, -0x1.ffffe2p-1f}},
+    {{0x1.4de1d2p-22f, -0x1.0f5bd6p-2f, -0x1.c1ef04p-2f, -0x1.edc704p-2f, -0x1.a9104cp-2f, -0x1.2ec172p-2f,
+      -0x1.6d6026p-3f, -0x1.7a539ap-4f, -0x1.52b334p-5f, -0x1.07716ap-6f, -0x1.63ebe4p-8f, -0x1.a7d2dep-10f,
+      -0x1.a9d4d4p-12f, -0x1.a5adf4p-14f, -0x1.14cc32p-15f, -0x1.8df1b6p-17f}},
+    {{-0x1.812b86p-2f, -0x1.3c9ccep-2f, -0x1.2bfd56p-3f, 0x1.b6c08cp-6f, 0x1.1b6244p-3f, 0x1.571c0cp-3f,
+      0x1.1c2af2p-3f, 0x1.714300p-4f, 0x1.8b16e8p-5f, 0x1.63fa66p-6f, 0x1.11714ap-7f, 0x1.69f252p-9f,
+      0x1.9f5d62p-11f, 0x1.93ac70p-13f, 0x1.3b303cp-15f, 0x1.d2dd02p-17f}},
+    {{0x1.33d4f4p-12f, 0x1.023402p-3f, 0x1.74fbfep-3f, 0x1.348cb6p-3f, 0x1.1a0aa2p-4f, -0x1.5af696p-8f,
+      -0x1.655c96p-5f, -0x1.8469f4p-5f, -0x1.144336p-5f, -0x1.2ff7cap-6f, -0x1.3ab632p-7f, -0x1.890500p-9f,
+      -0x1.d6c268p-10f, 0x1.236aeep-14f, 0x1.b122d6p-11f, 0x1.c03976p-12f}},
+    {{0x1.c67812p-4f, 0x1.4b56e8p-4f, 0x1.0fb2eap-7f, -0x1.ac6ed0p-5f, -0x1.1adac6p-4f, -0x1.810124p-5f,
+      -0x1.ebb66ep-7f, 0x1.bb6806p-8f, 0x1.a3026cp-7f, 0x1.5936ecp-7f, 0x1.a06346p-8f, 0x1.64f2e8p-9f,
+      0x1.d2033ap-11f, 0x1.e14796p-12f, 0x1.2b162ep-12f, 0x1.362bf0p-14f}},
+};
+/// c, and tanh(c + t) likewise, by bits 21..24 of |x| + 5/8.
+inline constexpr LookupTable kTanhTable[] = {
+    {{0x1.a00000p+0f, 0x1.100000p+1f, 0x1.500000p+1f, 0x1.900000p+1f, 0x1.f00000p+1f, 0x1.380000p+2f,
+      0x1.780000p+2f, 0x1.b80000p+2f, 0x1.093334p+3f, 0x0.0p+0f, 0x1.800000p-3f, 0x1.400000p-2f,
+      0x1.000000p-1f, 0x1.800000p-1f, 0x1.000000p+0f, 0x1.400000p+0f}},
+    {{0x1.d9c6fcp-1f, 0x1.f1994ep-1f, 0x1.faa794p-1f, 0x1.fe06eap-1f, 0x1.ff8f20p-1f, 0x1.fff0b8p-1f,
+      0x1.fffdeep-1f, 0x1.ffffb8p-1f, 0x1.fffffcp-1f, 0x0.0p+0f, 0x1.7b8ffap-3f, 0x1.35f98ap-2f,
+      0x1.d9353ep-2f, 0x1.45323ep-1f, 0x1.85efacp-1f, 0x1.b2523cp-1f}},
+    {{0x1.265e1ep-3f, 0x1.c65b16p-5f, 0x1.545200p-6f, 0x1.f81bd8p-8f, 0x1.c346e6p-10f, 0x1.e8f8ccp-13f,
+      0x1.08b7b6p-15f, 0x1.1e9be6p-18f, 0x1.0ff976p-22f, 0x1.000000p+0f, 0x1.ee69e4p-1f, 0x1.d11574p-1f,
+      0x1.92a948p-1f, 0x1.3173b2p-1f, 0x1.ae0dc2p-2f, 0x1.1f2514p-2f}},
+    {{-0x1.10692ep-3f, -0x1.b991bep-5f, -0x1.50c9c4p-6f, -0x1.f5e014p-8f, -0x1.c21220p-10f, -0x1.e8266cp-13f,
+      -0x1.03e870p-15f, -0x1.08312cp-18f, -0x1.5735fep-22f, 0x1.4ee596p-22f, -0x1.6e8df6p-3f, -0x1.199188p-2f,
+      -0x1.742694p-2f, -0x1.84027ap-2f, -0x1.478a06p-2f, -0x1.e72c3ap-3f}},
+    {{0x1.33ee8cp-4f, 0x1.15b6dep-5f, 0x1.b79d2cp-7f, 0x1.4c2ff0p-8f, 0x1.2c3a92p-10f, 0x1.4564f8p-13f,
+      0x1.60bc34p-16f, 0x1.7de80cp-19f, 0x1.67fac2p-23f, -0x1.555b2ep-2f, -0x1.27b6e2p-2f, -0x1.c199aep-3f,
+      -0x1.81ebf2p-4f, 0x1.568026p-5f, 0x1.a855eep-4f, 0x1.bba08cp-4f}},
+    {{-0x1.96cc94p-6f, -0x1.ec54cap-7f, -0x1.a65536p-8f, -0x1.52c0b4p-9f, -0x1.3af746p-11f, -0x1.560dbcp-14f,
+      -0x1.b91ab8p-17f, -0x1.776604p-19f, -0x1.075268p-26f, 0x1.efc46ep-12f, 0x1.dd8df4p-4f, 0x1.420f40p-3f,
+      0x1.4f5482p-3f, 0x1.972bcep-4f, 0x1.d7c620p-6f, -0x1.884e54p-7f}},
+    {{0x1.1d0928p-10f, 0x1.23c650p-8f, 0x1.350ab2p-9f, 0x1.fe40e2p-11f, 0x1.dea1c0p-13f, 0x1.10cdd6p-15f,
+      0x1.245e40p-18f, 0x1.3cf52ap-21f, 0x1.46e64ap-25f, 0x1.0a361cp-3f, 0x1.d62d62p-4f, 0x1.524534p-5f,
+      -0x1.a52548p-6f, -0x1.0515b0p-4f, -0x1.779c04p-5f, -0x1.38d71cp-6f}},
+};
+// clang-format on
+
+}  // namespace gemmsmith
