@@ -28,6 +28,18 @@ double TileCycles(const GemmProblem& problem, std::int64_t steps, std::int64_t m
          whole_rows * StepCycles(mr, vectors(n_tail)) + StepCycles(m_tail, vectors(n_tail)) + tiles * kTileCycles / k;
 }
 
+std::int64_t EvenRows(std::int64_t m, std::int64_t most, double vectors, int threads) {
+  const auto cycles = [&](std::int64_t rows) {
+    const std::int64_t tiles = (m + rows - 1) / rows;
+    return static_cast<double>((tiles + threads - 1) / threads) * StepCycles(rows, vectors);
+  };
+  constexpr double kWorth = 0.98;  // Lower tiles load B more often.
+  std::int64_t best = most;
+  for (std::int64_t rows = most - 1; rows >= (most + 1) / 2; --rows)
+    if (cycles(rows) < kWorth * cycles(best)) best = rows;
+  return best;
+}
+
 int TailSteps(const GemmProblem& problem, CpuMath math, CpuPath path, std::int64_t lanes) {
   constexpr std::int64_t kLeastSteps = 8;  // Adding up what they make takes some time, too.
   const std::int64_t columns = problem.n % lanes;

@@ -15,6 +15,9 @@ double StepCycles(std::int64_t rows, double vectors);
 double TileCycles(const GemmProblem& problem, std::int64_t steps, std::int64_t mr, std::int64_t nr, std::int64_t lanes,
                   int tail_steps);
 
+/// Rows of tiles, `most` or fewer, that threads share most evenly: the busiest one has the fewest cycles.
+std::int64_t EvenRows(std::int64_t m, std::int64_t most, double vectors, int threads);
+
 /// The steps of k that lie side by side in a last vector of few columns: see MicroKernelRecipe::tail_steps.
 int TailSteps(const GemmProblem& problem, CpuMath math, CpuPath path, std::int64_t lanes);
 

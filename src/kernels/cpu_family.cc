@@ -440,6 +440,10 @@ std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& asked, const Co
   const std::vector<Tile> tiles = RankTiles(problem, target, spec, paths[0]);
   std::vector<TileConfig> configs;
   const auto add = [&](Tile tile, int count, CpuPath path) {
+    const std::int64_t lanes = VectorBytes(target) / Info(MathOf(problem.a_type, problem.b_type, target)).unit_bytes;
+    const bool tiled = path == CpuPath::kDirect || path == CpuPath::kStream || path == CpuPath::kPanels;
+    if (FitsRows() && tiled && count > 1 && problem.batch == 1 && problem.n <= tile.vectors * lanes)  // They share m.
+      tile.rows = static_cast<int>(EvenRows(problem.m, tile.rows, tile.vectors, count));
     configs.push_back(MakeConfig(problem, target, spec, tile, count, path));
   };
   add(tiles[0], threads, paths[0]);

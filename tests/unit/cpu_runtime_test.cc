@@ -418,6 +418,20 @@ TEST(CpuFamily, SweepsABThatComesFromMemoryForFewRows) {
   }
 }
 
+TEST(CpuFamily, TwoThreadsShareTheRowsOfFewTilesEvenly) {
+  DeviceSpec spec = CpuSpec();
+  spec.multiprocessors = 2;
+  for (const Layout layout : {Layout::kRowMajor, Layout::kPacked})
+    for (const std::int64_t m : {20, 32, 64}) {
+      GemmProblem problem = MakeProblem(m, 64, 4096, DType::kF32, "nn");
+      problem.b_layout = layout;
+      const TileConfig config = X86Family().Candidates(problem, kBest, spec)[0];
+      const std::int64_t mr = config.Get("mr"), tiles = (m + mr - 1) / mr;
+      ASSERT_EQ(config.Get("threads"), 2);
+      EXPECT_EQ((tiles + 1) / 2 * mr, m / 2) << ToString(problem);
+    }
+}
+
 TEST(CpuFamily, FewRowsStillBringAPanelOfBNearerWhileAnotherIsMultiplied) {
   for (const DType type : {DType::kF32, DType::kBf16})
     for (const std::int64_t m : {24, 64, 192, 1024}) {
@@ -472,8 +486,10 @@ TEST(CpuFamily, PacksASmallBAPanelAtATimeAndGivesStepsOfKTheLanesThatFewColumnsL
 }
 
 TEST(CpuFamily, TilesOfAWhoseRowsCollideInL1AreLow) {
+  DeviceSpec spec = CpuSpec();
+  spec.multiprocessors = 1;
   for (const auto& [k, rows] : {std::pair<std::int64_t, int>{1000, 20}, {1024, 10}})
-    EXPECT_EQ(X86Family().Candidates(Dense(20, 16, k), kAvx512, CpuSpec())[0].Get("mr"), rows) << k;
+    EXPECT_EQ(X86Family().Candidates(Dense(20, 16, k), kAvx512, spec)[0].Get("mr"), rows) << k;
 }
 
 TEST(PackB, WritesColumnPanelsPaddedWithZeros) {
