@@ -392,8 +392,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   constexpr std::int64_t kLine = 64;
   const std::int64_t lines = std::max<std::int64_t>(1, nr * unit / kLine), tiles = DivideUp(rows, tile.rows);
   std::int64_t fetch = JoinsB(problem, math, path) ? lines : DivideUp(lines, tiles);
-  // Where there is one product for each element of B, the hardware alone keeps pace, and fetching as well is slower.
-  if (path == CpuPath::kSweep) fetch = 0;
+  if (path == CpuPath::kSweep) fetch = 0;  // It fetches along whole rows of B.
   if (dots) fetch = problem.b_layout == Layout::kRowMajor ? 0 : 1;
   if (path == CpuPath::kPacked && problem.b_layout != Layout::kPacked) {
     // Of a row of B that will be packed: all columns of a panel, or a piece of k.
