@@ -35,10 +35,10 @@ constexpr int kFewTiles = 6;
 constexpr std::int64_t kFewColumns = 256;  // Likewise.
 // Dot products are for so few rows of a column-major B; or for so few columns of a row-major one, and more rows.
 constexpr std::int64_t kDotMostRows = 48, kDotMostColumns = 12, kDotLeastRows = 16;
-constexpr std::int64_t kJoinRows = 16;  // With more, units of B are better made once.
-constexpr int kRowsOfSweep = 8;         // Of B: as many streams as the hardware follows at once.
-constexpr std::int64_t kSweptSums = 8;  // Of a sweep: so small a share of L2, longer runs of B being worth more.
-constexpr std::int64_t kSweptRows = 4;  // Of A, times the rows of B in a unit: more are too many products at once.
+constexpr std::int64_t kJoinRows = 16;         // With more, units of B are better made once.
+constexpr int kRowsOfSweep = 8;                // Of B: as many streams as the hardware follows at once.
+constexpr std::int64_t kSweptSums = 8;         // Of a sweep: so small a share of L2, longer runs of B being worth more.
+constexpr std::int64_t kSweptRows = 4;         // Of A, and rows of B in a unit: more are too many products at once.
 constexpr std::int64_t kSweptRowsOfBytes = 8;  // Of A, from which on a B of bytes is swept whatever its rows.
 constexpr int kMostJoinRows = 20;              // Of a tile: more leave no registers for the rows of B.
 constexpr int kCollidingRows = 10;             // Of A in a tile: more would not stay in L1.
@@ -134,7 +134,7 @@ bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path) {
 bool SweepsPay(const GemmProblem& problem, CpuMath math) {
   if (problem.a_layout != Layout::kRowMajor || problem.m > kMostSweptRows) return false;
   if (problem.m <= 1) return problem.m == 1;
-  if (Info(math).group < 4) return problem.m * Info(math).group <= kSweptRows;
+  if (Info(math).group < 4) return problem.m + Info(math).group <= kSweptRows;
   return problem.m >= kSweptRowsOfBytes || problem.ldb % kPage == 0;
 }
 
@@ -366,7 +366,8 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
     if (dots) {
       // A is read again for each few columns.
       const bool stays = problem.n > kDotMostColumns;
-      const std::int64_t block = stays ? std::min(kDotBlock, RoundDown(kDotBytes / (rows * unit), 16)) : kDotBlock;
+      const std::int64_t longest = std::max(kDotBlock, kDotBytes / 3 / (rows * unit));  // A third goes with any B.
+      const std::int64_t block = stays ? std::min(longest, RoundDown(kDotBytes / (rows * unit), 16)) : kDotBlock;
       kc = RoundUp(std::clamp<std::int64_t>(steps, 1, rows == 1 ? kDotRowBlock : block), 16);
     }
     if (!dots && path != CpuPath::kPanels && !StreamsB(problem, spec, path))
