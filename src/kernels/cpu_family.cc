@@ -458,7 +458,7 @@ std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& asked, const Co
     other[kNc] = static_cast<std::int32_t>(RoundDown(other[kNc] / 2, other[kNr]));
   } else {
     other[kKc] *= 2;
-    other[kMc] = static_cast<std::int32_t>(RoundDown(other[kMc] / 2, tiles[0].rows));
+    other[kMc] = static_cast<std::int32_t>(RoundDown(other[kMc] / 2, other[kMr]));
   }
   return configs;
 }

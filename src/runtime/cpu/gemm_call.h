@@ -344,8 +344,8 @@ class GemmCall {
       args.ahead_step = (along_k_ ? call_.p_.b_row : call_.p_.b_col) * call_.b_size_;
       args.ahead = call_.BlockOfB(block_.batch, columns, k) + row_ * args.ahead_step;
       const std::int64_t rows = std::max<std::int64_t>(1, (along_k_ ? k : columns).size());
-      for (row_ += rows_of_call_; row_ >= rows; row_ -= rows)
-        if (++brought_ % pieces_of_panel_ == 0 || !along_k_) row_ = rows;  // The next piece does not follow this one.
+      for (row_ += rows_of_call_; row_ >= rows;)  // On into the next piece, if that follows along k.
+        row_ = ++brought_ % pieces_of_panel_ == 0 || !along_k_ ? 0 : row_ - rows;
     }
     void Advance() {
       for (const std::int64_t due = PiecesAfter(++done_); packed_pieces_ < due; ++packed_pieces_) {
