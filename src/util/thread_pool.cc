@@ -1,6 +1,10 @@
 #include "util/thread_pool.h"
 
 #include <pthread.h>
+#if defined(__linux__)
+#include <sched.h>
+#include <unistd.h>
+#endif
 
 #include <system_error>
 #include <thread>
@@ -12,6 +16,9 @@ namespace {
 
 // Some ten microseconds: longer than the gaps inside one GEMM, shorter than anything a person would call load.
 constexpr int kSpins = 400;
+// As long as waking takes. A thread that was woken too late waits for the next task so, or it would be late for each of
+// many short ones.
+constexpr int kSpinsWhenLate = 4000;
 
 std::atomic<bool> in_forked_child{false};
 
@@ -30,8 +37,8 @@ bool Begin(std::atomic<std::uint32_t>& begun, std::uint32_t before) {
 }
 
 /// Whether `word` is no longer `old`, soon.
-bool SpinForChange(const std::atomic<std::uint32_t>& word, std::uint32_t old) {
-  for (int spin = 0; spin < kSpins; ++spin) {
+bool SpinForChange(const std::atomic<std::uint32_t>& word, std::uint32_t old, int spins = kSpins) {
+  for (int spin = 0; spin < spins; ++spin) {
     if (word.load(std::memory_order_acquire) != old) return true;
     Pause();
   }
@@ -42,6 +49,34 @@ bool SpinForChange(const std::atomic<std::uint32_t>& word, std::uint32_t old) {
 void WaitForChange(const std::atomic<std::uint32_t>& word, std::uint32_t old) {
   if (!SpinForChange(word, old)) word.wait(old, std::memory_order_acquire);
 }
+
+/// Keeps a thread off the caller's core, where it is allowed another. Who wakes a thread meanwhile need not share with
+/// it, and one that waits for this core moves: schedulers queue threads behind the one that wakes them even where cores
+/// are idle, those of virtual machines above all. The thread's affinity is as before then, but for a change that
+/// somebody else makes just now.
+class KeptElsewhere {
+ public:
+#if defined(__linux__)
+  explicit KeptElsewhere(int thread) : thread_(thread) {
+    known_ = thread != 0 && sched_getaffinity(thread, sizeof allowed_, &allowed_) == 0;
+    cpu_set_t elsewhere = allowed_;
+    CPU_CLR(static_cast<std::size_t>(sched_getcpu()), &elsewhere);
+    if (known_ && CPU_COUNT(&elsewhere) > 0) sched_setaffinity(thread_, sizeof elsewhere, &elsewhere);
+  }
+  ~KeptElsewhere() {
+    if (known_) sched_setaffinity(thread_, sizeof allowed_, &allowed_);
+  }
+  KeptElsewhere(const KeptElsewhere&) = delete;
+  KeptElsewhere& operator=(const KeptElsewhere&) = delete;
+
+ private:
+  int thread_;
+  bool known_ = false;
+  cpu_set_t allowed_{};
+#else
+  explicit KeptElsewhere(int) {}
+#endif
+};
 
 }  // namespace
 
@@ -113,6 +148,8 @@ void ThreadPool::Dispatch(int threads, Function function, void* context, bool in
     worker.function = function;
     worker.context = context;
     worker.ticket.fetch_add(1, std::memory_order_release);
+    const bool wakes = worker.asleep.load(std::memory_order_relaxed);
+    const KeptElsewhere placed(wakes ? worker.thread.load(std::memory_order_relaxed) : 0);
     worker.ticket.notify_one();
   }
   function(context, 0);
@@ -120,18 +157,25 @@ void ThreadPool::Dispatch(int threads, Function function, void* context, bool in
     if (!Begin(workers_[i].begun, workers_[i].ticket.load(std::memory_order_relaxed) - 1)) continue;
     function(context, i + 1);
     running_.fetch_sub(1, std::memory_order_relaxed);
+    const KeptElsewhere moved(workers_[i].thread.load(std::memory_order_relaxed));
   }
   while (const std::uint32_t left = running_.load(std::memory_order_acquire)) WaitForChange(running_, left);
 }
 
 void ThreadPool::WorkerLoop(int index, Worker& worker) {
+#if defined(__linux__)
+  worker.thread.store(gettid(), std::memory_order_relaxed);
+#endif
+  int spins = kSpins;
   for (std::uint32_t seen = 0;; ++seen) {
-    if (!SpinForChange(worker.ticket, seen)) {
+    if (!SpinForChange(worker.ticket, seen, spins)) {
       worker.asleep.store(true, std::memory_order_relaxed);
       worker.ticket.wait(seen, std::memory_order_acquire);
       worker.asleep.store(false, std::memory_order_relaxed);
     }
-    if (!Begin(worker.begun, seen)) continue;
+    const bool late = !Begin(worker.begun, seen);
+    spins = late ? kSpinsWhenLate : kSpins;
+    if (late) continue;
     worker.function(worker.context, index + 1);
     if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
   }

@@ -62,6 +62,7 @@ class ThreadPool {
     /// Counts those that were begun, by the worker or by the caller in its stead: whoever counts one runs it.
     std::atomic<std::uint32_t> begun{0};
     std::atomic<bool> asleep{false};
+    std::atomic<int> thread{0};  ///< As Linux numbers them; 0: not known.
     Function function = nullptr;
     void* context = nullptr;
   };

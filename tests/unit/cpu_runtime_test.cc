@@ -5,7 +5,10 @@
 
 #include <atomic>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -149,6 +152,22 @@ TEST(CpuThreadPool, ASmallTaskTakesSleepingThreadsOnlyWhereCallsFollowEachOtherC
   for (int round = 0; round < 10'000; ++round) expected += run(ThreadPool::Asleep::kPass);
   EXPECT_EQ(runs, expected);
   EXPECT_GE(expected, 10'000);
+}
+
+TEST(CpuThreadPool, LeavesThreadsTheCoresThatTheyWereAllowed) {
+  const auto task = [](int) { std::this_thread::sleep_for(std::chrono::microseconds(20)); };
+  for (int round = 0; round < 100; ++round) {
+    auto copy = task;
+    ThreadPool::Instance().Acquire(4).Run(4, copy, round % 2 == 0);
+    std::this_thread::sleep_for(std::chrono::microseconds(100));  // Some rounds find them asleep.
+  }
+  std::set<std::string> allowed;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream status(thread.path() / "status");
+    for (std::string line; std::getline(status, line);)
+      if (line.starts_with("Cpus_allowed_list")) allowed.insert(line);
+  }
+  EXPECT_EQ(allowed.size(), 1) << ::testing::PrintToString(allowed);
 }
 
 TEST(CpuKernel, RefusesALaunchItWasNotMadeFor) {

@@ -106,7 +106,7 @@ class GemmCall {
     grid_ = ChooseGrid(p_, lease.threads());
     Reserve(Scratch::OfThisThread());
     auto task = [this](int index) { RunPart(index); };
-    lease.Run(grid_.threads(), task, p_.path != CpuPath::kPacked);
+    lease.Run(grid_.threads(), task, p_.path != CpuPath::kPacked || grid_.m_parts == 1);
     if (maxima_ > 0) MergeMaxima();
   }
 
