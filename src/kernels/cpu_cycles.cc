@@ -1,6 +1,7 @@
 #include "kernels/cpu_cycles.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace gemmsmith {
 
@@ -12,20 +13,25 @@ double StepCycles(std::int64_t rows, double vectors) {
   return std::max({m * vectors / 2, (m * share + vectors) / 2, kFmaLatency * share});
 }
 
+double JoinCycles(int group) { return (std::bit_width(static_cast<unsigned>(group)) - 1) / 2.0; }
+
 double TileCycles(const GemmProblem& problem, std::int64_t steps, std::int64_t mr, std::int64_t nr, std::int64_t lanes,
-                  int tail_steps) {
+                  int tail_steps, double join_cycles) {
   const auto up = [](std::int64_t x, std::int64_t y) { return (x + y - 1) / y; };
   const auto vectors = [&](std::int64_t columns) {
     const auto whole = static_cast<double>(columns / lanes);
     return columns % lanes == 0 ? whole : whole + 1.0 / tail_steps;
+  };
+  const auto step = [&](std::int64_t rows, double count) {
+    return StepCycles(rows, count) + (rows == 0 ? 0 : join_cycles * count);
   };
   const std::int64_t m = problem.m / mr, n = problem.n / nr, m_tail = problem.m % mr, n_tail = problem.n % nr;
   const auto tiles = static_cast<double>(up(problem.m, mr) * up(problem.n, nr));
   const auto k = static_cast<double>(std::max<std::int64_t>(steps, 1)), whole_rows = static_cast<double>(m),
              whole_columns = static_cast<double>(n);
   constexpr double kTileCycles = 20;
-  return whole_rows * whole_columns * StepCycles(mr, vectors(nr)) + whole_columns * StepCycles(m_tail, vectors(nr)) +
-         whole_rows * StepCycles(mr, vectors(n_tail)) + StepCycles(m_tail, vectors(n_tail)) + tiles * kTileCycles / k;
+  return whole_rows * whole_columns * step(mr, vectors(nr)) + whole_columns * step(m_tail, vectors(nr)) +
+         whole_rows * step(mr, vectors(n_tail)) + step(m_tail, vectors(n_tail)) + tiles * kTileCycles / k;
 }
 
 std::int64_t EvenRows(std::int64_t m, std::int64_t most, double vectors, int threads) {

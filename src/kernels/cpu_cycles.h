@@ -10,10 +10,14 @@ namespace gemmsmith {
 /// vector: it holds several steps.
 double StepCycles(std::int64_t rows, double vectors);
 
-/// Cycles of one step of k over all tiles of `mr` rows and `nr` columns, `lanes` of them in a vector, plus what each
-/// tile costs besides, for `steps` in all.
+/// Those in which micro-kernels make a vector of units of `group` rows of B: half as many as its products take for one
+/// row of A, times the levels of interleaving.
+double JoinCycles(int group);
+
+/// Cycles of one step of k over all tiles of `mr` rows and `nr` columns, `lanes` of them in a vector that takes
+/// `join_cycles` to make, plus what each tile costs besides, for `steps` in all.
 double TileCycles(const GemmProblem& problem, std::int64_t steps, std::int64_t mr, std::int64_t nr, std::int64_t lanes,
-                  int tail_steps);
+                  int tail_steps, double join_cycles);
 
 /// Rows of tiles, `most` or fewer, that threads share most evenly: the busiest one has the fewest cycles.
 std::int64_t EvenRows(std::int64_t m, std::int64_t most, double vectors, int threads);

@@ -36,10 +36,10 @@ constexpr std::int64_t kFewColumns = 256;  // Likewise.
 // Dot products are for so few rows of a column-major B; or for so few columns of a row-major one, and more rows.
 constexpr std::int64_t kDotMostRows = 48, kDotMostColumns = 12, kDotLeastRows = 16;
 constexpr std::int64_t kJoinRows = 16;         // With more, units of B are better made once.
+constexpr std::int64_t kJoinSteps = 128;       // Of k: so many units stay near for the next tile of rows.
 constexpr int kRowsOfSweep = 8;                // Of B: as many streams as the hardware follows at once.
 constexpr std::int64_t kSweptSums = 8;         // Of a sweep: so small a share of L2, longer runs of B being worth more.
 constexpr std::int64_t kSweptRows = 4;         // Of A, and rows of B in a unit: more are too many products at once.
-constexpr std::int64_t kSweptRowsOfBytes = 8;  // Of A, from which on a B of bytes is swept whatever its rows.
 constexpr int kMostJoinRows = 20;              // Of a tile: more leave no registers for the rows of B.
 constexpr int kCollidingRows = 10;             // Of A in a tile: more would not stay in L1.
 constexpr std::int64_t kFewRowsSteps = 64;     // Of k, in a block of B that is packed for few rows of A.
@@ -49,11 +49,11 @@ constexpr std::int64_t kDotBytes = 48 << 10;                   // Of A in such a
 constexpr std::int64_t kLeastPanels = 4, kMostColumns = 1024;  // Of a B in place, worked on for one block of k.
 constexpr std::int64_t kShortColumns = 128, kLongRows = 1024;  // Of B.
 constexpr std::int64_t kPage = 4096, kFarPages = 4;
-constexpr std::int64_t kFewRows = 64;         // Of A: for them B is read in place as fast as it is packed.
-constexpr double kUnpackedEfficiency = 0.85;  // Of a B in place that is worth packing.
-constexpr double kPackedB = 0.25;             // Of the cost of packing it: that is done while products are taken.
-constexpr std::int64_t kPackedPanels = 8;     // Of B, where A is packed once: they stay in L2.
-constexpr std::int64_t kSumsBytes = 4 << 20;  // Of sums kept apart from D: a part of L3.
+constexpr std::int64_t kFewRows = 64;              // Of A: for them B is read in place as fast as it is packed.
+constexpr double kUnpackedEfficiency = 0.85;       // Of a B in place that is worth packing.
+constexpr double kPackedB = 0.25, kJoinedB = 0.5;  // Of the cost of packing it: that is done while products are taken.
+constexpr std::int64_t kPackedPanels = 8;          // Of B, where A is packed once: they stay in L2.
+constexpr std::int64_t kSumsBytes = 4 << 20;       // Of sums kept apart from D: a part of L3.
 // Share of the issue rate that dot products keep: both factors come from the caches.
 constexpr double kDotEfficiency = 0.66;
 
@@ -130,12 +130,12 @@ bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path) {
 }
 
 /// B is read faster from end to end than in strips of columns. Several rows of A make that too many products at once,
-/// but for bytes: strips of them are narrow, and none of them are fast where rows of B lie whole pages apart.
+/// but for bytes: strips of them are narrow, and not fast where rows of B lie whole pages apart.
 bool SweepsPay(const GemmProblem& problem, CpuMath math) {
-  if (problem.a_layout != Layout::kRowMajor || problem.m > kMostSweptRows) return false;
+  if (problem.a_layout != Layout::kRowMajor) return false;
   if (problem.m <= 1) return problem.m == 1;
   if (Info(math).group < 4) return problem.m + Info(math).group <= kSweptRows;
-  return problem.m >= kSweptRowsOfBytes || problem.ldb % kPage == 0;
+  return problem.m <= kMostSweptRows && problem.ldb % kPage == 0;
 }
 
 /// Packing all of A, and blocks of B, takes longer than reading A where it lies again for each panel of B.
@@ -310,7 +310,7 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
   }
   const std::int64_t lanes = VectorBytes(target) / Info(math).unit_bytes, steps = DivideUp(problem.k, Info(math).group);
   std::vector<std::pair<double, Tile>> ranked;
-  const bool streams = StreamsB(problem, spec, path);
+  const bool streams = StreamsB(problem, spec, path), joins = JoinsB(problem, math, path);
   for (Tile tile : Tiles(target, math)) {
     // Narrow pieces of rows that lie pages apart take long to find.
     if (streams && tile.vectors + 1 < Tiles(target, math)[0].vectors) continue;
@@ -320,13 +320,13 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
       const std::int64_t tiles = DivideUp(problem.m, tile.rows);
       if (tiles <= 8) tile.rows = static_cast<int>(DivideUp(problem.m, tiles));
     }
-    if (JoinsB(problem, math, path)) {
+    if (joins) {
       const int flips = FlipsA(problem, math) ? 1 : 0, free = 31 - (Info(math).group == 4 ? 2 : 0) - flips;
       tile.rows = std::min(tile.rows, kMostJoinRows);
       tile.vectors = std::min(tile.vectors, free / (tile.rows + 1 + flips));
     }
-    double cycles =
-        TileCycles(problem, steps, tile.rows, tile.vectors * lanes, lanes, TailSteps(problem, math, path, lanes));
+    double cycles = TileCycles(problem, steps, tile.rows, tile.vectors * lanes, lanes,
+                               TailSteps(problem, math, path, lanes), joins ? JoinCycles(Info(math).group) : 0);
     if (streams) {
       const std::int64_t reads = std::min(DivideUp(problem.m, tile.rows), kCostlyReads);
       cycles += kReadCycles * static_cast<double>(reads * DivideUp(problem.n, lanes));
@@ -372,6 +372,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
     }
     if (!dots && path != CpuPath::kPanels && !StreamsB(problem, spec, path))
       nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
+    if (JoinsB(problem, math, path) && StreamsB(problem, spec, path)) kc = std::min(kc, kJoinSteps);
     if (StreamsA(problem, spec, path, nr)) kc = std::max(kc, RoundDown(spec.l2_bytes / 2 / (nr * unit), 8));
   } else {
     const std::int64_t a_bytes = rows * steps * unit;
@@ -486,6 +487,7 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   const std::int64_t used = problem.n >= nr ? nr : config[kNTail];
   const std::int64_t vectors = dots ? nr : std::max<std::int64_t>(1, used * unit / kVectorBytes);
   double cycles = StepCycles(mr, static_cast<double>(vectors));
+  if (JoinsB(problem, ConfiguredMath(config), path)) cycles += JoinCycles(Info(ConfiguredMath(config)).group) * vectors;
   if (!dots && used * problem.k * unit > kNearPanel) cycles = std::max(cycles, kFarVectorCycles * vectors);
   shape.issue_efficiency = mr * vectors / 2.0 / cycles;
   if (dots) shape.issue_efficiency *= kDotEfficiency;
@@ -494,9 +496,11 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   if ((path == CpuPath::kDirect || path == CpuPath::kStream) && IsWorthPacking(problem, spec))
     shape.issue_efficiency *= kUnpackedEfficiency;
   if (path == CpuPath::kPacked || path == CpuPath::kPanels) {
+    const bool joins = Info(ConfiguredMath(config)).group > 1;
     const double b_share = problem.b_layout == Layout::kPacked     ? 0
-                           : problem.b_layout == Layout::kRowMajor ? kPackedB
-                                                                   : 1;
+                           : problem.b_layout == Layout::kColMajor ? 1
+                           : joins                                 ? kJoinedB
+                                                                   : kPackedB;
     const double b = b_share * static_cast<double>(problem.k) * problem.n;
     const double part = unit / static_cast<double>(Info(ConfiguredMath(config)).group);
     const double a = path == CpuPath::kPacked ? static_cast<double>(problem.m) * problem.k : 0;

@@ -77,7 +77,7 @@ using MicroKernel = void (*)(const MicroKernelArgs*);
 /// bring them into order before they finish them.
 constexpr std::int64_t kSweepColumns = 64;
 /// Of A.
-constexpr int kMostSweptRows = 16;
+constexpr int kMostSweptRows = 4;
 
 /// What one CPU artifact holds: entries for {full, last} rows x {full, last} columns of the tile grid.
 struct MicroKernelSet {

@@ -208,8 +208,8 @@ TEST(CpuKernel, RefusesMoreRowsThanASweepTakes) {
   DeviceSpec spec = CpuSpec();
   spec.l2_bytes = 512;
   for (const CodeTarget& target : CpuTargets())
-    for (const auto& [m, more] : {std::pair<std::int64_t, std::int64_t>{1, 2}, {16, 22}}) {
-      GemmProblem problem = MakeProblem(m, 128, 64, DType::kU8);
+    for (const auto& [m, more] : {std::pair<std::int64_t, std::int64_t>{1, 2}, {4, 8}}) {
+      GemmProblem problem = MakeProblem(m, 4096, 64, DType::kU8);
       SetDTypes(problem, "u8,s8,s32");
       const KernelFamily& family = FamilyFor(target);
       const TileConfig config = family.Candidates(problem, target, spec)[0];
@@ -425,8 +425,8 @@ TEST(CpuFamily, SweepsABThatComesFromMemoryForFewRows) {
         Row{kBest, DType::kF32, "nn", 1, 512, 512, false},    Row{kBest, DType::kF32, "nt", 1, 4096, 4096, false},
         Row{kBest, DType::kU8, "nn", 0, 4096, 4096, false},   Row{kBest, DType::kU8, "nn", 1, 11008, 4096, true},
         Row{kBest, DType::kU8, "nn", 4, 11008, 4096, false},  Row{kBest, DType::kU8, "nn", 4, 4096, 4096, true},
-        Row{kBest, DType::kU8, "tn", 4, 4096, 4096, false},   Row{kBest, DType::kU8, "nn", 16, 11008, 4096, true},
-        Row{kBest, DType::kU8, "nn", 17, 11008, 4096, false}, Row{kBest, DType::kU8, "nn", 16, 11008, 4095, false},
+        Row{kBest, DType::kU8, "tn", 4, 4096, 4096, false},   Row{kBest, DType::kU8, "nn", 5, 4096, 4096, false},
+        Row{kBest, DType::kU8, "nn", 16, 4096, 4096, false},  Row{kBest, DType::kU8, "nn", 4, 4096, 4095, false},
         Row{kAvx512, DType::kF32, "nn", 1, 4096, 4096, true}, Row{kAvx512, DType::kU8, "nn", 1, 4096, 4096, false},
         Row{kAvx2, DType::kF32, "nn", 1, 4096, 4096, false}}) {
     GemmProblem problem = MakeProblem(row.m, row.n, row.k, row.type, row.layout);
