@@ -70,9 +70,9 @@ class JITWrapper<Gemm<TA, TB, TD, TAcc>> : public JITWrapperBase {
   /// Throws before anything is launched, with the output untouched.
   void Forward(const Tensor& input, const Tensor& output, Stream stream = {}) {
     GemmArgs args;
-    args.a = op_.trans_a() ? input.Transposed() : input;
-    args.b = op_.trans_b() ? op_.weight().Transposed() : op_.weight();
-    args.d = output;
+    args.a = input, args.b = op_.weight(), args.d = output;
+    if (op_.trans_a()) args.a = input.Transposed();
+    if (op_.trans_b()) args.b = op_.weight().Transposed();
     args.alpha = static_cast<double>(op_.alpha());
     args.beta = static_cast<double>(op_.beta());
     CheckTypes(args);

@@ -115,8 +115,18 @@ class PlanTable {
     std::size_t mask;
   };
 
-  static std::size_t HashOf(const GemmProblem& problem, DeviceId device) {
-    return Hash(problem) + (static_cast<std::size_t>(device.kind) << 8 | device.index) * 0x9e3779b97f4a7c15u;
+  /// Of what problems of one program differ in; all of it is compared anyway.
+  static std::size_t HashOf(const GemmProblem& p, DeviceId device) {
+    std::uint64_t types;  // And layouts.
+    std::memcpy(&types, &p.a_type, sizeof types);
+    const auto there = static_cast<std::uint64_t>(device.kind) << 8 | device.index;
+    const auto of = [](auto value, std::uint64_t odd) { return static_cast<std::uint64_t>(value) * odd; };
+    const std::uint64_t hash = of(p.m, 0x9e3779b97f4a7c15u) + of(p.n, 0xc2b2ae3d27d4eb4fu) +
+                               of(p.k, 0x165667b19e3779f9u) + of(p.batch, 0xff51afd7ed558ccdu) +
+                               of(p.lda, 0xc4ceb9fe1a85ec53u) + of(p.ldb, 0x94d049bb133111ebu) +
+                               of(p.ldd, 0xbf58476d1ce4e5b9u) + of(types, 0xd6e8feb86659fd93u) +
+                               of(p.epilogue_id + there, 0xa0761d6478bd642fu);
+    return hash ^ hash >> 32;
   }
   /// As ==, a field after the other, only faster: it is hashed as bytes too.
   static bool Same(const GemmProblem& x, const GemmProblem& y) {
