@@ -1,11 +1,14 @@
 #include "gemmsmith/epilogue.h"
 
+#include <atomic>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <unordered_map>
 
 #include "epilogue/expression.h"
 #include "util/digest.h"
+#include "util/fork_gate.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -35,12 +38,14 @@ class Flattener {
 class Registry {
  public:
   void Add(const Epilogue& epilogue) {
+    const ForkGate gate;
     std::scoped_lock lock(mutex_);
     const auto [place, is_new] = epilogues_.emplace(epilogue.id(), epilogue);
     if (!(place->second == epilogue))
       throw Fail(Code::kInternal, "change either", "epilogue: two have the digest {:016x}", epilogue.id());
   }
   std::optional<Epilogue> Find(std::uint64_t id) const {
+    const ForkGate gate;
     std::scoped_lock lock(mutex_);
     const auto found = epilogues_.find(id);
     return found == epilogues_.end() ? std::nullopt : std::optional(found->second);
@@ -56,9 +61,14 @@ Registry& TheRegistry() {
   return *registry;
 }
 
+/// Made by whoever needs it first, or by several at once, and not under the lock of a static: a child that is forked
+/// meanwhile would wait for that for ever.
 const Epilogue& Identity() {
-  static const auto* const identity = new Epilogue(Outputs(TracedAccumulator()));
-  return *identity;
+  static constinit std::atomic<const Epilogue*> identity{nullptr};
+  if (const Epilogue* const made = identity.load(std::memory_order_acquire)) return *made;
+  auto mine = std::make_unique<const Epilogue>(Outputs(TracedAccumulator()));
+  const Epilogue* first = nullptr;
+  return identity.compare_exchange_strong(first, mine.get(), std::memory_order_acq_rel) ? *mine.release() : *first;
 }
 
 }  // namespace

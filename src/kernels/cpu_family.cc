@@ -35,15 +35,15 @@ constexpr int kFewTiles = 6;
 constexpr std::int64_t kFewColumns = 256;  // Likewise.
 // Dot products are for so few rows of a column-major B; or for so few columns of a row-major one, and more rows.
 constexpr std::int64_t kDotMostRows = 48, kDotMostColumns = 12, kDotLeastRows = 16;
-constexpr std::int64_t kJoinRows = 16;         // With more, units of B are better made once.
-constexpr std::int64_t kJoinSteps = 128;       // Of k: so many units stay near for the next tile of rows.
-constexpr int kRowsOfSweep = 8;                // Of B: as many streams as the hardware follows at once.
-constexpr std::int64_t kSweptSums = 8;         // Of a sweep: so small a share of L2, longer runs of B being worth more.
-constexpr std::int64_t kSweptRows = 4;         // Of A, and rows of B in a unit: more are too many products at once.
-constexpr int kMostJoinRows = 20;              // Of a tile: more leave no registers for the rows of B.
-constexpr int kCollidingRows = 10;             // Of A in a tile: more would not stay in L1.
-constexpr std::int64_t kFewRowsSteps = 64;     // Of k, in a block of B that is packed for few rows of A.
-constexpr std::int64_t kDotK = 64;             // Adding up the lanes of shorter dot products takes too long.
+constexpr std::int64_t kJoinRows = 16;      // With more, units of B are better made once.
+constexpr std::int64_t kJoinSteps = 128;    // Of k: so many units stay near for the next tile of rows.
+constexpr int kRowsOfSweep = 8;             // Of B: as many streams as the hardware follows at once.
+constexpr std::int64_t kSweptSums = 8;      // Of a sweep: so small a share of L2, longer runs of B being worth more.
+constexpr std::int64_t kSweptRows = 4;      // Of A, and rows of B in a unit: more are too many products at once.
+constexpr int kMostJoinRows = 20;           // Of a tile: more leave no registers for the rows of B.
+constexpr int kCollidingRows = 10;          // Of A in a tile: more would not stay in L1.
+constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is packed for few rows of A.
+constexpr std::int64_t kDotK = 64;          // Adding up the lanes of shorter dot products takes too long.
 constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 8192;   // Of k: four columns of B fit L2 several times.
 constexpr std::int64_t kDotBytes = 48 << 10;                   // Of A in such a block: it stays in L1.
 constexpr std::int64_t kLeastPanels = 4, kMostColumns = 1024;  // Of a B in place, worked on for one block of k.
