@@ -14,11 +14,12 @@
 namespace gemmsmith {
 namespace {
 
-// Some ten microseconds: longer than the gaps inside one GEMM, shorter than anything a person would call load.
+// For the next task. Some ten microseconds: longer than what is between calls that follow each other, shorter than
+// anything a person would call load.
 constexpr int kSpins = 400;
-// As long as waking takes. A thread that was woken too late waits for the next task so, or it would be late for each of
-// many short ones.
-constexpr int kSpinsWhenLate = 4000;
+// About as long as waking takes: for threads that run, and by one that was woken too late, for the next task. It would
+// be late for each of many short ones otherwise.
+constexpr int kLongSpins = 4000;
 
 std::atomic<bool> in_forked_child{false};
 
@@ -45,9 +46,9 @@ bool SpinForChange(const std::atomic<std::uint32_t>& word, std::uint32_t old, in
   return false;
 }
 
-/// Waits until `word` is no longer `old`.
+/// Waits until `word` is no longer `old`, which a thread that runs sees to.
 void WaitForChange(const std::atomic<std::uint32_t>& word, std::uint32_t old) {
-  if (!SpinForChange(word, old)) word.wait(old, std::memory_order_acquire);
+  if (!SpinForChange(word, old, kLongSpins)) word.wait(old, std::memory_order_acquire);
 }
 
 /// Keeps a thread off the caller's core, where it is allowed another. Who wakes a thread meanwhile need not share with
@@ -174,7 +175,7 @@ void ThreadPool::WorkerLoop(int index, Worker& worker) {
       worker.asleep.store(false, std::memory_order_relaxed);
     }
     const bool late = !Begin(worker.begun, seen);
-    spins = late ? kSpinsWhenLate : kSpins;
+    spins = late ? kLongSpins : kSpins;
     if (late) continue;
     worker.function(worker.context, index + 1);
     if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
