@@ -1,7 +1,6 @@
 #include "kernels/cpu_cycles.h"
 
 #include <algorithm>
-#include <bit>
 
 namespace gemmsmith {
 
@@ -13,7 +12,7 @@ double StepCycles(std::int64_t rows, double vectors) {
   return std::max({m * vectors / 2, (m * share + vectors) / 2, kFmaLatency * share});
 }
 
-double JoinCycles(int group) { return (std::bit_width(static_cast<unsigned>(group)) - 1) / 2.0; }
+double JoinCycles(int group) { return group == 1 ? 0 : group == 2 ? 0.5 : 1.5; }
 
 double TileCycles(const GemmProblem& problem, std::int64_t steps, std::int64_t mr, std::int64_t nr, std::int64_t lanes,
                   int tail_steps, double join_cycles) {

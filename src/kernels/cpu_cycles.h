@@ -10,8 +10,7 @@ namespace gemmsmith {
 /// vector: it holds several steps.
 double StepCycles(std::int64_t rows, double vectors);
 
-/// Those in which micro-kernels make a vector of units of `group` rows of B: half as many as its products take for one
-/// row of A, times the levels of interleaving.
+/// Those in which micro-kernels make a vector of units of `group` rows of B.
 double JoinCycles(int group);
 
 /// Cycles of one step of k over all tiles of `mr` rows and `nr` columns, `lanes` of them in a vector that takes

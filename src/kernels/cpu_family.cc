@@ -321,7 +321,7 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
       if (tiles <= 8) tile.rows = static_cast<int>(DivideUp(problem.m, tiles));
     }
     if (joins) {
-      const int flips = FlipsA(problem, math) ? 1 : 0, free = 31 - (Info(math).group == 4 ? 2 : 0) - flips;
+      const int flips = FlipsA(problem, math) ? 1 : 0, free = 28 - flips;
       tile.rows = std::min(tile.rows, kMostJoinRows);
       tile.vectors = std::min(tile.vectors, free / (tile.rows + 1 + flips));
     }

@@ -22,7 +22,7 @@ class Avx512Tile final : public TileEmitter {
       throw Fail(Code::kUnsupported, "", "avx512: joins no {} steps of {}", tail_steps(), Info(math_).name);
     const int besides =
         (tail_steps() > 1 ? 1 : 0) + (tail_steps() > 1 || tile.vectors > 1 || !EmbedsA() || joins() ? 1 : 0) +
-        (math_ == CpuMath::kS16 ? 1 : 0) + (joins() && Info(math_).group == 4 ? 2 : 0) + (sums_columns() ? 1 : 0);
+        (math_ == CpuMath::kS16 ? 1 : 0) + (joins() ? 2 + (NeedsSpare() ? 1 : 0) : 0) + (sums_columns() ? 1 : 0);
     if ((tile.rows + 1 + (sums_columns() ? 1 : 0)) * tile.vectors + besides > kRegisters)
       throw Fail(Code::kUnsupported, "", "avx512: a tile of {} rows by {} vectors needs more than {} registers",
                  tile.rows, tile.vectors, kRegisters);
@@ -33,11 +33,12 @@ class Avx512Tile final : public TileEmitter {
   Vectors Sums() const override { return {as_, Info(math_).sum, kVectorBytes, true}; }
   void LoadB(int vector, const Mem& b) override { Masked(vector, true).emit(Move(), B(vector), b); }
   void PrepareJoins() override {
-    if (Info(math_).group != 4) return;
-    const asmjit::Label quarters = as_.newLabel(), bytes = as_.newLabel(), after = as_.newLabel();
-    as_.vmovdqu32(Quarters(), ptr(quarters));
-    as_.vbroadcasti32x4(Bytes(), ptr(bytes));
-    for (int row = 1; row < 4; ++row) {
+    const bool fours = Info(math_).group == 4;
+    if (tile_.masked && !fours) return;
+    const asmjit::Label first = as_.newLabel(), second = as_.newLabel(), after = as_.newLabel();
+    as_.vmovdqu32(FirstOrder(), ptr(first));
+    as_.vmovdqu32(SecondOrder(), ptr(second));
+    for (int row = 1; fours && row < 4; ++row) {
       as_.mov(eax, 0xf << 4 * row);
       as_.kmovw(Quarter(row), eax);
     }
@@ -46,25 +47,56 @@ class Avx512Tile final : public TileEmitter {
       as_.vpbroadcastd(TopBits(), eax);
     }
     as_.jmp(after);
-    as_.bind(quarters);
-    for (const std::uint32_t quarter : {0, 1, 2, 3})
-      for (const std::uint32_t row : {0, 4, 8, 12}) as_.embedUInt32(row + quarter);
-    as_.bind(bytes);
-    for (const int byte : {0, 1, 2, 3})
-      for (const int row : {0, 4, 8, 12}) as_.embedUInt8(static_cast<std::uint8_t>(row + byte));
+    const int columns = fours ? kLanes / 2 : kLanes;
+    as_.bind(first);
+    if (tile_.masked)
+      EmbedQuarters();
+    else
+      EmbedWords(0, columns);
+    as_.bind(second);
+    if (tile_.masked)
+      EmbedBytes();
+    else
+      EmbedWords(columns, columns);
     as_.bind(after);
   }
+  /// Of quarters: the first fours of bytes of each, then the second ones.
+  void EmbedQuarters() {
+    for (const std::uint32_t quarter : {0, 1, 2, 3})
+      for (const std::uint32_t row : {0, 4, 8, 12}) as_.embedUInt32(row + quarter);
+  }
+  /// Of sixteen bytes, likewise.
+  void EmbedBytes() {
+    for (int quarter = 0; quarter < 4; ++quarter)
+      for (const int byte : {0, 1, 2, 3})
+        for (const int row : {0, 4, 8, 12}) as_.embedUInt8(static_cast<std::uint8_t>(row + byte));
+  }
+  /// Of two tables of 32 words. Twos of rows: words from `begin` on, of each table in turns. Fours: those of the one
+  /// table, each with that half a table behind it, then those of the other.
+  void EmbedWords(int begin, int words) {
+    const bool fours = Info(math_).group == 4;
+    for (int table = 0; table < (fours ? 2 : 1); ++table)
+      for (int word = begin; word < begin + words; ++word)
+        for (const int other : {0, fours ? 16 : 32})
+          as_.embedUInt16(static_cast<std::uint16_t>(32 * table + word + other));
+  }
   void JoinB(int vector) override {
+    if (tile_.masked)
+      Info(math_).group == 2 ? JoinTwosMasked(vector) : JoinFoursMasked(vector);
+    else if (vector % 2 == 0)
+      Info(math_).group == 2 ? JoinTwos(vector) : JoinFours(vector);
+  }
+  void JoinTwosMasked(int vector) {
     const Zmm b = B(vector), other = Broadcast();
-    if (Info(math_).group == 2) {
-      const int byte = vector * kVectorBytes / 2;
-      Masked(vector, true).vpmovzxwd(b, RowOfB(0, byte));
-      Masked(vector, true).vpmovzxwd(other, RowOfB(1, byte));
-      as_.vpslld(other, other, 16);
-      as_.vpord(b, b, other);
-      return;
-    }
-    // A row of 16 columns in each quarter; then fours of bytes of one column.
+    const int byte = vector * kVectorBytes / 2;
+    Masked(vector, true).vpmovzxwd(b, RowOfB(0, byte));
+    Masked(vector, true).vpmovzxwd(other, RowOfB(1, byte));
+    as_.vpslld(other, other, 16);
+    as_.vpord(b, b, other);
+  }
+  /// A row of 16 columns in each quarter; then fours of bytes of one column.
+  void JoinFoursMasked(int vector) {
+    const Zmm b = B(vector), other = Broadcast();
     for (int row = 0; row < 4; ++row) {
       const Mem from = RowOfB(row, vector * kVectorBytes / 4);
       if (IsMasked(vector)) as_.k(k1).z().vmovdqu8(Xmm(other.id()), from);
@@ -74,8 +106,40 @@ class Avx512Tile final : public TileEmitter {
       else
         as_.vbroadcasti32x4(b, from);
     }
-    as_.vpermd(b, Quarters(), b);
-    as_.vpshufb(b, b, Bytes());
+    as_.vpermd(b, FirstOrder(), b);
+    as_.vpshufb(b, b, SecondOrder());
+  }
+  /// For a vector and the next, or the last one alone.
+  void JoinTwos(int vector) {
+    const bool two = vector + 1 < tile_.vectors;
+    const Zmm b = B(vector), other = two ? B(vector + 1) : Broadcast();
+    for (const int row : {0, 1}) {
+      const int to = row == 0 ? b.id() : other.id();
+      as_.emit(Inst::kIdVmovdqu32, two ? Vec(zmm(to)) : Vec(ymm(to)), RowOfB(row, vector * kVectorBytes / 2));
+    }
+    OrderWords(b, other, two);
+  }
+  /// The first and third row in the halves of one vector, the others in another's; then pairs of their bytes.
+  void JoinFours(int vector) {
+    const bool two = vector + 1 < tile_.vectors;
+    const Zmm b = B(vector), odd = Broadcast(), pairs = two ? B(vector + 1) : Spare();
+    for (int row = 0; row < 4; ++row) {
+      if (row >= 2) as_.k(two ? Quarter(1) : Quarter(2));
+      as_.emit(two ? Inst::kIdVbroadcasti64x4 : Inst::kIdVbroadcasti32x4, row % 2 == 0 ? b : odd,
+               RowOfB(row, vector * kVectorBytes / 4));
+    }
+    as_.vpunpckhbw(pairs, b, odd);
+    as_.vpunpcklbw(b, b, odd);
+    OrderWords(b, pairs, two);
+  }
+  /// Of these two tables, into the first, or into both.
+  void OrderWords(const Zmm& first, const Zmm& second, bool both) {
+    if (!both) return static_cast<void>(as_.vpermt2w(first, FirstOrder(), second));
+    as_.vmovdqa64(Broadcast(), FirstOrder());
+    as_.vpermi2w(Broadcast(), first, second);
+    as_.vpermt2w(first, SecondOrder(), second);
+    as_.vmovdqa64(second, first);
+    as_.vmovdqa64(first, Broadcast());
   }
   void SumColumns() override {
     for (int vector = 0; vector < tile_.vectors; ++vector) {
@@ -155,12 +219,15 @@ class Avx512Tile final : public TileEmitter {
   Zmm B(int vector) const { return zmm((tile_.rows + (sums_columns() ? 1 : 0)) * tile_.vectors + vector); }
   Zmm Broadcast() const { return B(tile_.vectors); }
   Zmm Temporary() const { return B(tile_.vectors + 1); }
-  Zmm Quarters() const { return B(tile_.vectors + 1); }
-  Zmm Bytes() const { return B(tile_.vectors + 2); }
+  Zmm FirstOrder() const { return B(tile_.vectors + 1); }
+  Zmm SecondOrder() const { return B(tile_.vectors + 2); }
   Zmm Tail() const { return B(tile_.vectors - 1); }
   Zmm Order() const { return B(tile_.vectors + 1); }
   static KReg TailMask(int step) { return k(step + 1); }
-  Zmm TopBits() const { return B(tile_.vectors + 3); }
+  /// An unmasked vector of fours has no other beside it.
+  bool NeedsSpare() const { return Info(math_).group == 4 && !tile_.masked && tile_.vectors % 2 == 1; }
+  Zmm Spare() const { return B(tile_.vectors + 3); }
+  Zmm TopBits() const { return B(tile_.vectors + (NeedsSpare() ? 4 : 3)); }
   static KReg Quarter(int index) { return k(index + 1); }
   /// A is the second factor, which may come from memory.
   bool EmbedsA() const { return math_ != CpuMath::kS16 && math_ != CpuMath::kU8S8; }
