@@ -31,11 +31,35 @@ GEMMSMITH_AVX512 __m512i LoadFirst(const std::byte* p, std::int64_t n) {
   return _mm512_maskz_loadu_epi32(static_cast<__mmask16>((1u << n) - 1), p);
 }
 
+/// Two vectors of units.
+struct TwoVectors {
+  __m512i vectors[2];
+};
+/// Which words of two tables of 32 make a vector: those from `begin` on, each with the one that lies `other` behind it;
+/// `words` of the first table, then of the second.
+struct WordOrder {
+  constexpr WordOrder(int begin, int words, int other) {
+    for (int i = 0; i < kLanes; ++i) {
+      const int word = i / words * 32 + begin + i % words;
+      indices[2 * i] = static_cast<std::uint16_t>(word);
+      indices[2 * i + 1] = static_cast<std::uint16_t>(word + other);
+    }
+  }
+  alignas(64) std::uint16_t indices[32] = {};
+};
+GEMMSMITH_AVX512_INLINE TwoVectors OrderWords(__m512i first, __m512i second, const WordOrder (&orders)[2]) {
+  return {_mm512_permutex2var_epi16(first, _mm512_load_si512(orders[0].indices), second),
+          _mm512_permutex2var_epi16(first, _mm512_load_si512(orders[1].indices), second)};
+}
+
 /// Floats, as they are.
 struct Singles {
   static constexpr int kGroup = 1, kStored = 4;
   static constexpr bool kFlips = false, kHasSums = false;
   GEMMSMITH_AVX512 static __m512i LoadWhole(const std::byte* p, std::int64_t) { return _mm512_loadu_si512(p); }
+  GEMMSMITH_AVX512_INLINE static TwoVectors LoadTwo(const std::byte* p, std::int64_t k_bytes) {
+    return {LoadWhole(p, k_bytes), LoadWhole(p + kLine, k_bytes)};
+  }
   GEMMSMITH_AVX512 static __m512i LoadPart(const std::byte* p, std::int64_t, __mmask16 columns, int) {
     return _mm512_maskz_loadu_epi32(columns, p);
   }
@@ -51,6 +75,10 @@ struct Pairs {
   GEMMSMITH_AVX512 static __m512i LoadWhole(const std::byte* p, std::int64_t k_bytes) {
     return Join(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + k_bytes)));
+  }
+  GEMMSMITH_AVX512_INLINE static TwoVectors LoadTwo(const std::byte* p, std::int64_t k_bytes) {
+    static constexpr WordOrder kOrders[] = {{0, kLanes, 32}, {kLanes, kLanes, 32}};
+    return OrderWords(_mm512_loadu_si512(p), _mm512_loadu_si512(p + k_bytes), kOrders);
   }
   GEMMSMITH_AVX512 static __m512i LoadPart(const std::byte* p, std::int64_t k_bytes, __mmask16 columns, int slices) {
     return Join(_mm256_maskz_loadu_epi16(columns, p),
@@ -79,6 +107,19 @@ struct Fours {
     if constexpr (kFlips) slices = _mm512_xor_si512(slices, _mm512_set1_epi8(-128));
     return Interleave(slices);
   }
+  /// Two slices of two vectors' columns, in halves.
+  GEMMSMITH_AVX512_INLINE static __m512i LoadHalves(const std::byte* first, const std::byte* second) {
+    const __m512i slices =
+        _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(first))),
+                           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(second)), 1);
+    return kFlips ? _mm512_xor_si512(slices, _mm512_set1_epi8(-128)) : slices;
+  }
+  /// Pairs of bytes of the first two slices in the lower halves, of the others in the upper ones; then fours.
+  GEMMSMITH_AVX512_INLINE static TwoVectors LoadTwo(const std::byte* p, std::int64_t k_bytes) {
+    static constexpr WordOrder kOrders[] = {{0, kLanes / 2, 16}, {kLanes / 2, kLanes / 2, 16}};
+    const __m512i even = LoadHalves(p, p + 2 * k_bytes), odd = LoadHalves(p + k_bytes, p + 3 * k_bytes);
+    return OrderWords(_mm512_unpacklo_epi8(even, odd), _mm512_unpackhi_epi8(even, odd), kOrders);
+  }
   GEMMSMITH_AVX512 static __m512i LoadPart(const std::byte* p, std::int64_t k_bytes, __mmask16 columns, int count) {
     const __m128i flip = _mm_maskz_set1_epi8(columns, kFlips ? -128 : 0);
     __m128i slices[4] = {};
@@ -103,7 +144,16 @@ GEMMSMITH_AVX512 void AddSums(std::int32_t* sums, __m512i units, std::int64_t ro
 template <class Form, bool kWhole>
 GEMMSMITH_AVX512 void CopyUnits(const std::byte* source, std::int64_t k_bytes, std::int64_t width, std::int64_t panel,
                                 int slices, std::byte* packed, std::int32_t* sums) {
-  for (std::int64_t i = 0; i < panel; i += kLanes) {
+  std::int64_t i = 0;
+  for (; kWhole && i + 2 * kLanes <= panel; i += 2 * kLanes) {
+    const TwoVectors two = Form::LoadTwo(source + i * Form::kStored, k_bytes);
+    for (int v = 0; v < 2; ++v) {
+      StoreFirst(packed + (i + v * kLanes) * kUnit, two.vectors[v], kLanes);
+      if constexpr (Form::kHasSums)
+        if (sums != nullptr) AddSums<Form>(sums + i + v * kLanes, two.vectors[v], kLanes);
+    }
+  }
+  for (; i < panel; i += kLanes) {
     const std::byte* const from = source + i * Form::kStored;
     const std::int64_t room = kWhole ? kLanes : panel - i;
     __m512i units;
