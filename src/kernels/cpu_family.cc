@@ -8,7 +8,9 @@
 
 #include "gemmsmith/epilogue.h"
 #include "kernels/cpu_binding.h"
+#include "kernels/cpu_blocks.h"
 #include "kernels/cpu_cycles.h"
+#include "kernels/cpu_traits.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -30,30 +32,15 @@ constexpr ConfigField kFields[] = {{"mr", true, /*follows=*/true},  // From nr a
 
 // Below it, handing work to a thread, even one that is awake, costs more than the thread does. In multiply-adds.
 constexpr double kWorthAThread = 1e5;
-// This many tiles of rows gain little from a B that was packed.
-constexpr int kFewTiles = 6;
-constexpr std::int64_t kFewColumns = 256;  // Likewise.
 // Dot products are for so few rows of a column-major B; or for so few columns of a row-major one, and more rows.
-constexpr std::int64_t kDotMostRows = 48, kDotMostColumns = 12, kDotLeastRows = 16;
-constexpr std::int64_t kJoinRows = 16;      // With more, units of B are better made once.
-constexpr std::int64_t kJoinSteps = 128;    // Of k: so many units stay near for the next tile of rows.
-constexpr int kRowsOfSweep = 8;             // Of B: as many streams as the hardware follows at once.
-constexpr std::int64_t kSweptSums = 8;      // Of a sweep: so small a share of L2, longer runs of B being worth more.
-constexpr std::int64_t kSweptRows = 4;      // Of A, and rows of B in a unit: more are too many products at once.
-constexpr int kMostJoinRows = 20;           // Of a tile: more leave no registers for the rows of B.
-constexpr int kCollidingRows = 10;          // Of A in a tile: more would not stay in L1.
-constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is packed for few rows of A.
-constexpr std::int64_t kDotK = 64;          // Adding up the lanes of shorter dot products takes too long.
-constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 8192;   // Of k: four columns of B fit L2 several times.
-constexpr std::int64_t kDotBytes = 48 << 10;                   // Of A in such a block: it stays in L1.
-constexpr std::int64_t kLeastPanels = 4, kMostColumns = 1024;  // Of a B in place, worked on for one block of k.
-constexpr std::int64_t kShortColumns = 128, kLongRows = 1024;  // Of B.
-constexpr std::int64_t kPage = 4096, kFarPages = 4;
-constexpr std::int64_t kFewRows = 64;              // Of A: for them B is read in place as fast as it is packed.
+constexpr std::int64_t kDotMostRows = 48, kDotLeastRows = 16;
+constexpr std::int64_t kJoinRows = 16;             // With more, units of B are better made once.
+constexpr int kRowsOfSweep = 8;                    // Of B: as many streams as the hardware follows at once.
+constexpr int kMostJoinRows = 20;                  // Of a tile: more leave no registers for the rows of B.
+constexpr int kCollidingRows = 10;                 // Of A in a tile: more would not stay in L1.
+constexpr std::int64_t kDotK = 64;                 // Adding up the lanes of shorter dot products takes too long.
 constexpr double kUnpackedEfficiency = 0.85;       // Of a B in place that is worth packing.
 constexpr double kPackedB = 0.25, kJoinedB = 0.5;  // Of the cost of packing it: that is done while products are taken.
-constexpr std::int64_t kPackedPanels = 8;          // Of B, where A is packed once: they stay in L2.
-constexpr std::int64_t kSumsBytes = 4 << 20;       // Of sums kept apart from D: a part of L3.
 // Share of the issue rate that dot products keep: both factors come from the caches.
 constexpr double kDotEfficiency = 0.66;
 
@@ -63,21 +50,9 @@ constexpr std::int64_t kCostlyReads = 4;
 // A panel of B larger than this comes from L2 for each tile of rows, a vector in so many cycles.
 constexpr std::int64_t kNearPanel = 40 << 10, kVectorBytes = 64;
 constexpr double kFarVectorCycles = 2.2;
-constexpr std::int64_t kNearBytes = 16 << 10;  // Of a B in place, which L1 has anyway.
-
-std::int64_t DivideUp(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
-std::int64_t RoundUp(std::int64_t x, std::int64_t granule) { return DivideUp(x, granule) * granule; }
-std::int64_t RoundDown(std::int64_t x, std::int64_t granule) { return std::max(x / granule * granule, granule); }
 
 /// What one instruction multiplies in each lane.
 double ProductsOfLane(CpuMath math) { return math == CpuMath::kS16 ? 1 : Info(math).group; }  // Adding them is another.
-
-/// A and B fit L2, or nearly.
-bool IsSmall(const GemmProblem& problem, const DeviceSpec& spec) {
-  const auto a = static_cast<std::int64_t>(SizeOf(problem.a_type)),
-             b = static_cast<std::int64_t>(SizeOf(problem.b_type));
-  return problem.m * problem.k * a + problem.k * problem.n * b <= 2 * spec.l2_bytes;
-}
 
 /// The type of sums of such products; none: they are not multiplied.
 std::optional<DType> SumOf(DType a, DType b) {
@@ -90,95 +65,6 @@ std::optional<DType> SumOf(DType a, DType b) {
 }
 /// Whether kernels convert such sums to D's type.
 bool CanStore(DType sum, DType d) { return d == sum || (sum != DType::kF64 && d != DType::kF64 && d != DType::kS32); }
-
-/// A has the other signedness than the math wants.
-bool FlipsA(const GemmProblem& problem, CpuMath math) {
-  return (math == CpuMath::kU8S8 && problem.a_type == DType::kS8) ||
-         (math == CpuMath::kS8U8 && problem.a_type == DType::kU8);
-}
-/// Whether D cannot hold the sums of blocks of k.
-bool KeepsSumsApart(const GemmProblem& problem, CpuMath math) {
-  return problem.epilogue_id != 0 || problem.d_type != Info(math).sum;
-}
-/// Whether elements stored as `dtype` are what the math multiplies.
-bool IsNative(DType dtype, CpuMath math) {
-  switch (math) {
-    case CpuMath::kF32:
-      return dtype == DType::kF32;
-    case CpuMath::kS16:
-      return false;
-    default:
-      return true;
-  }
-}
-/// Whether micro-kernels can read A where it is: without conversion, in whole units.
-bool ReadsA(const GemmProblem& problem, CpuMath math) {
-  const int group = Info(math).group;
-  const bool whole = group == 1 || (problem.a_layout == Layout::kRowMajor && problem.k % group == 0);
-  return IsNative(problem.a_type, math) && !FlipsA(problem, math) && whole;
-}
-/// Likewise B: its tiles, or its columns for dot products.
-bool ReadsB(const GemmProblem& problem, CpuMath math) {
-  if (problem.b_layout == Layout::kPacked) return true;
-  return IsNative(problem.b_type, math) && (problem.b_layout == Layout::kColMajor || problem.k % Info(math).group == 0);
-}
-
-/// Micro-kernels make units of several rows of B. Large ones would do so again for each tile of rows.
-bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path) {
-  const bool in_place = path == CpuPath::kDirect || path == CpuPath::kStream;
-  return in_place && problem.b_layout == Layout::kRowMajor && Info(math).group > 1;
-}
-
-/// B is read faster from end to end than in strips of columns. Several rows of A make that too many products at once,
-/// but for bytes: strips of them are narrow, and not fast where rows of B lie whole pages apart.
-bool SweepsPay(const GemmProblem& problem, CpuMath math) {
-  if (problem.a_layout != Layout::kRowMajor) return false;
-  if (problem.m <= 1) return problem.m == 1;
-  if (Info(math).group < 4) return problem.m + Info(math).group <= kSweptRows;
-  return problem.m <= kMostSweptRows && problem.ldb % kPage == 0;
-}
-
-/// Packing all of A, and blocks of B, takes longer than reading A where it lies again for each panel of B.
-bool PanelsPay(const GemmProblem& problem, const DeviceSpec& spec) {
-  if (IsSmall(problem, spec)) return true;
-  const auto bytes = [&](std::int64_t columns, DType type) {
-    return problem.k * columns * static_cast<std::int64_t>(SizeOf(type));
-  };
-  return bytes(problem.n, problem.b_type) <= spec.l2_bytes && bytes(problem.m, problem.a_type) <= spec.l3_bytes / 4;
-}
-
-/// B comes from memory, a strip of columns after the other.
-bool StreamsB(const GemmProblem& problem, const DeviceSpec& spec, CpuPath path) {
-  const bool in_place = path == CpuPath::kDirect || path == CpuPath::kStream;
-  return in_place && problem.b_layout != Layout::kPacked && !IsSmall(problem, spec);
-}
-
-/// One panel is all of B, and rows of A come from memory once: in longer runs, which the hardware follows.
-bool StreamsA(const GemmProblem& problem, const DeviceSpec& spec, CpuPath path, std::int64_t nr) {
-  return path == CpuPath::kDirect && problem.a_layout == Layout::kRowMajor && problem.n <= nr &&
-         !IsSmall(problem, spec);
-}
-
-/// Rows of B lie so far apart that each is on pages of its own, and many share sets of the caches.
-bool LiesFar(const GemmProblem& problem) {
-  const std::int64_t stride = problem.ldb * static_cast<std::int64_t>(SizeOf(problem.b_type));
-  return stride >= kFarPages * kPage || stride % kPage == 0;
-}
-/// B is flat, and D far larger than A and B.
-bool HasShortColumns(const GemmProblem& problem) {
-  const bool packs = problem.b_layout == Layout::kRowMajor && LiesFar(problem);
-  return (packs || problem.b_layout == Layout::kPacked) && problem.k <= kShortColumns && problem.n >= kLongRows &&
-         problem.m > kFewRows;
-}
-/// D comes from memory, and goes there.
-bool IsLargeD(const GemmProblem& problem, const DeviceSpec& spec) {
-  return problem.m * problem.n * static_cast<std::int64_t>(SizeOf(problem.d_type)) > spec.l3_bytes;
-}
-/// A row-major B that could be read in place is faster packed: with every column of tiles, all of A is read.
-bool IsWorthPacking(const GemmProblem& problem, const DeviceSpec& spec) {
-  if (problem.b_layout != Layout::kRowMajor || problem.n <= kFewColumns || IsSmall(problem, spec)) return false;
-  return problem.m * problem.k * static_cast<std::int64_t>(SizeOf(problem.a_type)) > spec.l3_bytes / 4;
-}
 
 /// A single column, contiguous, is computed as a single row.
 bool IsColumn(const GemmProblem& p) {
@@ -343,76 +229,11 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
 TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& target, const DeviceSpec& spec,
                                  Tile tile, int threads, CpuPath path) const {
   const CpuMath math = MathOf(problem.a_type, problem.b_type, target);
-  const std::int64_t unit = Info(math).unit_bytes, group = Info(math).group;
-  const DType sum = Info(math).sum;
   const bool dots = path == CpuPath::kDots;
-  const std::int64_t lanes = VectorBytes(target) / unit, nr = dots ? tile.vectors : tile.vectors * lanes;
-  const std::int64_t steps = DivideUp(problem.k, group);
-  // A block of A takes three eighths of L2, two panels of B at most a half; a block of B has a share of L3. A longer kc
-  // saves passes over D, which cost more than panels of B that L1 does not hold.
-  std::int64_t kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 4 / (nr * unit), 8), 128, 512);
-  std::int64_t mc = RoundDown(spec.l2_bytes * 3 / 8 / (kc * unit), tile.rows);
-  std::int64_t nc = RoundDown(std::clamp<std::int64_t>(spec.l3_bytes / 4, 2 << 20, 8 << 20) / (kc * unit), nr);
-  const std::int64_t rows = std::max<std::int64_t>(1, problem.m);
-  const std::int64_t d_columns = spec.l2_bytes / 2 / (rows * static_cast<std::int64_t>(SizeOf(sum)));
-  if (path == CpuPath::kSweep) {
-    nc = spec.l2_bytes / kSweptSums / (rows * static_cast<std::int64_t>(SizeOf(sum)));
-    nc = BalancedBlock(std::max<std::int64_t>(1, problem.n), nc, nr);
-    kc = RoundUp(steps, 8);
-  } else if (path != CpuPath::kPacked) {
-    // What is kept of D between blocks of k stays in L2.
-    nc = std::clamp(RoundDown(d_columns, nr), kLeastPanels * nr,
-                    std::max(kLeastPanels * nr, RoundDown(kMostColumns, nr)));
-    if (dots) {
-      // A is read again for each few columns.
-      const bool stays = problem.n > kDotMostColumns;
-      const std::int64_t longest = std::max(kDotBlock, kDotBytes / 3 / (rows * unit));  // A third goes with any B.
-      const std::int64_t block = stays ? std::min(longest, RoundDown(kDotBytes / (rows * unit), 16)) : kDotBlock;
-      kc = RoundUp(std::clamp<std::int64_t>(steps, 1, rows == 1 ? kDotRowBlock : block), 16);
-    }
-    if (!dots && path != CpuPath::kPanels && !StreamsB(problem, spec, path))
-      nc = RoundUp(std::max<std::int64_t>(1, problem.n), nr);
-    if (JoinsB(problem, math, path) && StreamsB(problem, spec, path)) kc = std::min(kc, kJoinSteps);
-    if (StreamsA(problem, spec, path, nr)) kc = std::max(kc, RoundDown(spec.l2_bytes / 2 / (nr * unit), 8));
-  } else {
-    const std::int64_t a_bytes = rows * steps * unit;
-    if (a_bytes <= kKeptCopyOfA) nc = std::min(nc, (a_bytes <= kStreamedCopyOfA ? 1 : 2) * kPackedPanels * nr);
-    if (problem.b_layout == Layout::kRowMajor && rows <= kFewTiles * tile.rows) {
-      // B is read once: packed into half of L2, from long runs of few rows, and multiplied there.
-      kc = kFewRowsSteps;
-      nc = RoundDown(spec.l2_bytes / 2 / (kc * unit), nr);
-    }
-    if (HasShortColumns(problem)) {
-      // All of B stays in L2, where strips of D are written from end to end.
-      nc = RoundDown(spec.l2_bytes / 2 / (std::max<std::int64_t>(1, steps) * unit), nr);
-    }
-    const std::int64_t sum_columns = kSumsBytes / (rows * static_cast<std::int64_t>(SizeOf(sum)));
-    if (KeepsSumsApart(problem, math) && steps > kc) nc = std::clamp(RoundDown(sum_columns, nr), nr, nc);
-  }
-
-  // All tiles of a column fetch the next column's B together.
-  constexpr std::int64_t kLine = 64;
-  const std::int64_t lines = std::max<std::int64_t>(1, nr * unit / kLine), tiles = DivideUp(rows, tile.rows);
-  std::int64_t fetch = JoinsB(problem, math, path) ? lines : DivideUp(lines, tiles);
-  if (path == CpuPath::kSweep) fetch = 0;  // It fetches along whole rows of B.
-  if (dots) fetch = problem.b_layout == Layout::kRowMajor ? 0 : 1;
-  if (path == CpuPath::kPacked && problem.b_layout != Layout::kPacked) {
-    // Of a row of B that will be packed: all columns of a panel, or a piece of k.
-    constexpr std::int64_t kMostLines = 4;
-    const std::int64_t bytes = nr * static_cast<std::int64_t>(SizeOf(problem.b_type));
-    const bool across = problem.b_layout == Layout::kColMajor;
-    fetch = across ? kMostLines
-                   : std::bit_floor(
-                         static_cast<std::uint64_t>(std::clamp<std::int64_t>(DivideUp(bytes, kLine), 1, kMostLines)));
-  }
-  if (path != CpuPath::kPacked && problem.b_layout == Layout::kPacked && tiles == 1) {
-    // Each panel is read once, from end to end, as the hardware follows it.
-    kc = RoundUp(std::max<std::int64_t>(1, steps), 8);
-    fetch = 0;
-  }
-  if (path == CpuPath::kDirect && problem.k * problem.n * unit <= kNearBytes) fetch = 0;
-  if (path == CpuPath::kPanels) fetch = 0;  // Whoever copies sees to that.
-
+  const std::int64_t lanes = VectorBytes(target) / Info(math).unit_bytes,
+                     nr = dots ? tile.vectors : tile.vectors * lanes;
+  const CpuTiling tiling{math, path, tile.rows, nr};
+  const CpuBlocks blocks = ChooseBlocks(problem, spec, tiling);
   TileConfig config;
   config.family = name();
   config.fields = kFields;
@@ -423,10 +244,10 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   set(kNTail, dots && problem.n % nr != 0 ? nr : DivideUp(problem.n % nr, lanes) * lanes);
   set(kTailSteps, TailSteps(problem, math, path, lanes));
   set(kMath, static_cast<int>(math));
-  set(kFetch, fetch);
-  set(kMc, mc);
-  set(kNc, nc);
-  set(kKc, kc * group);
+  set(kFetch, LinesToFetch(problem, tiling));
+  set(kMc, blocks.mc);
+  set(kNc, blocks.nc);
+  set(kKc, blocks.kc * Info(math).group);
   set(kThreads, threads);
   set(kPath, static_cast<int>(path));
   return config;

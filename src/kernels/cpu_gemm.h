@@ -149,6 +149,13 @@ constexpr int kStepsOfD = 24;
 /// Blocks of k are multiples of it, which is one of every group.
 constexpr std::int64_t kKGranule = 4;
 
+constexpr std::int64_t DivideUp(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
+constexpr std::int64_t RoundUp(std::int64_t x, std::int64_t granule) { return DivideUp(x, granule) * granule; }
+/// But not to 0.
+constexpr std::int64_t RoundDown(std::int64_t x, std::int64_t granule) {
+  return x < granule ? granule : x / granule * granule;
+}
+
 /// The block length at most `limit` that cuts [0, size) into equal blocks, in whole granules.
 constexpr std::int64_t BalancedBlock(std::int64_t size, std::int64_t limit, std::int64_t granule) {
   const std::int64_t longest = limit > granule ? limit : granule,

@@ -7,9 +7,6 @@
 
 namespace gemmsmith {
 
-inline std::int64_t DivideUp(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
-inline std::int64_t RoundUp(std::int64_t x, std::int64_t granule) { return DivideUp(x, granule) * granule; }
-
 struct Range {
   std::int64_t begin, end;
   std::int64_t size() const { return end - begin; }
