@@ -130,8 +130,9 @@ class GEMMSMITH_API GEMMEvaluator {
   /// Throws kInvalidArgument for sizes below 1 or a product above 2^56, kUnsupported for a dtype without a peak and
   /// where the SRAM holds no tile of it.
   GEMMResult evaluate(const GEMMShape& shape, const GEMMSearchMode& mode = {});
-  GEMMResult evaluate(std::int64_t G, std::int64_t M, std::int64_t K, std::int64_t N, DType input_dtype = DType::kBf16,
-                      DType output_dtype = DType::kBf16, const GEMMSearchMode& mode = {});
+  GEMMResult evaluate(std::int64_t groups, std::int64_t m, std::int64_t k, std::int64_t n,
+                      DType input_dtype = DType::kBf16, DType output_dtype = DType::kBf16,
+                      const GEMMSearchMode& mode = {});
   /// All of them, by `threads` threads (0: one per core); the same results whatever their number. `done` is called
   /// after each, by any of the threads, and must not throw. Throws as evaluate, before any is begun.
   std::vector<GEMMResult> evaluate_all(std::span<const GEMMShape> shapes, const GEMMSearchMode& mode = {},

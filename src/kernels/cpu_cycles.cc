@@ -16,16 +16,15 @@ double JoinCycles(int group) { return group == 1 ? 0 : group == 2 ? 0.5 : 1.5; }
 
 double TileCycles(const GemmProblem& problem, std::int64_t steps, std::int64_t mr, std::int64_t nr, std::int64_t lanes,
                   int tail_steps, double join_cycles) {
-  const auto up = [](std::int64_t x, std::int64_t y) { return (x + y - 1) / y; };
   const auto vectors = [&](std::int64_t columns) {
-    const auto whole = static_cast<double>(columns / lanes);
-    return columns % lanes == 0 ? whole : whole + 1.0 / tail_steps;
+    const std::int64_t whole = columns / lanes;
+    return static_cast<double>(whole) + (columns % lanes == 0 ? 0 : 1.0 / tail_steps);
   };
   const auto step = [&](std::int64_t rows, double count) {
     return StepCycles(rows, count) + (rows == 0 ? 0 : join_cycles * count);
   };
   const std::int64_t m = problem.m / mr, n = problem.n / nr, m_tail = problem.m % mr, n_tail = problem.n % nr;
-  const auto tiles = static_cast<double>(up(problem.m, mr) * up(problem.n, nr));
+  const auto tiles = static_cast<double>(DivideUp(problem.m, mr) * DivideUp(problem.n, nr));
   const auto k = static_cast<double>(std::max<std::int64_t>(steps, 1)), whole_rows = static_cast<double>(m),
              whole_columns = static_cast<double>(n);
   constexpr double kTileCycles = 20;
@@ -35,8 +34,8 @@ double TileCycles(const GemmProblem& problem, std::int64_t steps, std::int64_t m
 
 std::int64_t EvenRows(std::int64_t m, std::int64_t most, double vectors, int threads) {
   const auto cycles = [&](std::int64_t rows) {
-    const std::int64_t tiles = (m + rows - 1) / rows;
-    return static_cast<double>((tiles + threads - 1) / threads) * StepCycles(rows, vectors);
+    const std::int64_t busiest = DivideUp(DivideUp(m, rows), threads);  // In tiles.
+    return static_cast<double>(busiest) * StepCycles(rows, vectors);
   };
   constexpr double kWorth = 0.98;  // Lower tiles load B more often.
   std::int64_t best = most;

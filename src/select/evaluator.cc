@@ -148,9 +148,9 @@ GEMMResult GEMMEvaluator::evaluate(const GEMMShape& shape, const GEMMSearchMode&
   });
 }
 
-GEMMResult GEMMEvaluator::evaluate(std::int64_t G, std::int64_t M, std::int64_t K, std::int64_t N, DType input_dtype,
-                                   DType output_dtype, const GEMMSearchMode& mode) {
-  return evaluate(GEMMShape{G, M, K, N, input_dtype, output_dtype}, mode);
+GEMMResult GEMMEvaluator::evaluate(std::int64_t groups, std::int64_t m, std::int64_t k, std::int64_t n,
+                                   DType input_dtype, DType output_dtype, const GEMMSearchMode& mode) {
+  return evaluate(GEMMShape{groups, m, k, n, input_dtype, output_dtype}, mode);
 }
 
 std::vector<GEMMResult> GEMMEvaluator::evaluate_all(std::span<const GEMMShape> shapes, const GEMMSearchMode& mode,

@@ -17,7 +17,7 @@ namespace gemmsmith {
 namespace {
 
 // A linker that takes objects from an archive brings asmjit_stderr.cc along because this names its variable.
-[[gnu::used]] FILE** const asmjit_stderr = &gemmsmith_asmjit_stderr;
+[[gnu::used]] FILE** const kAsmjitStderr = &gemmsmith_asmjit_stderr;
 
 using namespace asmjit::x86;
 
