@@ -582,7 +582,7 @@ class GemmCall {
   const SumValue one_;
 
   // Of the epilogue. Maxima of rows, columns and blocks of one batch entry, and in all.
-  CpuEpilogue epilogue_;  // Only set where there is one.
+  CpuEpilogue epilogue_{};
   std::int64_t batch_residual_ = 0, maxima_ = 0, maxima_of_[3] = {};
 
   // The same for all threads.

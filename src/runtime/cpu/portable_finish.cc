@@ -116,8 +116,8 @@ void AddC(const MicroKernelArgs& args, DType c_type, const std::byte* c, Sum* li
 
 template <class Sum>
 void FinishTile(const MicroKernelArgs& args, Sum* sums, int rows, int stride) {
-  static const MicroKernelRecipe kPlain{.d_type = DTypeOf<Sum>::value};
-  const MicroKernelRecipe& recipe = args.recipe == nullptr ? kPlain : *args.recipe;
+  static const MicroKernelRecipe plain{.d_type = DTypeOf<Sum>::value};
+  const MicroKernelRecipe& recipe = args.recipe == nullptr ? plain : *args.recipe;
   const bool raw = args.d_is_sum != 0 || args.recipe == nullptr || recipe.plain();
   const bool reads_c = Scalar<Sum>(args.beta) != 0;
   const DType c_type = args.c_is_sum != 0 ? DTypeOf<Sum>::value : recipe.d_type;
