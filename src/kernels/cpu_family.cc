@@ -34,13 +34,13 @@ constexpr ConfigField kFields[] = {{"mr", true, /*follows=*/true},  // From nr a
 constexpr double kWorthAThread = 1e5;
 // Dot products are for so few rows of a column-major B; or for so few columns of a row-major one, and more rows.
 constexpr std::int64_t kDotMostRows = 48, kDotLeastRows = 16;
-constexpr std::int64_t kJoinRows = 16;             // With more, units of B are better made once.
-constexpr int kRowsOfSweep = 8;                    // Of B: as many streams as the hardware follows at once.
-constexpr int kMostJoinRows = 20;                  // Of a tile: more leave no registers for the rows of B.
-constexpr int kCollidingRows = 10;                 // Of A in a tile: more would not stay in L1.
-constexpr std::int64_t kDotK = 64;                 // Adding up the lanes of shorter dot products takes too long.
-constexpr double kUnpackedEfficiency = 0.85;       // Of a B in place that is worth packing.
-constexpr double kPackedB = 0.25, kJoinedB = 0.5;  // Of the cost of packing it: that is done while products are taken.
+constexpr std::int64_t kJoinRows = 16;           // With more, units of B are better made once.
+constexpr int kRowsOfSweep = 8;                  // Of B: as many streams as the hardware follows at once.
+constexpr int kMostJoinRows = 20;                // Of a tile: more leave no registers for the rows of B.
+constexpr int kCollidingRows = 10;               // Of A in a tile: more would not stay in L1.
+constexpr std::int64_t kDotK = 64;               // Adding up the lanes of shorter dot products takes too long.
+constexpr double kUnpackedEfficiency = 0.85;     // Of a B in place that is worth packing.
+constexpr double kPackedB = 0.25, kJoinedB = 1;  // Of the cost of packing it: that is done while products are taken.
 // Share of the issue rate that dot products keep: both factors come from the caches.
 constexpr double kDotEfficiency = 0.66;
 
