@@ -58,22 +58,23 @@ void WaitForChange(const std::atomic<std::uint32_t>& word, std::uint32_t old) {
 class KeptElsewhere {
  public:
 #if defined(__linux__)
+  /// `thread`: 0: none.
   explicit KeptElsewhere(int thread) : thread_(thread) {
-    known_ = thread != 0 && sched_getaffinity(thread, sizeof allowed_, &allowed_) == 0;
+    if (thread == 0 || sched_getaffinity(thread, sizeof allowed_, &allowed_) != 0) return;
     cpu_set_t elsewhere = allowed_;
     CPU_CLR(static_cast<std::size_t>(sched_getcpu()), &elsewhere);
-    if (known_ && CPU_COUNT(&elsewhere) > 0) sched_setaffinity(thread_, sizeof elsewhere, &elsewhere);
+    narrowed_ = CPU_COUNT(&elsewhere) > 0 && sched_setaffinity(thread_, sizeof elsewhere, &elsewhere) == 0;
   }
   ~KeptElsewhere() {
-    if (known_) sched_setaffinity(thread_, sizeof allowed_, &allowed_);
+    if (narrowed_) sched_setaffinity(thread_, sizeof allowed_, &allowed_);
   }
   KeptElsewhere(const KeptElsewhere&) = delete;
   KeptElsewhere& operator=(const KeptElsewhere&) = delete;
 
  private:
   int thread_;
-  bool known_ = false;
-  cpu_set_t allowed_{};
+  bool narrowed_ = false;
+  cpu_set_t allowed_;
 #else
   explicit KeptElsewhere(int) {}
 #endif
