@@ -61,6 +61,20 @@ TEST(Victims, AreTheOldTheManyAndTheLargeUnusedLongestFirst) {
   }
 }
 
+TEST(Victims, AreNotTheNewestAtTheTurnOfASecondOrAfterTheClockWasSetBack) {
+  const auto at = [](const char* name, std::int64_t age, std::int64_t nanoseconds) {
+    EntryFile entry = EntryOf(name, age);
+    entry.modified.tv_nsec = nanoseconds;
+    return entry;
+  };
+  for (const std::vector<EntryFile>& entries : {std::vector{at("newest", -1, 1), at("old", 0, 999'999'999)},
+                                                std::vector{at("newest", 0, 5), at("old", -500, 9)}}) {
+    const std::vector<EntryFile> gone = Victims(entries, {.max_kernels = 1}, kNow, 1);
+    ASSERT_EQ(gone.size(), 1);
+    EXPECT_EQ(gone[0].digest, "old");
+  }
+}
+
 TEST(ShardsPerGroup, IsLargeWhereALimitIsSmall) {
   const auto shards = [](std::uint64_t kernels, std::uint64_t bytes) {
     return ShardsPerGroup({.max_disk_cache_size = bytes, .max_cached_kernels = kernels});

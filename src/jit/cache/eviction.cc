@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <ctime>
+#include <utility>
 
 #include "jit/cache/usage.h"
 #include "util/file_lock.h"
@@ -41,10 +42,13 @@ std::uint64_t Filled(std::uint64_t limit, double fill) {
 
 std::vector<EntryFile> Victims(std::vector<EntryFile> entries, const PruneLimits& limits, std::int64_t now,
                                double fill) {
-  std::stable_sort(entries.begin(), entries.end(), [now](const EntryFile& x, const EntryFile& y) {
-    const std::int64_t x_use = x.LastUse(now), y_use = y.LastUse(now);
-    return x_use != y_use ? x_use < y_use : x.modified.tv_nsec < y.modified.tv_nsec;
-  });
+  // What was put a moment ago may lie a second after `now`, and is the newest all the same.
+  const auto last_use = [now](const EntryFile& entry) {
+    const bool in_future = entry.modified.tv_sec > now + 1;
+    return in_future ? std::pair<std::int64_t, std::int64_t>(now, 0)
+                     : std::pair<std::int64_t, std::int64_t>(entry.modified.tv_sec, entry.modified.tv_nsec);
+  };
+  std::ranges::stable_sort(entries, {}, last_use);
   std::uint64_t count = entries.size(), bytes = 0;
   for (const EntryFile& entry : entries) bytes += entry.bytes;
   const auto target = [fill](const std::optional<std::uint64_t>& limit, std::uint64_t now_there) {
