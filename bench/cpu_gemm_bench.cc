@@ -100,8 +100,8 @@ void BenchFirstCall(benchmark::State& state, bool new_kernel) {
   }
 }
 
-/// Kernel::Launch beside a bare call of the emitted code, 16 x 16 x 16.
-void BenchLaunch(benchmark::State& state, bool bare) {
+/// A prepared call beside a bare call of the emitted code, 16 x 16 x 16.
+void BenchPrepared(benchmark::State& state, bool bare) {
   PlannedGemm gemm(MakeProblem(16, 16, 16), 1);
   const HostTensor<float> a = RandomMatrix<float>(16, 16), b = RandomMatrix<float>(16, 16);
   HostTensor<float> d(16, 16);
@@ -109,7 +109,8 @@ void BenchLaunch(benchmark::State& state, bool bare) {
   args.a = a;
   args.b = b;
   args.d = d;
-  gemm.Bind(args);
+  Engine engine;
+  const PreparedGemm prepared = engine.Prepare(args);
   const float one = 1, zero = 0;
   MicroKernelArgs micro{};
   micro.a = a.data(), micro.b = b.data(), micro.d = d.data(), micro.ahead = b.data();
@@ -122,7 +123,7 @@ void BenchLaunch(benchmark::State& state, bool bare) {
     if (bare)
       kernel(&micro);
     else
-      gemm.Run();
+      prepared.Run();
   }
 }
 
@@ -139,8 +140,8 @@ const bool registered = [] {
   benchmark::RegisterBenchmark("cpu_first_call/kernel_of_a_like_shape", BenchFirstCall, false)
       ->UseManualTime()
       ->Iterations(1000);
-  benchmark::RegisterBenchmark("cpu_launch/16x16x16", BenchLaunch, false);
-  benchmark::RegisterBenchmark("cpu_launch/16x16x16/emitted_code_alone", BenchLaunch, true);
+  benchmark::RegisterBenchmark("cpu_prepared/16x16x16", BenchPrepared, false);
+  benchmark::RegisterBenchmark("cpu_prepared/16x16x16/emitted_code_alone", BenchPrepared, true);
   return true;
 }();
 

@@ -158,7 +158,7 @@ class GEMMSMITH_API Engine {
  private:
   friend class JITWrapperBase;
   friend class PreparedGemm;
-  void Run(const GemmProblem& problem, const GemmArgs& args, Stream stream, bool auto_tune);
+  const Plan& Run(const GemmProblem& problem, const GemmArgs& args, Stream stream, bool auto_tune);
   void Run(const Plan& plan, const GemmArgs& args, Stream stream);
   void Launch(const Plan& plan, const GemmArgs& args, Stream stream);
   void LaunchByGroups(const Plan& plan, const GemmArgs& args, Stream stream);

@@ -13,6 +13,16 @@ namespace gemmsmith {
 
 template <class Op>
 class JITWrapper;
+class RecentPlan;
+
+/// What Forward is called with, and what its Gemm says.
+struct ForwardCall {
+  const Tensor &input, &weight, &output;
+  bool trans_a, trans_b, prepack;
+  double alpha, beta;
+  std::uint64_t weight_version;
+  DType a_type, b_type, d_type, acc_type;
+};
 
 /// What a JITWrapper needs beneath its types: an engine for its settings, and the packed weight.
 class GEMMSMITH_API JITWrapperBase {
@@ -35,13 +45,8 @@ class GEMMSMITH_API JITWrapperBase {
   Engine& engine() { return *engine_; }
 
  protected:
-  struct Weight {
-    const Tensor* tensor;
-    bool prepack;
-    std::uint64_t version;
-  };
-  /// Runs D = alpha * A * B + beta * D; `args` hold A, B as given (op applied) and D.
-  void Run(GemmArgs& args, DType acc_type, const Weight& weight, Stream stream);
+  using Call = ForwardCall;
+  void Run(const Call& call, Stream stream);
 
  private:
   struct Packed {
@@ -49,10 +54,15 @@ class GEMMSMITH_API JITWrapperBase {
     std::optional<Engine::PackedWeight> weight;
   };
   void Reopen();
-  std::shared_ptr<const Packed> PackedFor(const GemmArgs& args, const Weight& weight, Stream stream);
+  bool RunAgain(const Call& call, const Tensor& b, Stream stream);
+  void RunAnew(const Call& call, Stream stream);
+  static GemmArgs ArgsOf(const Call& call, const Tensor& b);
+  std::shared_ptr<const Packed> PackedNow(const Call& call) const;
+  std::shared_ptr<const Packed> PackedFor(const Call& call, const GemmArgs& args, Stream stream);
 
   EngineOptions options_;
   std::shared_ptr<Engine> engine_;
+  std::shared_ptr<RecentPlan> recent_;  ///< One of engine_'s.
   bool auto_tune_ = false;
   std::shared_ptr<std::mutex> pack_mutex_ = std::make_shared<std::mutex>();
   std::shared_ptr<const Packed> packed_;
@@ -69,29 +79,14 @@ class JITWrapper<Gemm<TA, TB, TD, TAcc>> : public JITWrapperBase {
   /// output = alpha * op(input) * op(weight) + beta * output, for input (m, k) or (k, m) if trans_a, output (m, n).
   /// Throws before anything is launched, with the output untouched.
   void Forward(const Tensor& input, const Tensor& output, Stream stream = {}) {
-    GemmArgs args;
-    args.a = input, args.b = op_.weight(), args.d = output;
-    if (op_.trans_a()) args.a = input.Transposed();
-    if (op_.trans_b()) args.b = op_.weight().Transposed();
-    args.alpha = static_cast<double>(op_.alpha());
-    args.beta = static_cast<double>(op_.beta());
-    CheckTypes(args);
-    Run(args, Op::kAccType, {&op_.weight(), op_.prepacked(), op_.weight_version()}, stream);
+    Run({input, op_.weight(), output, op_.trans_a(), op_.trans_b(), op_.prepacked(), static_cast<double>(op_.alpha()),
+         static_cast<double>(op_.beta()), op_.weight_version(), Op::kAType, Op::kBType, Op::kDType, Op::kAccType},
+        stream);
   }
 
   Op& op() { return op_; }
 
  private:
-  static void CheckTypes(const GemmArgs& args) {
-    Require("input", args.a.dtype, Op::kAType);
-    Require("weight", args.b.dtype, Op::kBType);
-    Require("output", args.d.dtype, Op::kDType);
-  }
-  static void Require(const char* what, DType is, DType wanted) {
-    if (is != wanted) [[unlikely]]
-      throw Error(Code::kInvalidArgument, std::string("forward: ") + what + " has dtype " + std::string(ToString(is)) +
-                                              ", the Gemm was declared with " + std::string(ToString(wanted)));
-  }
   Op op_;
 };
 

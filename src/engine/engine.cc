@@ -83,7 +83,7 @@ const Plan& Engine::PlanFor(const GemmProblem& problem, DeviceId device, const P
   return *plan;
 }
 
-void Engine::Run(const GemmProblem& problem, const GemmArgs& args, Stream stream, bool auto_tune) {
+const Plan& Engine::Run(const GemmProblem& problem, const GemmArgs& args, Stream stream, bool auto_tune) {
   const Plan* plan = state_->sms.current().plans.Find(problem, args.d.device);
   if (plan == nullptr) [[unlikely]] {
     CheckNotCapturing(problem, state_->devices.Get(args.d.device), stream);
@@ -92,13 +92,15 @@ void Engine::Run(const GemmProblem& problem, const GemmArgs& args, Stream stream
     });
   }
   Run(*plan, args, stream);
+  return *plan;
 }
 
 void Engine::Run(const Plan& plan, const GemmArgs& args, Stream stream) {
-  if (plan.first_use != nullptr && !plan.first_use->right.load(std::memory_order_acquire)) [[unlikely]] {
+  if (!plan.is_right()) [[unlikely]] {
     const Plan* const instead = plan.first_use->instead.load(std::memory_order_acquire);
     return instead != nullptr ? Run(*instead, args, stream) : RunFirst(plan, args, stream);
   }
+  if (const SmallCall* const small = state_->SmallOf(plan)) return small->Run(SmallCall::OperandsOf(args));
   Launch(plan, args, stream);
 }
 

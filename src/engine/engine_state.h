@@ -32,6 +32,10 @@ struct [[gnu::visibility("hidden")]] Engine::State {
   std::mutex auto_tune;  // Who waits for it finds the problem tuned.
   Workspaces workspaces;
 
+  /// If set, what launching `plan` comes to.
+  const SmallCall* SmallOf(const Plan& plan) const {
+    return plan.swapped || !plan.is_right() || profiler.enabled() ? nullptr : plan.small.get();
+  }
   Planner planner() { return planner(sms.current()); }
   Planner planner(const SmSetting& setting) { return {options, devices, maker, measured, profiler, setting}; }
 };

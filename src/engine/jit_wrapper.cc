@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "engine/engine_state.h"
+#include "engine/recent_plan.h"
 #include "util/log.h"
 
 namespace gemmsmith {
@@ -9,6 +11,7 @@ JITWrapperBase::JITWrapperBase() : options_(GlobalJITManager::Instance().GetGlob
 
 void JITWrapperBase::Reopen() {
   engine_ = GlobalJITManager::Instance().EngineFor(options_);
+  recent_ = std::make_shared<RecentPlan>();
   packed_ = nullptr;  // its form depends on the kernels that this engine may use
 }
 
@@ -34,28 +37,78 @@ std::string JITWrapperBase::GetPersistentCacheDirectory() const {
   return options_.cache_dir.empty() ? Environment::Get().cache_dir : options_.cache_dir;
 }
 
-std::shared_ptr<const JITWrapperBase::Packed> JITWrapperBase::PackedFor(const GemmArgs& args, const Weight& weight,
+/// Null, unless the weight is packed and has not changed since.
+std::shared_ptr<const JITWrapperBase::Packed> JITWrapperBase::PackedNow(const Call& call) const {
+  std::scoped_lock lock(*pack_mutex_);
+  return packed_ != nullptr && packed_->version == call.weight_version ? packed_ : nullptr;
+}
+
+std::shared_ptr<const JITWrapperBase::Packed> JITWrapperBase::PackedFor(const Call& call, const GemmArgs& args,
                                                                         Stream stream) {
   std::scoped_lock lock(*pack_mutex_);
-  if (packed_ == nullptr || packed_->version != weight.version)
-    packed_ = std::make_shared<Packed>(Packed{weight.version, engine_->Pack(args.b, args.d.device, stream)});
+  if (packed_ == nullptr || packed_->version != call.weight_version)
+    packed_ = std::make_shared<Packed>(Packed{call.weight_version, engine_->Pack(args.b, args.d.device, stream)});
   return packed_;
 }
 
-void JITWrapperBase::Run(GemmArgs& args, DType acc_type, const Weight& weight, Stream stream) {
-  if (!weight.tensor->given()) [[unlikely]]
-    throw Fail(Code::kInvalidArgument, "call SetWeight first", "forward: the Gemm has no weight");
+GemmArgs JITWrapperBase::ArgsOf(const Call& call, const Tensor& b) {
+  GemmArgs args;
+  args.a = call.trans_a ? call.input.Transposed() : call.input;
+  args.b = call.trans_b && !b.packed ? b.Transposed() : b;
+  args.c = args.d = call.output;
+  args.alpha = call.alpha, args.beta = call.beta;
+  return args;
+}
+
+void JITWrapperBase::Run(const Call& call, Stream stream) {
   std::shared_ptr<const Packed> packed;  // held until the launch has read it
-  args.c = args.d;
-  GemmProblem problem = Describe(args, acc_type);
-  if (weight.prepack && problem.d_layout == Layout::kRowMajor) {
-    packed = PackedFor(args, weight, stream);
+  if (call.prepack) packed = PackedNow(call);
+  const bool is_packed = packed != nullptr && packed->weight;
+  if (!RunAgain(call, is_packed ? packed->weight->packed : call.weight, stream)) RunAnew(call, stream);
+}
+
+/// False, with nothing done, unless the call before was like this one.
+bool JITWrapperBase::RunAgain(const Call& call, const Tensor& b, Stream stream) {
+  Engine::State& engine = *engine_->state_;
+  const Plan* const plan = recent_->Find({call, b, engine.sms.current()});
+  if (plan == nullptr) return false;
+  if (const SmallCall* const small = engine.SmallOf(*plan))
+    small->Run({call.input.data, b.data, call.output.data, call.output.data, call.alpha, call.beta});
+  else
+    engine_->Run(*plan, ArgsOf(call, b), stream);
+  return true;
+}
+
+namespace {
+
+void Require(const char* what, DType is, DType wanted) {
+  if (is != wanted)
+    throw Fail(Code::kInvalidArgument, "", "forward: {} has dtype {}, the Gemm was declared with {}", what,
+               ToString(is), ToString(wanted));
+}
+
+}  // namespace
+
+void JITWrapperBase::RunAnew(const Call& call, Stream stream) {
+  if (!call.weight.given())
+    throw Fail(Code::kInvalidArgument, "call SetWeight first", "forward: the Gemm has no weight");
+  Require("input", call.input.dtype, call.a_type);
+  Require("weight", call.weight.dtype, call.b_type);
+  Require("output", call.output.dtype, call.d_type);
+  GemmArgs args = ArgsOf(call, call.weight);
+  GemmProblem problem = Describe(args, call.acc_type);
+  std::shared_ptr<const Packed> packed;
+  if (call.prepack && problem.d_layout == Layout::kRowMajor) {
+    packed = PackedFor(call, args, stream);
     if (packed->weight) {
       args.b = packed->weight->packed;
-      problem = Describe(args, acc_type);
+      problem = Describe(args, call.acc_type);
     }
   }
-  engine_->Run(problem, args, stream, auto_tune_);
+  const SmSetting& setting = engine_->state_->sms.current();
+  const RecentPlan::Key key(call, args.b.packed ? args.b : call.weight, setting);
+  const Plan& plan = engine_->Run(problem, args, stream, auto_tune_);
+  if (&engine_->state_->sms.current() == &setting) recent_->Keep(key, plan);
 }
 
 }  // namespace gemmsmith

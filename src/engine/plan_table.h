@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -10,6 +11,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "engine/small_call.h"
 #include "gemmsmith/engine.h"
 #include "kernels/family.h"
 
@@ -37,14 +39,19 @@ struct Plan {
   bool swapped = false;                             ///< D is column-major: a and b change places.
   bool by_groups = false;                           ///< A call is one dense call for each group, with plans of theirs.
   std::vector<Step> steps;                          ///< Empty: there is nothing to compute.
+  std::unique_ptr<const SmallCall> small;           ///< If set, what the one step comes to.
   std::size_t workspace_bytes = 0;                  ///< What the steps share.
   decltype(LaunchStep::prepare) prepare = nullptr;  ///< That of the step which has one.
   std::unique_ptr<FirstUse> first_use;              ///< Null: nothing is verified.
   PlanInfo info;
+
+  /// Nothing is left to find out at its first call.
+  bool is_right() const { return first_use == nullptr || first_use->right.load(std::memory_order_acquire); }
 };
 
 /// Starts the steps of `plan` with a call's tensors, as the kernels name them. `workspace`: workspace_bytes.
 inline void LaunchSteps(const Plan& plan, const GemmArgs& args, Stream stream, void* workspace) {
+  if (plan.small != nullptr) return plan.small->Run(SmallCall::OperandsOf(args));
   for (const Plan::Step& step : plan.steps) {
     const LaunchStep& launch = step.launch;
     // On this stack: several threads launch one plan at once.
@@ -82,11 +89,15 @@ class PlanTable {
         place->swap(plan);
         const Plan* const current = place->get();
         replaced_.push_back(std::move(plan));
+        version_.fetch_add(1, std::memory_order_release);
         return current;
       }
     }
     return Insert(std::move(plan));
   }
+
+  /// Changes when a plan takes the place of another.
+  std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
 
   /// The plans that are in use on a device.
   std::vector<const Plan*> All(DeviceId device) {
@@ -146,6 +157,7 @@ class PlanTable {
   }
 
   std::atomic<const Table*> current_;
+  std::atomic<std::uint64_t> version_{0};
   std::mutex mutex_;
   std::vector<std::unique_ptr<Table>> tables_;
   std::vector<std::unique_ptr<const Plan>> plans_, replaced_;

@@ -115,6 +115,7 @@ std::unique_ptr<Plan> Planner::Build(const GemmProblem& problem, Device& device,
     plan->workspace_bytes = std::max(plan->workspace_bytes, step.launch.workspace_bytes);
     if (step.launch.prepare != nullptr) plan->prepare = step.launch.prepare;
   }
+  if (plan->steps.size() == 1) plan->small = SmallCall::Record(plan->steps[0].launch, *plan->steps[0].kernel, device);
   return plan;
 }
 

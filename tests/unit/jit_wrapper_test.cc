@@ -131,6 +131,108 @@ TEST(JITWrapper, WrongTypesAndAMissingWeightAreRefusedWithTheOutputUntouched) {
   for (const float value : output) EXPECT_EQ(value, 7.f);
 }
 
+/// Every call after the first may be taken for the one before it.
+TEST(JITWrapper, CallsThatDifferInOneThingAreNotTakenForEachOther) {
+  HostTensor<float> input(24, 24), weight(24, 24), other_weight(24, 24), output(24, 24);
+  FillRandom(input, 1), FillRandom(weight, 2), FillRandom(other_weight, 3);
+  const auto part = [](HostTensor<float>& whole, std::int64_t first, std::int64_t rows, std::int64_t columns,
+                       std::int64_t row = 24, std::int64_t column = 1) {
+    Tensor view(whole.data() + first, {rows, columns});
+    view.strides = {row, column};
+    return view;
+  };
+  struct Row {
+    Tensor input, weight, output;
+    double alpha = 1, beta = 0;
+    bool trans_a = false, trans_b = false;
+  };
+  const Tensor a = part(input, 0, 8, 8), b = part(weight, 0, 8, 8), d = part(output, 0, 8, 8);
+  const std::vector<Row> rows = {{a, b, d},
+                                 {part(input, 0, 7, 8), b, part(output, 0, 7, 8)},
+                                 {part(input, 0, 8, 7), part(weight, 0, 7, 8), d},
+                                 {a, part(weight, 0, 8, 7), part(output, 0, 8, 7)},
+                                 {part(input, 0, 8, 8, 12), b, d},
+                                 {a, part(weight, 0, 8, 8, 1, 24), d},
+                                 {a, b, part(output, 0, 8, 8, 1, 24)},
+                                 {part(input, 1, 8, 8), b, d},   // less aligned
+                                 {part(input, 16, 8, 8), b, d},  // elsewhere
+                                 {a, part(other_weight, 16, 8, 8), part(output, 48, 8, 8)},
+                                 {a, b, d, -2},
+                                 {a, b, d, 1, 1},
+                                 {a, b, d, 0, 0.5},
+                                 {a, b, d, 1, 0, true},
+                                 {a, b, d, 1, 0, false, true}};
+  for (const bool prepack : {false, true}) {
+    Gemm<float> gemm;
+    JITWrapper<Gemm<float>> jit(gemm);
+    for (const Row& before : rows)
+      for (const Row& row : rows)
+        for (const Row& r : {before, row}) {
+          Gemm<float> now(r.trans_a, r.trans_b, static_cast<float>(r.alpha), static_cast<float>(r.beta));
+          now.SetWeight(r.weight);
+          for (int i = 0; i < 100; ++i) now.WeightChanged();
+          if (prepack) now.Prepack();
+          jit.op() = now;
+          FillRandom(output, 9);
+          const HostTensor<float> old = output;
+          jit.Forward(r.input, r.output);
+          Tensor old_view = r.output;
+          old_view.data = const_cast<float*>(old.data()) + (static_cast<float*>(r.output.data) - output.data());
+          EXPECT_TRUE(Check(now, r.input, r.output, old_view).ok) << &before - rows.data() << " " << &row - rows.data();
+        }
+  }
+}
+
+TEST(JITWrapper, WhatIsWrongAfterACallThatWasRightIsRefusedToo) {
+  HostTensor<float> input(8, 8), weight(8, 8), output(8, 8);
+  FillRandom(input, 1), FillRandom(weight, 2);
+  Gemm<float> gemm;
+  gemm.SetWeight(weight);
+  JITWrapper<Gemm<float>> jit(gemm);
+  jit.Forward(Tensor(input.data(), {7, 8}), Tensor(output.data(), {7, 8}));
+  const auto refused = [&](const Tensor& a, const Tensor& d) {
+    jit.Forward(input, output);
+    HostTensor<float> before = output;
+    EXPECT_THROW(jit.Forward(a, d), Error);
+    EXPECT_TRUE(std::equal(before.begin(), before.end(), output.begin()));
+  };
+  Tensor nowhere = output, on_another = output;
+  nowhere.data = nullptr;
+  on_another.device.kind = DeviceKind::kCuda;
+  refused(nowhere, output);
+  refused(input, nowhere);
+  refused(input, on_another);
+  refused(input, input);
+  refused(input, weight);
+  refused(input, Tensor(std::as_const(output)));
+  refused(Tensor(output.data() + 4, {7, 8}), Tensor(output.data(), {7, 8}));
+  gemm.SetWeight(output);  // Copies of a Gemm share their weight.
+  EXPECT_THROW(jit.Forward(input, output), Error);
+}
+
+TEST(JITWrapper, OneWrapperServesShapesOfManyThreadsAtOnce) {
+  HostTensor<float> weight(64, 48);
+  FillRandom(weight, 2);
+  Gemm<float> gemm;
+  gemm.SetWeight(weight);
+  JITWrapper<Gemm<float>> jit(gemm);
+  std::atomic<int> failures{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 300; ++i) {
+        const std::int64_t m = 1 + (t + i / (t + 1)) % 3;  // Now as others, now not.
+        HostTensor<float> input(m, 64), output(m, 48);
+        FillRandom(input, t * 1000 + i);
+        Poison(output);
+        jit.Forward(input, output);
+        if (!Check(gemm, input, output, {}).ok) ++failures;
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failures, 0);
+}
+
 TEST(JITWrapper, TheCacheSettersSayWhatTheyWereTold) {
   Gemm<float> gemm;
   JITWrapper<Gemm<float>> jit(gemm);
