@@ -9,7 +9,7 @@ namespace gemmsmith {
 namespace {
 
 constexpr std::int64_t kJoinSteps = 128;    // Of k: so many units stay near for the next tile of rows.
-constexpr std::int64_t kSweptSums = 8;      // Of a sweep: so small a share of L2, longer runs of B being worth more.
+constexpr std::int64_t kSweptSums = 4;      // Of a sweep: so small a share of L2, longer runs of B being worth more.
 constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is packed for few rows of A.
 constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 8192;   // Of k: four columns of B fit L2 several times.
 constexpr std::int64_t kDotBytes = 48 << 10;                   // Of A in such a block: it stays in L1.

@@ -35,7 +35,6 @@ constexpr double kWorthAThread = 1e5;
 // Dot products are for so few rows of a column-major B; or for so few columns of a row-major one, and more rows.
 constexpr std::int64_t kDotMostRows = 48, kDotLeastRows = 16;
 constexpr std::int64_t kJoinRows = 16;           // With more, units of B are better made once.
-constexpr int kRowsOfSweep = 8;                  // Of B: as many streams as the hardware follows at once.
 constexpr int kMostJoinRows = 20;                // Of a tile: more leave no registers for the rows of B.
 constexpr int kCollidingRows = 10;               // Of A in a tile: more would not stay in L1.
 constexpr std::int64_t kDotK = 64;               // Adding up the lanes of shorter dot products takes too long.
@@ -347,7 +346,7 @@ KernelSource CpuFamily::Render(const GemmProblem& asked, const TileConfig& confi
   recipe.fetch = config[kFetch];
   recipe.fetch_every = FetchEvery(problem, config);
   recipe.joins = JoinsB(problem, recipe.math, static_cast<CpuPath>(config[kPath])) ? 1 : 0;
-  if (static_cast<CpuPath>(config[kPath]) == CpuPath::kSweep) recipe.sweep = kRowsOfSweep;
+  if (static_cast<CpuPath>(config[kPath]) == CpuPath::kSweep) recipe.sweep = RowsOfSweep(problem, recipe.math);
   recipe.starts = FlipsA(problem, recipe.math) ? 1 : 0;
   recipe.tail_steps = config[kTailSteps];
   recipe.columns_per_d = static_cast<int>(problem.columns_per_d);

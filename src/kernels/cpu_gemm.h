@@ -55,7 +55,6 @@ struct MicroKernelArgs {
   std::int64_t ahead_step;    ///< From those lines to the next. Recipes with `fetch_every` 1 take b_step.
   std::int64_t c_row, d_row;  ///< Columns are contiguous.
   std::int64_t k;             ///< Units; dot products: elements.
-  std::int64_t rows;          ///< Of A. Sweeps only.
   const void* alpha;          ///< One value of the sums' type.
   const void* beta;           ///< Likewise. Exactly 0: C is not read.
   std::int64_t columns;       ///< Valid columns of the tile, 1..nr; the rest is neither read from B or C nor written.
@@ -71,13 +70,13 @@ using MicroKernel = void (*)(const MicroKernelArgs*);
 
 /// A sweep adds A (rows, k) * B (k, columns) to sums: B is read in place, a few of its rows at a time from end to end,
 /// as the hardware follows them, and the sums stay in a near cache. Of MicroKernelArgs it takes a, a_row, b, b_step
-/// (from one row of B to the next), rows, k, columns, and the sums as d and d_row. Columns are worked on in steps of
+/// (from one row of B to the next), k, columns, and the sums as d and d_row. Columns are worked on in steps of
 /// kSweepColumns: rows of sums are so much longer where need be. Within each step, sums of units of several rows of B
 /// lie in the order in which joining those is cheapest; the entries of the set, for which they are the a and a_row,
 /// bring them into order before they finish them.
 constexpr std::int64_t kSweepColumns = 64;
 /// Of A.
-constexpr int kMostSweptRows = 4;
+constexpr int kMostSweptRows = 6;
 
 /// What one CPU artifact holds: entries for {full, last} rows x {full, last} columns of the tile grid.
 struct MicroKernelSet {

@@ -4,15 +4,20 @@ namespace gemmsmith {
 namespace {
 
 constexpr std::int64_t kFewColumns = 256;  // Of B: so few gain little from packing it.
-constexpr std::int64_t kSweptRows = 4;     // Of A, and rows of B in a unit: more are too many products at once.
+constexpr std::int64_t kSweptRows = 4;     // Of A; of bf16 half of them: more are too many products at once.
 constexpr std::int64_t kShortColumns = 128, kLongRows = 1024;  // Of B.
 constexpr std::int64_t kPage = 4096, kFarPages = 4;
 constexpr std::int64_t kFewRows = 64;  // Of A: for them B is read in place as fast as it is packed.
 
+/// Lines of several rows of B share one set of L1.
+bool RowsArePagesApart(const GemmProblem& problem) {
+  return problem.ldb * static_cast<std::int64_t>(SizeOf(problem.b_type)) % kPage == 0;
+}
+
 /// Rows of B lie so far apart that each is on pages of its own, and many share sets of the caches.
 bool LiesFar(const GemmProblem& problem) {
-  const std::int64_t stride = problem.ldb * static_cast<std::int64_t>(SizeOf(problem.b_type));
-  return stride >= kFarPages * kPage || stride % kPage == 0;
+  return problem.ldb * static_cast<std::int64_t>(SizeOf(problem.b_type)) >= kFarPages * kPage ||
+         RowsArePagesApart(problem);
 }
 
 }  // namespace
@@ -62,8 +67,20 @@ bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path) {
 bool SweepsPay(const GemmProblem& problem, CpuMath math) {
   if (problem.a_layout != Layout::kRowMajor) return false;
   if (problem.m <= 1) return problem.m == 1;
-  if (Info(math).group < 4) return problem.m + Info(math).group <= kSweptRows;
-  return problem.m <= kMostSweptRows && problem.ldb % kPage == 0;
+  const bool by_pages = RowsArePagesApart(problem);
+  switch (Info(math).group) {
+    case 1:
+      return problem.m <= (by_pages ? kSweptRows : kMostSweptRows);
+    case 2:
+      return problem.m <= kSweptRows / 2;
+    default:
+      return problem.m <= kSweptRows && by_pages;
+  }
+}
+
+int RowsOfSweep(const GemmProblem& problem, CpuMath math) {
+  constexpr int kUsual = 8, kFewer = 4;
+  return Info(math).group == 1 && problem.m >= kSweptRows && RowsArePagesApart(problem) ? kFewer : kUsual;
 }
 
 bool PanelsPay(const GemmProblem& problem, const DeviceSpec& spec) {

@@ -36,6 +36,8 @@ bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path);
 /// B is read faster from end to end than in strips of columns. Several rows of A make that too many products at once,
 /// but for bytes: strips of them are narrow, and not fast where rows of B lie whole pages apart.
 bool SweepsPay(const GemmProblem& problem, CpuMath math);
+/// Of B, read at once: as many streams as the hardware follows, unless their lines drive those of sums out of L1.
+int RowsOfSweep(const GemmProblem& problem, CpuMath math);
 
 /// Packing all of A, and blocks of B, takes longer than reading A where it lies again for each panel of B.
 bool PanelsPay(const GemmProblem& problem, const DeviceSpec& spec);

@@ -420,7 +420,8 @@ TEST(CpuFamily, SweepsABThatComesFromMemoryForFewRows) {
   for (const Row& row :
        {Row{kBest, DType::kF32, "nn", 1, 4096, 4096, true},   Row{kBest, DType::kF64, "nn", 1, 4096, 4096, true},
         Row{kBest, DType::kBf16, "nn", 1, 4096, 4096, true},  Row{kBest, DType::kF16, "nn", 1, 4096, 4096, false},
-        Row{kBest, DType::kF32, "nn", 3, 4096, 4096, true},   Row{kBest, DType::kF32, "nn", 4, 4096, 4096, false},
+        Row{kBest, DType::kF32, "nn", 4, 4096, 4096, true},   Row{kBest, DType::kF32, "nn", 5, 4096, 4096, false},
+        Row{kBest, DType::kF32, "nn", 6, 11008, 4096, true},  Row{kBest, DType::kF32, "nn", 7, 11008, 4096, false},
         Row{kBest, DType::kBf16, "nn", 2, 4096, 4096, true},  Row{kBest, DType::kBf16, "nn", 3, 4096, 4096, false},
         Row{kBest, DType::kF32, "nn", 1, 512, 512, false},    Row{kBest, DType::kF32, "nt", 1, 4096, 4096, false},
         Row{kBest, DType::kU8, "nn", 0, 4096, 4096, false},   Row{kBest, DType::kU8, "nn", 1, 11008, 4096, true},

@@ -14,22 +14,23 @@ using namespace asmjit::x86;
 using Id = Inst::Id;
 
 constexpr int kVector = 64, kPiece = 16;  // Bytes.
-constexpr int kMostRowsOfB = 8, kRowsPerBase = 5;
-constexpr int kAhead = 1024;  // Bytes along each row of B: the hardware follows so many streams, but not far enough.
+constexpr int kMostRowsOfB = 8, kFewRowsOfB = 4, kRowsPerBase = 5;
 // For all of a sweep.
-const Gp kArgs = rdi, kA = rsi, kB = rdx, kBRow = rcx, kBRow3 = r8, kK = r9, kARow = r14, kSumsRow = r15;
-// For a step of columns: B from its first row and from the fifth after it, and the sums.
-const Gp kStepsLeft = r12, kB0 = r11, kB5 = rax, kSums = rbx;
-// For a row of A.
-const Gp kRowsLeft = r10, kRowOfA = rbp, kRowOfSums = r13;
+const Gp kA = rsi, kB = rdx, kBRow = rcx, kBRow3 = r8, kK = r9, kARow = r14, kSumsRow = r15, kSumsRow3 = r10;
+// For a step of columns: B from its first row and from the fifth after it, what of it comes nearer, and the sums.
+const Gp kStepsLeft = r12, kB0 = r11, kB5 = rax, kNext0 = r13, kNext5 = rbp, kSums0 = rbx, kSums5 = rdi;
+const Gp kArgs = rdi;  // Until the first pass.
 const Gp kSaved[] = {rbx, rbp, r12, r13, r14, r15};
 // Vectors of B, which leave some free for a single row of A; of rows that are joined to them; of sums.
 constexpr int kFirstOfB = 0, kFirstOfA = 8, kFirstOfJoin = 16, kFirstSum = 24, kBroadcast = 28;
+// Where the sums of several rows of A are held at once.
+constexpr int kFirstBroadcast = 4, kBroadcasts = 4, kFirstOfSums = 8;
 
-// On the stack: a word, and what of A is worked on, of 8 bytes at most each.
+// On the stack: two words, and what of A is worked on, of 8 bytes at most each.
 constexpr int kFrame = 64 + kMostSweptRows * kMostRowsOfB * 8;
 Mem WholeSteps() { return qword_ptr(rsp); }
-Mem Gathered() { return ptr(rsp, 64); }
+Mem Sums() { return qword_ptr(rsp, 8); }
+constexpr int kGathered = 64;
 
 Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
 
@@ -40,12 +41,17 @@ class SweepEmitter {
         math_(recipe.math),
         group_(Info(math_).group),
         unit_(Info(math_).unit_bytes),
-        vectors_(group_ == 1 ? 2 : group_),
+        rows_(recipe.mr),
+        vectors_(group_ > 1  ? group_
+                 : rows_ > 1 ? 4
+                             : 2),
         units_(recipe.sweep / group_),
-        single_row_(recipe.mr == 1),
+        ahead_(recipe.sweep > kFewRowsOfB ? 1024 : 4096),
         sums_{assembler, Info(math_).sum, kVector, true} {
-    if (math_ == CpuMath::kS16 || units_ < 1 || recipe.sweep % group_ != 0 || recipe.sweep > kMostRowsOfB)
-      throw Fail(Code::kUnsupported, "", "avx512: no sweep of {} rows of B as {}", recipe.sweep, Info(math_).name);
+    if (math_ == CpuMath::kS16 || units_ < 1 || recipe.sweep % group_ != 0 || recipe.sweep > kMostRowsOfB ||
+        rows_ > kMostSweptRows)
+      throw Fail(Code::kUnsupported, "", "avx512: no sweep of {} rows of B as {} for {} of A", recipe.sweep,
+                 Info(math_).name, rows_);
   }
 
   void Emit() {
@@ -70,7 +76,7 @@ class SweepEmitter {
   }
 
  private:
-  /// Keeps the number of whole steps of columns. k1, k2: the valid elements of vectors of B in a step after these.
+  /// Keeps the number of whole steps of columns. k1 on: the valid elements of vectors of B in a step after these.
   void LoadArguments() {
     const int lanes = kVector / unit_, columns_of_step = vectors_ * lanes;
     as_.mov(rcx, Argument(offsetof(MicroKernelArgs, columns)));
@@ -82,39 +88,55 @@ class SweepEmitter {
     as_.mov(eax, 1);
     as_.shl(rax, cl);
     as_.dec(rax);
-    as_.kmovq(k1, rax);
-    as_.shr(rax, lanes);
-    as_.kmovq(k2, rax);
+    for (int vector = 0; vector < vectors_; ++vector, as_.shr(rax, lanes)) as_.kmovq(k(1 + vector), rax);
     as_.mov(kA, Argument(offsetof(MicroKernelArgs, a)));
     as_.mov(kARow, Argument(offsetof(MicroKernelArgs, a_row)));
     as_.mov(kB, Argument(offsetof(MicroKernelArgs, b)));
     as_.mov(kBRow, Argument(offsetof(MicroKernelArgs, b_step)));
     as_.lea(kBRow3, ptr(kBRow, kBRow, 1));
     as_.mov(kSumsRow, Argument(offsetof(MicroKernelArgs, d_row)));
+    as_.lea(kSumsRow3, ptr(kSumsRow, kSumsRow, 1));
     as_.mov(kK, Argument(offsetof(MicroKernelArgs, k)));
+    as_.mov(rax, Argument(offsetof(MicroKernelArgs, d)));
+    as_.mov(Sums(), rax);
   }
 
   /// All columns, for `units` of k.
   void EmitPass(int units) {
     const asmjit::Label step = as_.newLabel(), tail = as_.newLabel(), done = as_.newLabel();
-    if (single_row_)
+    const int bytes = (group_ == 1 ? vectors_ : 1) * kVector;
+    if (rows_ == 1)
       for (int unit = 0; unit < units; ++unit) BroadcastA(zmm(kFirstOfA + unit), kA, unit);
     else
       GatherA(units);
-    PointToB();
-    as_.mov(kSums, Argument(offsetof(MicroKernelArgs, d)));
+    as_.mov(kB0, kB);
+    PointAfter(kB5, kB0);
+    as_.lea(kNext0, ptr(kB0, ahead_));
+    as_.lea(kNext5, ptr(kB5, ahead_));
+    as_.mov(kSums0, Sums());
+    if (rows_ > kRowsPerBase) {
+      as_.lea(kSums5, ptr(kSums0, kSumsRow, 2));
+      as_.add(kSums5, kSumsRow);
+    }
     as_.mov(kStepsLeft, WholeSteps());
     as_.test(kStepsLeft, kStepsLeft);
     as_.jz(tail);
+    as_.cmp(kStepsLeft, ahead_ / bytes);
+    as_.ja(step);
+    const asmjit::Label turn = as_.newLabel();
+    as_.bind(turn);
+    PointToNextPass(units);
     as_.align(asmjit::AlignMode::kCode, 32);
     as_.bind(step);
     EmitStep(units, false);
-    const int bytes = (group_ == 1 ? vectors_ : 1) * kVector;
-    as_.add(kB0, bytes);
-    as_.add(kB5, bytes);
-    as_.add(kSums, vectors_ * kVector);
+    for (const Gp& of_b : {kB0, kB5, kNext0, kNext5}) as_.add(of_b, bytes);
+    as_.add(kSums0, vectors_ * kVector);
+    if (rows_ > kRowsPerBase) as_.add(kSums5, vectors_ * kVector);
     as_.dec(kStepsLeft);
-    as_.jnz(step);
+    as_.jz(tail);
+    as_.cmp(kStepsLeft, ahead_ / bytes);
+    as_.jne(step);
+    as_.jmp(turn);
     as_.bind(tail);
     as_.kortestq(k1, k1);
     as_.jz(done);
@@ -123,92 +145,91 @@ class SweepEmitter {
     as_.add(kA, units * unit_);
     for (int row = 0; row < units * group_; ++row) as_.add(kB, kBRow);
     as_.sub(kK, units);
-    // Pieces of rows that are short are over before the hardware has seen that they are streams.
-    if (!single_row_) PrefetchB();
   }
-  void PointToB() {
-    as_.mov(kB0, kB);
-    as_.lea(kB5, ptr(kB, kBRow, 2));
-    as_.add(kB5, kBRow);
+  /// `fifth`: kRowsPerBase rows of B after `first`.
+  void PointAfter(const Gp& fifth, const Gp& first) {
+    as_.lea(fifth, ptr(first, kBRow, 2));
+    as_.add(fifth, kBRow);
   }
-  void PrefetchB() {
-    constexpr int kLines = 4;
-    PointToB();
-    for (int line = 0; line < kLines; ++line)
-      for (int row = 0; row < units_ * group_; ++row) as_.prefetcht0(RowOfB(row, line * kVector));
+  /// From the end of these rows of B on to the begin of the ones after them.
+  void PointToNextPass(int units) {
+    as_.mov(kNext0, kB);
+    for (int row = 0; row < units * group_; ++row) as_.add(kNext0, kBRow);
+    PointAfter(kNext5, kNext0);
   }
-
   /// Into L2: in L1, rows that lie pages apart would drive each other out.
   void PrefetchAhead(int units) {
     const int lines = group_ == 1 ? vectors_ : 1;
     for (int row = 0; row < units * group_; ++row)
-      for (int line = 0; line < lines; ++line) as_.prefetcht1(RowOfB(row, kAhead + line * kVector));
+      for (int line = 0; line < lines; ++line) as_.prefetcht1(RowOfB(kNext0, kNext5, row, line * kVector));
   }
 
   /// What all columns need of A lies far apart, where it would share few sets of L1 with B.
   void GatherA(int units) {
-    const asmjit::Label row = as_.newLabel();
-    const Gp to = kRowOfSums;
-    as_.mov(kRowOfA, kA);
-    as_.lea(to, Gathered());
-    as_.mov(kRowsLeft, Argument(offsetof(MicroKernelArgs, rows)));
-    as_.bind(row);
-    for (int byte = 0; byte < units * unit_; byte += unit_) {
-      const Gp word = unit_ == 8 ? Gp(kB0) : Gp(kB0.r32());
-      as_.mov(word, Mem(kRowOfA, byte, static_cast<std::uint32_t>(unit_)));
-      as_.mov(Mem(to, byte, static_cast<std::uint32_t>(unit_)), word);
+    const Gp word = unit_ == 8 ? Gp(kNext0) : Gp(kNext0.r32());
+    as_.mov(kB0, kA);
+    for (int row = 0; row < rows_; ++row) {
+      for (int unit = 0; unit < units; ++unit) {
+        as_.mov(word, Mem(kB0, unit * unit_, static_cast<std::uint32_t>(unit_)));
+        as_.mov(Gathered(row, unit), word);
+      }
+      as_.add(kB0, kARow);
     }
-    as_.add(kRowOfA, kARow);
-    as_.add(to, units * unit_);
-    as_.dec(kRowsLeft);
-    as_.jnz(row);
+  }
+  Mem Gathered(int row, int unit) const {
+    return Mem(rsp, kGathered + (row * units_ + unit) * unit_, static_cast<std::uint32_t>(unit_));
   }
 
   /// All rows of A, for the next columns.
   void EmitStep(int units, bool masked) {
-    const asmjit::Label row = as_.newLabel();
-    if (group_ > 1 || !single_row_)
-      for (int unit = 0; unit < units; ++unit) LoadB(unit, masked);
+    if (rows_ > 1 && group_ == 1) return EmitStepOfAllRows(units, masked);
+    if (group_ > 1)
+      for (int unit = 0; unit < units; ++unit) JoinB(unit, masked);
     if (!masked) PrefetchAhead(units);
-    if (single_row_) return EmitRow(units, kSums, masked);
-    as_.lea(kRowOfA, Gathered());
-    as_.mov(kRowOfSums, kSums);
-    as_.mov(kRowsLeft, Argument(offsetof(MicroKernelArgs, rows)));
-    as_.align(asmjit::AlignMode::kCode, 32);
-    as_.bind(row);
-    EmitRow(units, kRowOfSums, masked);
-    as_.add(kRowOfA, units * unit_);
-    as_.add(kRowOfSums, kSumsRow);
-    as_.dec(kRowsLeft);
-    as_.jnz(row);
+    for (int row = 0; row < rows_; ++row) EmitRow(units, row, masked);
   }
-
-  void EmitRow(int units, const Gp& sums, bool masked) {
-    for (int vector = 0; vector < vectors_; ++vector) sums_.Load(Sum(vector), ptr(sums, vector * kVector), -1);
+  /// Every vector of B is loaded once.
+  void EmitStepOfAllRows(int units, bool masked) {
+    const auto sum = [&](int row, int vector) { return zmm(kFirstOfSums + row * vectors_ + vector); };
+    if (!masked) PrefetchAhead(units);
+    for (int row = 0; row < rows_; ++row)
+      for (int vector = 0; vector < vectors_; ++vector) sums_.Load(sum(row, vector), SumsOf(row, vector), -1);
     for (int unit = 0; unit < units; ++unit) {
-      if (!single_row_) BroadcastA(zmm(kBroadcast), kRowOfA, unit);
-      for (int vector = 0; vector < vectors_; ++vector) {
-        // What is used once comes from memory.
-        if (group_ == 1 && single_row_ && !masked) {
-          as_.emit(Product(), Sum(vector), zmm(kFirstOfA + unit), RowOfB(unit, vector * kVector));
-          continue;
-        }
-        if (group_ == 1 && single_row_) LoadRow(B(0, vector), unit, vector, true);
-        Multiply(vector, zmm(single_row_ ? kFirstOfA + unit : kBroadcast),
-                 B(group_ == 1 && single_row_ ? 0 : unit, vector));
+      for (int vector = 0; vector < vectors_; ++vector) LoadRow(zmm(kFirstOfB + vector), unit, vector, masked);
+      for (int row = 0; row < rows_; ++row) {
+        const Zmm a = zmm(kFirstBroadcast + row % kBroadcasts);
+        sums_.Broadcast(a, Gathered(row, unit));
+        for (int vector = 0; vector < vectors_; ++vector)
+          as_.emit(Product(), sum(row, vector), a, zmm(kFirstOfB + vector));
       }
     }
-    for (int vector = 0; vector < vectors_; ++vector) sums_.Store(ptr(sums, vector * kVector), Sum(vector), -1);
+    for (int row = 0; row < rows_; ++row)
+      for (int vector = 0; vector < vectors_; ++vector) sums_.Store(SumsOf(row, vector), sum(row, vector), -1);
   }
 
-  /// The vectors of one row of units. Those of several rows of B have their columns in the order that joining within
-  /// quarters of vectors makes: see PiecesOfTile.
-  void LoadB(int unit, bool masked) {
-    const auto row = [&](int index) { return zmm(kFirstOfJoin + index); };
-    if (group_ == 1) {
-      for (int vector = 0; vector < vectors_; ++vector) LoadRow(B(unit, vector), unit, vector, masked);
-      return;
+  void EmitRow(int units, int row, bool masked) {
+    for (int vector = 0; vector < vectors_; ++vector) sums_.Load(Sum(vector), SumsOf(row, vector), -1);
+    for (int unit = 0; unit < units; ++unit) {
+      const Zmm a = zmm(rows_ == 1 ? kFirstOfA + unit : kBroadcast);
+      if (rows_ > 1) sums_.Broadcast(a, Gathered(row, unit));
+      for (int vector = 0; vector < vectors_; ++vector) {
+        if (group_ > 1) {
+          Multiply(vector, a, B(unit, vector));
+        } else if (masked) {
+          LoadRow(B(0, vector), unit, vector, true);
+          Multiply(vector, a, B(0, vector));
+        } else {  // What is used once comes from memory.
+          as_.emit(Product(), Sum(vector), a, RowOfB(kB0, kB5, unit, vector * kVector));
+        }
+      }
     }
+    for (int vector = 0; vector < vectors_; ++vector) sums_.Store(SumsOf(row, vector), Sum(vector), -1);
+  }
+
+  /// The vectors of one row of units, of several rows of B, with their columns in the order that joining within
+  /// quarters of vectors makes: see PiecesOfTile.
+  void JoinB(int unit, bool masked) {
+    const auto row = [&](int index) { return zmm(kFirstOfJoin + index); };
     for (int i = 0; i < group_; ++i) LoadRow(row(i), unit * group_ + i, 0, masked);
     if (group_ == 2) {
       as_.vpunpcklwd(B(unit, 0), row(0), row(1));
@@ -226,27 +247,27 @@ class SweepEmitter {
   }
   void LoadRow(const Zmm& to, int row, int vector, bool masked) {
     if (masked) as_.k(k(1 + vector)).z();
+    const Mem from = RowOfB(kB0, kB5, row, vector * kVector);
     switch (group_) {
       case 1:
-        as_.emit(unit_ == 8 ? Inst::kIdVmovupd : Inst::kIdVmovups, to, RowOfB(row, vector * kVector));
+        as_.emit(unit_ == 8 ? Inst::kIdVmovupd : Inst::kIdVmovups, to, from);
         return;
       case 2:
-        as_.vmovdqu16(to, RowOfB(row, 0));
+        as_.vmovdqu16(to, from);
         return;
       default:
-        as_.vmovdqu8(to, RowOfB(row, 0));
+        as_.vmovdqu8(to, from);
     }
   }
-  Mem RowOfB(int row, int byte) const {
-    const Gp& base = row < kRowsPerBase ? kB0 : kB5;
-    switch (row % kRowsPerBase) {
-      case 0:
-        return ptr(base, byte);
-      case 3:
-        return ptr(base, kBRow3, 0, byte);
-      default:
-        return ptr(base, kBRow, row % kRowsPerBase / 2, byte);
-    }
+  static Mem RowOfB(const Gp& first, const Gp& fifth, int row, int byte) {
+    return RowAfter(row < kRowsPerBase ? first : fifth, kBRow, kBRow3, row % kRowsPerBase, byte);
+  }
+  static Mem SumsOf(int row, int vector) {
+    return RowAfter(row < kRowsPerBase ? kSums0 : kSums5, kSumsRow, kSumsRow3, row % kRowsPerBase, vector * kVector);
+  }
+  static Mem RowAfter(const Gp& base, const Gp& stride, const Gp& stride3, int row, int byte) {
+    if (row == 0) return ptr(base, byte);
+    return row == 3 ? ptr(base, stride3, 0, byte) : ptr(base, stride, row / 2, byte);
   }
 
   void BroadcastA(const Zmm& to, const Gp& row, int unit) {
@@ -267,13 +288,15 @@ class SweepEmitter {
 
   Assembler& as_;
   const CpuMath math_;
-  const int group_, unit_, vectors_;
-  const int units_;        ///< Rows of units of B that are read at once.
-  const bool single_row_;  ///< Of A, which stays in registers.
+  const int group_, unit_;
+  const int rows_;  ///< Of A. A single one stays in registers.
+  const int vectors_;
+  const int units_;  ///< Rows of units of B that are read at once.
+  const int ahead_;  ///< Bytes along each row of B: the hardware follows so many streams, but not far enough.
   const Vectors sums_;
 };
 
-/// Loads a vector of sums whose quarters lie apart, as LoadB had them.
+/// Loads a vector of sums whose quarters lie apart, as JoinB had them.
 void LoadQuarters(Assembler& as, const Zmm& to, const Gp& row, int vector, int group) {
   const int step = vector / group * group;
   for (int quarter = 0; quarter < 4; ++quarter) {

@@ -55,7 +55,7 @@ class LoadedKernel final : public CpuKernel {
     if (p.sums_apart == recipe_.plain() || p.columns_per_d != recipe_.columns_per_d) return false;
     if (p.joins_b() != (recipe_.joins != 0) || (p.path == CpuPath::kSweep) != (recipe_.sweep != 0)) return false;
     // Sweeps take all rows at once.
-    if (recipe_.sweep != 0 && p.m > (recipe_.mr == 1 ? 1 : kMostSweptRows)) return false;
+    if (recipe_.sweep != 0 && p.m != recipe_.mr) return false;
     // In 32 bits where that is enough: it divides several times as fast.
     const auto rest = [](std::int64_t size, std::int32_t tile) -> std::int64_t {
       return size >> 32 == 0 ? static_cast<std::uint32_t>(size) % static_cast<std::uint32_t>(tile) : size % tile;

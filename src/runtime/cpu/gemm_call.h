@@ -274,7 +274,6 @@ class GemmCall {
         args.b_step = p_.b_row * b_size_;
         args.d = place.sums;
         args.d_row = sums_row;
-        args.rows = rows.size();
         args.k = Units(p_.k);
         args.columns = std::min(block.end, p_.n) - block.begin;
         std::memset(place.sums, 0, static_cast<std::size_t>(rows.size() * sums_row));
