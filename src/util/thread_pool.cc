@@ -51,6 +51,15 @@ void WaitForChange(const std::atomic<std::uint32_t>& word, std::uint32_t old) {
   if (!SpinForChange(word, old, kLongSpins)) word.wait(old, std::memory_order_acquire);
 }
 
+/// The calling thread's; -1: not known.
+int Core() {
+#if defined(__linux__)
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
 /// Keeps a thread off the caller's core, where it is allowed another. Who wakes a thread meanwhile need not share with
 /// it, and one that waits for this core moves: schedulers queue threads behind the one that wakes them even where cores
 /// are idle, those of virtual machines above all. The thread's affinity is as before then, but for a change that
@@ -145,13 +154,16 @@ int ThreadPool::CountAwake(int count) {
 
 void ThreadPool::Dispatch(int threads, Function function, void* context, bool independent) {
   running_.store(static_cast<std::uint32_t>(threads - 1), std::memory_order_relaxed);
+  const int core = Core();
   for (int i = 0; i < threads - 1; ++i) {
     Worker& worker = workers_[i];
     worker.function = function;
     worker.context = context;
     worker.ticket.fetch_add(1, std::memory_order_release);
-    const bool wakes = worker.asleep.load(std::memory_order_relaxed);
-    const KeptElsewhere placed(wakes ? worker.thread.load(std::memory_order_relaxed) : 0);
+    // One that is awake on this core waits for it: whoever waits for the other is woken there, and may stay.
+    const bool shares = core >= 0 && worker.core.load(std::memory_order_relaxed) == core;
+    const bool moves = shares || worker.asleep.load(std::memory_order_relaxed);
+    const KeptElsewhere placed(moves ? worker.thread.load(std::memory_order_relaxed) : 0);
     worker.ticket.notify_one();
   }
   function(context, 0);
@@ -179,6 +191,7 @@ void ThreadPool::WorkerLoop(int index, Worker& worker) {
     spins = late ? kLongSpins : kSpins;
     if (late) continue;
     worker.function(worker.context, index + 1);
+    worker.core.store(Core(), std::memory_order_relaxed);
     if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
   }
 }

@@ -63,6 +63,7 @@ class ThreadPool {
     std::atomic<std::uint32_t> begun{0};
     std::atomic<bool> asleep{false};
     std::atomic<int> thread{0};  ///< As Linux numbers them; 0: not known.
+    std::atomic<int> core{-1};   ///< That it last worked on; -1: not known.
     Function function = nullptr;
     void* context = nullptr;
   };
