@@ -145,12 +145,12 @@ class Fixture {
 };
 
 template <class T>
-void CheckAllConfigs(const Case& c, const CodeTarget& target) {
+void CheckAllConfigs(const Case& c, const CodeTarget& target, const DeviceSpec& spec) {
   const KernelFamily& family = FamilyFor(target);
   Fixture<T> fixture(c, family.Packed(DTypeOf<T>::value, target));
   const GemmProblem problem = fixture.Problem();
   ASSERT_EQ(family.WhyNot(problem, target), "");
-  std::vector<TileConfig> configs = family.Candidates(problem, target, SpecFor(target));
+  std::vector<TileConfig> configs = family.Candidates(problem, target, spec);
   for (std::size_t i = configs.size(); i-- > 0;) {
     configs.push_back(configs[i]);
     Shrink(configs.back());
@@ -165,9 +165,10 @@ void CheckAllConfigs(const Case& c, const CodeTarget& target) {
 
 class CpuGemm : public ::testing::TestWithParam<CodeTarget> {
  protected:
-  void Check(const Case& c) const {
-    CheckAllConfigs<float>(c, GetParam());
-    CheckAllConfigs<double>(c, GetParam());
+  void Check(const Case& c) const { Check(c, SpecFor(GetParam())); }
+  void Check(const Case& c, const DeviceSpec& spec) const {
+    CheckAllConfigs<float>(c, GetParam(), spec);
+    CheckAllConfigs<double>(c, GetParam(), spec);
   }
 };
 
@@ -276,6 +277,17 @@ TEST_P(CpuGemm, AFewRowsByAnUnpackedBAreRight) {
     for (const std::int64_t m : {1, 3, 7, 11, 16}) {
       Check({.m = m, .n = 651, .k = k, .a_columns = m == 11, .b_columns = b_columns, .gap = 1});
     }
+}
+
+TEST_P(CpuGemm, AFewRowsByABThatFitsNoCacheAreRight) {
+  DeviceSpec spec = SpecFor(GetParam());
+  spec.l2_bytes = 512;  // So that small ones do not.
+  for (const std::int64_t m : {1, 2, 3, 4, 5, 6, 7}) {
+    for (const std::int64_t n : {1, 15, 64, 101}) Check({.m = m, .n = n, .k = 21, .gap = n % 2}, spec);
+    Check({.m = m, .n = 1101, .k = 17, .batch = 2, .alpha = 2, .beta = -1}, spec);
+    Check({.m = m, .n = 2048, .k = 14, .beta = 1}, spec);              // Rows of B lie pages apart.
+    Check({.m = m, .n = 1100, .k = 9, .gap = 948, .alpha = 3}, spec);  // They and more.
+  }
 }
 
 TEST_P(CpuGemm, MoreThreadsThanTilesAreRight) {

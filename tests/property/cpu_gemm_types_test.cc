@@ -344,13 +344,14 @@ TEST_P(CpuGemmTypes, MoreRowsByABThatIsPackedAPanelAtATimeAreRight) {
 TEST_P(CpuGemmTypes, AFewRowsByABThatFitsNoCacheAreRight) {
   DeviceSpec spec = SpecFor(GetParam().target);
   spec.l2_bytes = 512;  // So that small ones do not.
-  for (const std::int64_t m : {1, 2, 5, 8, 16})
+  for (const std::int64_t m : {1, 2, 4, 5, 6, 8, 16})
     for (const std::int64_t n : {1, 15, 64, 101, 210})
       for (const std::int64_t gap : {0, 3}) Check({.m = m, .n = n, .k = gap == 0 ? 76 : 32, .gap = gap}, spec);
-  for (const std::int64_t m : {1, 3, 16}) {
+  for (const std::int64_t m : {1, 3, 4, 6, 16}) {
     Check({.m = m, .n = 1100, .k = 12, .batch = 2, .gap = 1, .alpha = 2, .beta = -1}, spec);
-    Check({.m = m, .n = 96, .k = 4, .gap = 4000, .beta = 1, .scalars_by_pointer = true},
-          spec);  // Rows lie pages apart.
+    // Rows lie pages apart.
+    Check({.m = m, .n = 96, .k = 4, .gap = 4000, .beta = 1, .scalars_by_pointer = true}, spec);
+    Check({.m = m, .n = 1100, .k = 12, .gap = 2996, .alpha = 2}, spec);
   }
 }
 
