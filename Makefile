@@ -73,10 +73,13 @@ format: ## clang-format on all sources
 	@tools/setup.sh style
 	@$(sources) '*.h' '*.hpp' '*.cc' '*.cuh' | xargs -0 clang-format -i
 
+# Without what only GCC knows.
 tidy: dev ## clang-tidy on all sources
 	@tools/setup.sh style
+	@mkdir -p build/tidy
+	@sed -E 's/ -mmem(cpy|set)-strategy=[^ ]*//g' build/dev/compile_commands.json > build/tidy/compile_commands.json
 	@$(sources) 'src/*.cc' 'tests/*.cc' 'examples/*.cc' 'bench/*.cc' | \
-	  xargs -0 --max-args=1 --max-procs=$(JOBS) clang-tidy -p build/dev --quiet
+	  xargs -0 --max-args=1 --max-procs=$(JOBS) clang-tidy -p build/tidy --quiet
 
 clean: ## Removes build/
 	rm -rf build

@@ -1,6 +1,7 @@
 // What CPU kernels cost besides their work: making one, the first call of a new shape, a launch. Their speed beside
 // other libraries: cpu/, gemmsmith-bench-cpu.
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
 
 #include <chrono>
 #include <memory>
@@ -127,13 +128,12 @@ void BenchPrepared(benchmark::State& state, bool bare) {
   }
 }
 
-const bool registered = [] {
+const bool kRegistered = [] {
   for (const char* epilogue : {"", "bias+gelu"}) {
-    const std::string suffix = *epilogue == '\0' ? "" : "/" + std::string(epilogue);
     for (const std::int64_t size : {16, 1024}) {
-      const std::string sizes = std::to_string(size) + "x" + std::to_string(size) + "x" + std::to_string(size);
-      benchmark::RegisterBenchmark(("cpu_codegen/" + sizes + suffix).c_str(), BenchCodegen, Shape{size, size, size},
-                                   epilogue);
+      const std::string name =
+          fmt::format("cpu_codegen/{0}x{0}x{0}{1}{2}", size, *epilogue == '\0' ? "" : "/", epilogue);
+      benchmark::RegisterBenchmark(name.c_str(), BenchCodegen, Shape{size, size, size}, epilogue);
     }
   }
   benchmark::RegisterBenchmark("cpu_first_call/new_kernel", BenchFirstCall, true)->UseManualTime()->Iterations(1000);

@@ -33,7 +33,7 @@ using Types = testing::Types<float, double>;
 TYPED_TEST_SUITE(JITWrapperOf, Types);
 
 TYPED_TEST(JITWrapperOf, ComputesEveryTranspositionAlphaAndBeta) {
-  constexpr std::int64_t m = 19, n = 35, k = 23;
+  const std::int64_t m = 19, n = 35, k = 23;
   for (const bool trans_a : {false, true})
     for (const bool trans_b : {false, true})
       for (const auto& [alpha, beta] : {std::pair{1.0, 0.0}, {-2.0, 1.0}, {0.5, -0.25}, {0.0, 1.0}})
