@@ -45,8 +45,7 @@ class GEMMSMITH_API JITWrapperBase {
   Engine& engine() { return *engine_; }
 
  protected:
-  using Call = ForwardCall;
-  void Run(const Call& call, Stream stream);
+  void Run(const ForwardCall& call, Stream stream);
 
  private:
   struct Packed {
@@ -54,11 +53,11 @@ class GEMMSMITH_API JITWrapperBase {
     std::optional<Engine::PackedWeight> weight;
   };
   void Reopen();
-  bool RunAgain(const Call& call, const Tensor& b, Stream stream);
-  void RunAnew(const Call& call, Stream stream);
-  static GemmArgs ArgsOf(const Call& call, const Tensor& b);
-  std::shared_ptr<const Packed> PackedNow(const Call& call) const;
-  std::shared_ptr<const Packed> PackedFor(const Call& call, const GemmArgs& args, Stream stream);
+  bool RunAgain(const ForwardCall& call, const Tensor& b, Stream stream);
+  void RunAnew(const ForwardCall& call, Stream stream);
+  static GemmArgs ArgsOf(const ForwardCall& call, const Tensor& b);
+  std::shared_ptr<const Packed> PackedNow(const ForwardCall& call) const;
+  std::shared_ptr<const Packed> PackedFor(const ForwardCall& call, const GemmArgs& args, Stream stream);
 
   EngineOptions options_;
   std::shared_ptr<Engine> engine_;

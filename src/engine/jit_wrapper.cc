@@ -38,12 +38,12 @@ std::string JITWrapperBase::GetPersistentCacheDirectory() const {
 }
 
 /// Null, unless the weight is packed and has not changed since.
-std::shared_ptr<const JITWrapperBase::Packed> JITWrapperBase::PackedNow(const Call& call) const {
+std::shared_ptr<const JITWrapperBase::Packed> JITWrapperBase::PackedNow(const ForwardCall& call) const {
   std::scoped_lock lock(*pack_mutex_);
   return packed_ != nullptr && packed_->version == call.weight_version ? packed_ : nullptr;
 }
 
-std::shared_ptr<const JITWrapperBase::Packed> JITWrapperBase::PackedFor(const Call& call, const GemmArgs& args,
+std::shared_ptr<const JITWrapperBase::Packed> JITWrapperBase::PackedFor(const ForwardCall& call, const GemmArgs& args,
                                                                         Stream stream) {
   std::scoped_lock lock(*pack_mutex_);
   if (packed_ == nullptr || packed_->version != call.weight_version)
@@ -51,7 +51,7 @@ std::shared_ptr<const JITWrapperBase::Packed> JITWrapperBase::PackedFor(const Ca
   return packed_;
 }
 
-GemmArgs JITWrapperBase::ArgsOf(const Call& call, const Tensor& b) {
+GemmArgs JITWrapperBase::ArgsOf(const ForwardCall& call, const Tensor& b) {
   GemmArgs args;
   args.a = call.trans_a ? call.input.Transposed() : call.input;
   args.b = call.trans_b && !b.packed ? b.Transposed() : b;
@@ -60,7 +60,7 @@ GemmArgs JITWrapperBase::ArgsOf(const Call& call, const Tensor& b) {
   return args;
 }
 
-void JITWrapperBase::Run(const Call& call, Stream stream) {
+void JITWrapperBase::Run(const ForwardCall& call, Stream stream) {
   std::shared_ptr<const Packed> packed;  // held until the launch has read it
   if (call.prepack) packed = PackedNow(call);
   const bool is_packed = packed != nullptr && packed->weight;
@@ -68,7 +68,7 @@ void JITWrapperBase::Run(const Call& call, Stream stream) {
 }
 
 /// False, with nothing done, unless the call before was like this one.
-bool JITWrapperBase::RunAgain(const Call& call, const Tensor& b, Stream stream) {
+bool JITWrapperBase::RunAgain(const ForwardCall& call, const Tensor& b, Stream stream) {
   Engine::State& engine = *engine_->state_;
   const Plan* const plan = recent_->Find({call, b, engine.sms.current()});
   if (plan == nullptr) return false;
@@ -89,7 +89,7 @@ void Require(const char* what, DType is, DType wanted) {
 
 }  // namespace
 
-void JITWrapperBase::RunAnew(const Call& call, Stream stream) {
+void JITWrapperBase::RunAnew(const ForwardCall& call, Stream stream) {
   if (!call.weight.given())
     throw Fail(Code::kInvalidArgument, "call SetWeight first", "forward: the Gemm has no weight");
   Require("input", call.input.dtype, call.a_type);

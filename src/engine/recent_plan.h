@@ -15,7 +15,7 @@ namespace gemmsmith {
 /// Get Along with Programming Language Memory Models?", 2012, with loads that acquire in the place of a fence.)
 class RecentPlan {
  public:
-  /// What a call is, where its tensors lie apart. The call and `b` must outlive it.
+  /// A call without the places of its tensors. The call and `b` must outlive it.
   class Key {
    public:
     /// `b`: the call's weight, or that in packed form.
