@@ -11,7 +11,8 @@ namespace {
 constexpr std::int64_t kJoinSteps = 128;    // Of k: so many units stay near for the next tile of rows.
 constexpr std::int64_t kSweptSums = 4;      // Of a sweep: so small a share of L2, longer runs of B being worth more.
 constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is packed for few rows of A.
-constexpr std::int64_t kDotBlock = 512, kDotRowBlock = 8192;   // Of k: four columns of B fit L2 several times.
+constexpr std::int64_t kDotBlock = 512, kLongDotBlock = 4096, kDotRowBlock = 8192;  // Of k: in L2, several times.
+constexpr std::int64_t kFewDotRows = 8, kTallDots = 4;         // They are multiplied before the next columns have come.
 constexpr std::int64_t kDotBytes = 48 << 10;                   // Of A in such a block: it stays in L1.
 constexpr std::int64_t kLeastPanels = 4, kMostColumns = 1024;  // Of a B in place, worked on for one block of k.
 constexpr std::int64_t kPackedPanels = 8;                      // Of B, where A is packed once: they stay in L2.
@@ -46,11 +47,14 @@ void FitSweep(const DeviceSpec& spec, const CpuTiling& t, const Sizes& s, CpuBlo
   b.kc = RoundUp(s.steps, 8);
 }
 
-/// A stays in L1: it is read again for each few columns.
-std::int64_t StepsOfDots(const GemmProblem& problem, const Sizes& s) {
+/// A, which is read again for each few columns, stays in L1 while B's memory decides; with more rows in half of L2,
+/// because sums that are added up less often count for more.
+std::int64_t StepsOfDots(const GemmProblem& problem, const DeviceSpec& spec, const CpuTiling& t, const Sizes& s) {
   if (s.rows == 1) return RoundUp(std::clamp<std::int64_t>(s.steps, 1, kDotRowBlock), 16);
   std::int64_t block = kDotBlock;
-  if (problem.n > kDotMostColumns) {
+  if (problem.n > kDotMostColumns && s.rows > kFewDotRows && t.mr >= kTallDots) {
+    block = std::clamp(RoundDown(spec.l2_bytes / 2 / (s.rows * s.unit), 16), kDotBlock, kLongDotBlock);
+  } else if (problem.n > kDotMostColumns) {
     const std::int64_t longest = std::max(kDotBlock, kDotBytes / 3 / (s.rows * s.unit));  // A third goes with any B.
     block = std::min(longest, RoundDown(kDotBytes / (s.rows * s.unit), 16));
   }
@@ -62,7 +66,7 @@ void FitInPlace(const GemmProblem& problem, const DeviceSpec& spec, const CpuTil
   const std::int64_t least = kLeastPanels * t.nr, most = std::max(least, RoundDown(kMostColumns, t.nr));
   b.nc = std::clamp(RoundDown(spec.l2_bytes / 2 / (s.rows * s.sum), t.nr), least, most);
   if (t.path == CpuPath::kDots) {
-    b.kc = StepsOfDots(problem, s);
+    b.kc = StepsOfDots(problem, spec, t, s);
     return;
   }
   const bool streams = StreamsB(problem, spec, t.path);

@@ -32,16 +32,18 @@ constexpr ConfigField kFields[] = {{"mr", true, /*follows=*/true},  // From nr a
 
 // Below it, handing work to a thread, even one that is awake, costs more than the thread does. In multiply-adds.
 constexpr double kWorthAThread = 1e5;
-// Dot products are for so few rows of a column-major B; or for so few columns of a row-major one, and more rows.
-constexpr std::int64_t kDotMostRows = 48, kDotLeastRows = 16;
+// Dot products are for so few tiles of rows of a column-major B; or for so few columns of a row-major one, and more
+// rows.
+constexpr std::int64_t kDotTiles = 16, kDotLeastRows = 16;
 constexpr std::int64_t kJoinRows = 16;           // With more, units of B are better made once.
 constexpr int kMostJoinRows = 20;                // Of a tile: more leave no registers for the rows of B.
 constexpr int kCollidingRows = 10;               // Of A in a tile: more would not stay in L1.
 constexpr std::int64_t kDotK = 64;               // Adding up the lanes of shorter dot products takes too long.
 constexpr double kUnpackedEfficiency = 0.85;     // Of a B in place that is worth packing.
 constexpr double kPackedB = 0.25, kJoinedB = 1;  // Of the cost of packing it: that is done while products are taken.
-// Share of the issue rate that dot products keep: both factors come from the caches.
-constexpr double kDotEfficiency = 0.66;
+// Of dot products: rows' worth of time that loading B's vectors takes in a tile; and cycles in which the lanes of a sum
+// are added up, for each block of k.
+constexpr double kDotLoads = 0.4, kDotSumCycles = 2.4;
 
 // For each vector of B and tile of rows that reads it; with more tiles, memory has kept pace.
 constexpr double kReadCycles = 0.3;
@@ -159,7 +161,7 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
       return {CpuPath::kPacked, in_place};
     case Layout::kColMajor:
       if (DotRows(target) == 0 || !IsNative(problem.a_type, math)) return {CpuPath::kPacked};
-      if (problem.m <= kDotMostRows && problem.k >= kDotK) return {CpuPath::kDots, CpuPath::kPacked};
+      if (problem.m <= kDotTiles * DotRows(target) && problem.k >= kDotK) return {CpuPath::kDots, CpuPath::kPacked};
       return {CpuPath::kPacked, CpuPath::kDots};
     default:
       if (DotRows(target) != 0 && reads_a && Info(math).group == 1 && problem.a_layout == Layout::kRowMajor &&
@@ -310,7 +312,12 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   if (JoinsB(problem, ConfiguredMath(config), path)) cycles += JoinCycles(Info(ConfiguredMath(config)).group) * vectors;
   if (!dots && used * problem.k * unit > kNearPanel) cycles = std::max(cycles, kFarVectorCycles * vectors);
   shape.issue_efficiency = mr * vectors / 2.0 / cycles;
-  if (dots) shape.issue_efficiency *= kDotEfficiency;
+  if (dots) {
+    const std::int64_t k = std::clamp<std::int64_t>(problem.k, 1, config[kKc]);
+    const double steps = static_cast<double>(k * unit) / (Info(ConfiguredMath(config)).group * kVectorBytes);
+    const auto tile = static_cast<double>(mr);
+    shape.issue_efficiency *= tile / (tile + kDotLoads) * steps / (steps + kDotSumCycles);
+  }
   if (path == CpuPath::kSweep) shape.issue_efficiency = 1;
   shape.issue_efficiency *= ProductsOfLane(ConfiguredMath(config));
   if ((path == CpuPath::kDirect || path == CpuPath::kStream) && IsWorthPacking(problem, spec))

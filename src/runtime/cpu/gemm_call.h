@@ -132,7 +132,8 @@ class GemmCall {
       a_bytes_ = RoundUp(keeps_a_ ? rows * Units(RoundUp(p_.k, kc_)) * unit_ : mc_ * Units(kc_) * unit_, kPage);
       b_bytes_ = p_.packed_b ? 0 : RoundUp(nc_ / p_.nr * form_.panel_bytes(kc_), kPage);
     } else if (CopiesA()) {
-      a_bytes_ = RoundUp(rows * Units(RoundUp(p_.k, p_.kc)) * unit_, kLine);
+      a_bytes_ = p_.path == CpuPath::kDots ? DivideUp(p_.k, p_.kc) * rows * DotRowBytes(p_.kc)
+                                           : RoundUp(rows * Units(RoundUp(p_.k, p_.kc)) * unit_, kLine);
     }
     if (p_.path == CpuPath::kSweep) sums_bytes_ = RoundUp(p_.m * SweptRowBytes(), kPage);
     if (keeps_sums_) sums_bytes_ = RoundUp(rows * std::min(nc_, columns) * sum_size_, kPage);
@@ -247,10 +248,10 @@ class GemmCall {
         do {  // Once for k = 0.
           const std::int64_t k = std::min<std::int64_t>(p_.kc, p_.k - pc);
           args.k = dots ? k : Units(k);
-          if (copies && dots) args.a_row = k * a_size_;
+          if (copies && dots) args.a_row = DotRowBytes(k);
           const std::byte* const a =
               copies ? CopyOfA(place.a, rows, pc) : A(batch) + (rows.begin * p_.a_row + pc * p_.a_col) * a_size_;
-          const std::int64_t a_tile = p_.mr * (copies ? (dots ? k * a_size_ : args.k * unit_) : p_.a_row * a_size_);
+          const std::int64_t a_tile = p_.mr * (copies && !dots ? args.k * unit_ : args.a_row);
           const TileSource b = InPlaceB(place, batch, block, columns, {pc, pc + k});
           if (CopiesB()) args.b_step = k * b_size_;
           RunTiles(args, place, batch, pc, pc + k == p_.k, rows, block, {a, a_tile}, b);
@@ -301,15 +302,18 @@ class GemmCall {
   }
   /// The copy of A from k = `pc` on.
   std::byte* CopyOfA(std::byte* copy, Range rows, std::int64_t pc) const {
+    if (p_.path == CpuPath::kDots) return copy + pc / p_.kc * rows.size() * DotRowBytes(p_.kc);
     return copy + Units(pc) * RoundUp(rows.size(), p_.mr) * unit_;
   }
+  /// From row to row of a copy of A for dot products: odd in lines, lest rows and columns share few sets of L1.
+  std::int64_t DotRowBytes(std::int64_t k) const { return (DivideUp(k * a_size_, kLine) | 1) * kLine; }
   /// Block after block of k: tiles (mr, k), k contiguous, for dot products; (k, mr) else.
   void CopyA(std::byte* to, std::int64_t batch, Range rows) const {
     for (std::int64_t pc = 0; pc < p_.k; pc += p_.kc) {
       const Range k{pc, std::min<std::int64_t>(pc + p_.kc, p_.k)};
       if (p_.path == CpuPath::kDots)
-        pack_a_(A(batch) + (rows.begin * p_.a_row + pc * p_.a_col) * a_size_, p_.a_col, p_.a_row, k.size(), k.size(),
-                rows.size(), CopyOfA(to, rows, pc), nullptr);
+        pack_a_(A(batch) + (rows.begin * p_.a_row + pc * p_.a_col) * a_size_, p_.a_col, p_.a_row, k.size(),
+                DotRowBytes(k.size()) / a_size_, rows.size(), CopyOfA(to, rows, pc), nullptr);
       else
         PackA(CopyOfA(to, rows, pc), batch, rows, k);
     }

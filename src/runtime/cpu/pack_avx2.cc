@@ -154,7 +154,6 @@ template <class Form>
 GEMMSMITH_AVX2 void CopySlices(const std::byte* source, std::int64_t k_bytes, std::int64_t width, std::int64_t panel,
                                std::int64_t k, std::byte* packed) {
   constexpr int kLanes = Units<Form::kUnitBytes>::kLanes, kUnit = Form::kUnitBytes;
-  const bool full = width == panel && width >= kLanes;
   const std::int64_t slice_bytes = panel * Form::kStored;
   for (std::int64_t p = 0; p < k; p += Form::kGroup, source += Form::kGroup * k_bytes, packed += panel * kUnit) {
     const std::int64_t next = p + 1 < k ? k_bytes : 0;
@@ -162,11 +161,13 @@ GEMMSMITH_AVX2 void CopySlices(const std::byte* source, std::int64_t k_bytes, st
     for (int g = 0; g < Form::kGroup; ++g)
       for (std::int64_t byte = 0; byte < slice_bytes; byte += kLine)
         _mm_prefetch(reinterpret_cast<const char*>(source + g * k_bytes + slice_bytes + byte), _MM_HINT_T0);
-    if (full) {
+    if (width >= kLanes) {
       for (std::int64_t i = 0; i < width - kLanes; i += kLanes)
         Store32(packed + i * kUnit, LoadSlices<Form>(source + i * Form::kStored, next, kLanes));
       const std::int64_t last = width - kLanes;  // Overlaps the one before.
       Store32(packed + last * kUnit, LoadSlices<Form>(source + last * Form::kStored, next, kLanes));
+      for (std::int64_t i = width; i < panel; i += kLanes)
+        Units<kUnit>::StoreFirst(packed + i * kUnit, _mm256_setzero_si256(), std::min<std::int64_t>(panel - i, kLanes));
       continue;
     }
     for (std::int64_t i = 0; i < panel; i += kLanes) {
