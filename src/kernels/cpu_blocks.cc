@@ -18,7 +18,7 @@ constexpr std::int64_t kLeastPanels = 4, kMostColumns = 1024;  // Of a B in plac
 constexpr std::int64_t kPackedPanels = 8;                      // Of B, where A is packed once: they stay in L2.
 constexpr std::int64_t kSumsBytes = 4 << 20;                   // Of sums kept apart from D: a part of L3.
 constexpr std::int64_t kNearBytes = 16 << 10;                  // Of a B in place, which L1 has anyway.
-constexpr std::int64_t kLine = 64;
+constexpr std::int64_t kLine = 64, kPage = 4096;
 
 /// Numbers that all paths reckon with.
 struct Sizes {
@@ -47,17 +47,19 @@ void FitSweep(const DeviceSpec& spec, const CpuTiling& t, const Sizes& s, CpuBlo
   b.kc = RoundUp(s.steps, 8);
 }
 
-/// A, which is read again for each few columns, stays in L1 while B's memory decides; with more rows in half of L2,
-/// because sums that are added up less often count for more.
+/// A, which is read again for each few columns, stays in L1 while B's memory decides, and a single tile of it takes
+/// whole pages of B's columns, in each of which the hardware begins to look ahead anew. More rows stay in half of L2:
+/// that sums are added up less often counts for more.
 std::int64_t StepsOfDots(const GemmProblem& problem, const DeviceSpec& spec, const CpuTiling& t, const Sizes& s) {
-  if (s.rows == 1) return RoundUp(std::clamp<std::int64_t>(s.steps, 1, kDotRowBlock), 16);
+  const auto in = [&](std::int64_t bytes) { return RoundDown(bytes / (s.rows * s.unit), 16); };
   std::int64_t block = kDotBlock;
-  if (problem.n > kDotMostColumns && s.rows > kFewDotRows && t.mr >= kTallDots) {
-    block = std::clamp(RoundDown(spec.l2_bytes / 2 / (s.rows * s.unit), 16), kDotBlock, kLongDotBlock);
-  } else if (problem.n > kDotMostColumns) {
-    const std::int64_t longest = std::max(kDotBlock, kDotBytes / 3 / (s.rows * s.unit));  // A third goes with any B.
-    block = std::min(longest, RoundDown(kDotBytes / (s.rows * s.unit), 16));
-  }
+  if (s.rows == 1)
+    block = kDotRowBlock;
+  else if (problem.n > kDotMostColumns && s.rows > kFewDotRows && t.mr >= kTallDots)
+    block = std::clamp(in(spec.l2_bytes / 2), kDotBlock, kLongDotBlock);
+  else if (problem.n > kDotMostColumns)
+    block = std::min(std::max(kDotBlock, in(kDotBytes / 3)), in(kDotBytes));  // A third goes with any B.
+  if (s.rows > 1 && s.rows <= t.mr && problem.n > kDotMostColumns) block = RoundUp(block, kPage / s.unit);
   return RoundUp(std::clamp<std::int64_t>(s.steps, 1, block), 16);
 }
 
