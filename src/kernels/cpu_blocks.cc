@@ -14,7 +14,7 @@ constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is pac
 constexpr std::int64_t kDotBlock = 512, kLongDotBlock = 4096, kDotRowBlock = 8192;  // Of k: in L2, several times.
 constexpr std::int64_t kFewDotRows = 8, kTallDots = 4;         // They are multiplied before the next columns have come.
 constexpr std::int64_t kDotBytes = 48 << 10;                   // Of A in such a block: it stays in L1.
-constexpr std::int64_t kLeastPanels = 4, kMostColumns = 1024;  // Of a B in place, worked on for one block of k.
+constexpr std::int64_t kLeastPanels = 4, kMostColumns = 2048;  // Of a B in place, worked on for one block of k.
 constexpr std::int64_t kPackedPanels = 8;                      // Of B, where A is packed once: they stay in L2.
 constexpr std::int64_t kSumsBytes = 4 << 20;                   // Of sums kept apart from D: a part of L3.
 constexpr std::int64_t kNearBytes = 16 << 10;                  // Of a B in place, which L1 has anyway.

@@ -279,6 +279,8 @@ std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& asked, const Co
   TileConfig& other = configs.back();
   if (paths[0] == CpuPath::kSweep) {
     other[kNc] = static_cast<std::int32_t>(RoundDown(other[kNc] / 2, other[kNr]));
+  } else if (paths[0] == CpuPath::kDots) {  // Their blocks are as long as caches allow.
+    other[kKc] = static_cast<std::int32_t>(RoundUp(other[kKc] / 2, kKGranule));
   } else {
     other[kKc] *= 2;
     other[kMc] = static_cast<std::int32_t>(RoundDown(other[kMc] / 2, other[kMr]));
