@@ -26,20 +26,33 @@ struct Shape {
   std::int64_t m, n, k;
 };
 
-/// One problem on the CPU, planned as the selector's first choice would be, without an engine around it.
-class PlannedGemm {
- public:
-  PlannedGemm(const GemmProblem& problem, int threads) {
-    const CodeTarget& target = CpuTargets().front();
-    const KernelFamily& family = target.isa == Isa::kX86 ? X86Family() : PortableFamily();
+/// The selector's first choice for a problem on the CPU, with no engine around it.
+struct Choice {
+  Choice(const GemmProblem& problem, int threads)
+      : target(CpuTargets().front()),
+        family(target.isa == Isa::kX86 ? X86Family() : PortableFamily()),
+        compiler(target.isa == Isa::kX86 ? OpenX86Compiler() : OpenBuiltinCompiler()) {
     if (const std::string reason = family.WhyNot(problem, target); !reason.empty())
       throw Error(Code::kUnsupported, reason);
     DeviceSpec spec = CpuSpec();
     spec.multiprocessors = threads;
-    const TileConfig config = family.Candidates(problem, target, spec)[0];
-    const auto compiler = target.isa == Isa::kX86 ? OpenX86Compiler() : OpenBuiltinCompiler();
-    kernel_ = LoadCpuKernel(compiler->Compile(family.Render(problem, config, target, {}), {}));
-    step_ = family.MakeLaunch(problem, config);
+    config = family.Candidates(problem, target, spec)[0];
+    source = family.Render(problem, config, target, {});
+  }
+
+  const CodeTarget& target;
+  const KernelFamily& family;
+  const std::shared_ptr<const Compiler> compiler;
+  TileConfig config;
+  KernelSource source;
+};
+
+class PlannedGemm {
+ public:
+  PlannedGemm(const GemmProblem& problem, int threads) {
+    const Choice choice(problem, threads);
+    kernel_ = LoadCpuKernel(choice.compiler->Compile(choice.source, {}));
+    step_ = choice.family.MakeLaunch(problem, choice.config);
   }
   void Bind(const GemmArgs& args) { step_.bind(args, step_.params.data()); }
   void Run() {
@@ -61,12 +74,18 @@ HostTensor<T> RandomMatrix(std::int64_t rows, std::int64_t columns) {
   return matrix;
 }
 
-/// From the recipe to executable code: what a new shape costs.
-void BenchCodegen(benchmark::State& state, Shape shape, const char* epilogue) {
+/// From the recipe to code; and with all that a new shape costs: choosing a recipe, making its code executable, and
+/// giving that memory back.
+void BenchCodegen(benchmark::State& state, Shape shape, const char* epilogue, bool code_alone) {
   GemmProblem problem = MakeProblem(shape.m, shape.n, shape.k);
   if (*epilogue != '\0') SetEpilogue(problem, Epilogue::Parse(epilogue));
   try {
+    const Choice choice(problem, 1);
     for (auto _ : state) {
+      if (code_alone) {
+        benchmark::DoNotOptimize(choice.compiler->Compile(choice.source, {}));
+        continue;
+      }
       PlannedGemm gemm(problem, 1);
       benchmark::DoNotOptimize(gemm);
     }
@@ -133,7 +152,9 @@ const bool kRegistered = [] {
     for (const std::int64_t size : {16, 1024}) {
       const std::string name =
           fmt::format("cpu_codegen/{0}x{0}x{0}{1}{2}", size, *epilogue == '\0' ? "" : "/", epilogue);
-      benchmark::RegisterBenchmark(name.c_str(), BenchCodegen, Shape{size, size, size}, epilogue);
+      benchmark::RegisterBenchmark(name.c_str(), BenchCodegen, Shape{size, size, size}, epilogue, false);
+      benchmark::RegisterBenchmark((name + "/code_alone").c_str(), BenchCodegen, Shape{size, size, size}, epilogue,
+                                   true);
     }
   }
   benchmark::RegisterBenchmark("cpu_first_call/new_kernel", BenchFirstCall, true)->UseManualTime()->Iterations(1000);

@@ -39,18 +39,20 @@ class CpuTileEpilogue : public ::testing::TestWithParam<CodeTarget> {
     recipe.d_type = d_type;
     return recipe;
   }
-  /// All its columns, and as many as fill vectors to any degree.
+  /// All its columns, and as many as fill vectors to any degree; all its rows, or fewer.
   void CheckTails(TileCase c, int ulps = 0) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed_ << ' ' << ToString(c.recipe));
     const int step = c.recipe.dots != 0 ? 1 : lanes();
     for (std::int64_t vectors = c.recipe.nr / step; vectors > 0; --vectors) {
       c.recipe.n_tail = static_cast<int>(c.recipe.dots != 0 ? c.recipe.nr : vectors * step);
+      c.recipe.m_tail = static_cast<int>(random_() % static_cast<unsigned>(c.recipe.mr));
       const auto kernel = CompileRecipe(c.recipe, GetParam());
       for (std::int64_t lane = 0; lane < step; ++lane) {
         c.columns = vectors * step - lane;
         if (c.columns % c.recipe.columns_per_d != 0) continue;
         if (step > 4 && lane > 2 && random_() % 4 != 0) continue;
-        SCOPED_TRACE(::testing::Message() << c.columns << " columns");
+        c.few_rows = c.recipe.m_tail > 0 && random_() % 2 == 0;
+        SCOPED_TRACE(::testing::Message() << c.columns << " columns, rows: " << (c.few_rows ? "few" : "all"));
         TileRun run(c, random_);
         run.Run(*kernel);
         run.Check(ulps);

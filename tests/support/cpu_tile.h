@@ -43,11 +43,12 @@ inline std::string NameOf(const CodeTarget& target) {
 }
 
 struct TileCase {
-  MicroKernelRecipe recipe;              ///< mr rows; the tails are those of `columns`.
+  MicroKernelRecipe recipe;              ///< The tails are those of `columns` and of `few_rows`.
   std::int64_t columns = 0;              ///< Of the product, at most nr.
   std::int64_t row = 0, tiles_left = 0;  ///< Where the tile lies in D.
   bool c_is_sum = false, d_is_sum = false;
   double beta = 1;
+  bool few_rows = false;  ///< m_tail, not mr.
 };
 
 /// The epilogue that a trace stands for, as if it had been written with Values.
@@ -80,12 +81,13 @@ class TileRun {
         epilogue_(*Epilogue::Find(c.recipe.epilogue_id)),
         column_(c.tiles_left * recipe_.nr),
         per_d_(recipe_.columns_per_d),
-        rows_(c.row + recipe_.mr),
+        m_(c.few_rows ? recipe_.m_tail : recipe_.mr),
+        rows_(c.row + m_),
         n_(column_ + c.columns),
         d_n_(n_ / per_d_),
         d_type_(c.d_is_sum ? sum_ : recipe_.d_type),
         c_type_(c.c_is_sum ? sum_ : recipe_.d_type),
-        c_(recipe_.mr * c.columns * Size(c_type_)),
+        c_(m_ * c.columns * Size(c_type_)),
         bias_(n_ * Size(recipe_.bias_type)),
         bias_m_(rows_ * Size(recipe_.bias_type)),
         residual_(rows_ * d_n_ * Size(recipe_.residual_type)) {
@@ -111,7 +113,7 @@ class TileRun {
     const std::int64_t columns = case_.d_is_sum ? case_.columns : case_.columns / per_d_;
     d_columns_ = columns;
     d_row_ = columns * Size(d_type_) + kGap;
-    d_.assign(static_cast<std::size_t>(recipe_.mr * d_row_ + 2 * kGap), kCanary);
+    d_.assign(static_cast<std::size_t>(m_ * d_row_ + 2 * kGap), kCanary);
     MicroKernelArgs args{};
     args.a = args.b = args.ahead = d_.data();  // Not read.
     args.a_row = 4;
@@ -128,14 +130,18 @@ class TileRun {
     const CpuEpilogue epilogue = Arguments();
     args.epilogue = &epilogue;
     const MicroKernelSet& entries = kernel.entries();
-    (case_.columns == recipe_.nr ? entries.full_full : entries.full_last)(&args);
+    const bool few = case_.few_rows;
+    if (case_.columns == recipe_.nr)
+      (few ? entries.last_full : entries.full_full)(&args);
+    else
+      (few ? entries.last_last : entries.full_last)(&args);
   }
 
   /// D is what the interpreter makes, with functions up to `ulps` off; nothing beside D has changed.
   void Check(int ulps = 0) {
     std::vector<std::byte> rest = d_;
     Maxima least(*this), most(*this);
-    for (std::int64_t i = 0; i < recipe_.mr; ++i)
+    for (std::int64_t i = 0; i < m_; ++i)
       for (std::int64_t j = 0; j < d_columns_; ++j) {
         std::byte* const at = d_.data() + kGap + i * d_row_ + j * Size(d_type_);
         std::fill_n(rest.begin() + (at - d_.data()), Size(d_type_), kCanary);
@@ -312,7 +318,7 @@ class TileRun {
   const MicroKernelRecipe recipe_;
   const DType sum_;
   const Epilogue epilogue_;
-  const std::int64_t column_, per_d_, rows_, n_, d_n_;
+  const std::int64_t column_, per_d_, m_, rows_, n_, d_n_;
   const DType d_type_, c_type_;
   Memory c_, bias_, bias_m_, residual_;
   std::optional<Memory> scale_row_, d_scale_row_, scale_column_, d_scale_column_, scalar_, d_scale_, scale_block_,

@@ -320,6 +320,19 @@ TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheReg
   }
 }
 
+TEST(MicroKernelEmitter, AnEpilogueIsWrittenOnceForAllRowsAndForFewer) {
+  constexpr int kAlignment = 64;
+  const auto bytes_of_few_rows = [](int m_tail, const char* epilogue) {
+    MicroKernelRecipe recipe{CpuMath::kF32, 6, 64, 0, 0};
+    recipe.epilogue_id = Epilogue::Parse(epilogue).id();
+    const std::size_t without = Avx512Emitter().Emit(recipe).size();
+    recipe.m_tail = m_tail;
+    return static_cast<std::int64_t>(Avx512Emitter().Emit(recipe).size() - without);
+  };
+  for (int m_tail = 1; m_tail < 6; ++m_tail)
+    EXPECT_NEAR(bytes_of_few_rows(m_tail, "bias+gelu"), bytes_of_few_rows(m_tail, "bias+silu"), kAlignment) << m_tail;
+}
+
 TEST(CpuCompiler, RefusesOtherTargetsAndStopsWhenCancelled) {
   KernelSource source;
   source.target = kSm90;

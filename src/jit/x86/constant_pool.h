@@ -1,6 +1,9 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "jit/x86/vectors.h"
@@ -24,10 +27,11 @@ class ConstantPool {
     return vector_bytes == 64 ? single._1to16() : vector_bytes == 32 ? single._1to8() : single._1to4();
   }
   /// A whole vector of different lanes.
-  Mem Lanes(const std::vector<std::uint32_t>& lanes) {
+  Mem Lanes(std::span<const std::uint32_t> lanes) {
     for (std::size_t i = 0; i < vectors_.size(); ++i)
-      if (vectors_[i] == lanes) return asmjit::x86::ptr(vectors_label_, static_cast<std::int32_t>(i) * kMostBytes);
-    vectors_.push_back(lanes);
+      if (std::equal(lanes.begin(), lanes.end(), vectors_[i].begin()))
+        return asmjit::x86::ptr(vectors_label_, static_cast<std::int32_t>(i) * kMostBytes);
+    std::copy(lanes.begin(), lanes.end(), vectors_.emplace_back().begin());
     return asmjit::x86::ptr(vectors_label_, static_cast<std::int32_t>(vectors_.size() - 1) * kMostBytes);
   }
 
@@ -39,12 +43,9 @@ class ConstantPool {
     as_.jmp(after);
     as_.align(asmjit::AlignMode::kData, vectors_.empty() ? (avx512_ ? 4 : 32) : kMostBytes);
     as_.bind(vectors_label_);
-    for (std::vector<std::uint32_t>& lanes : vectors_) {
-      lanes.resize(kMostBytes / sizeof(std::uint32_t));
-      for (const std::uint32_t lane : lanes) as_.embedUInt32(lane);
-    }
+    as_.embed(vectors_.data(), vectors_.size() * kMostBytes);
     as_.bind(label_);
-    for (const std::uint32_t word : words_) as_.embedUInt32(word);
+    as_.embed(words_.data(), words_.size() * sizeof(std::uint32_t));
     as_.bind(after);
   }
 
@@ -70,7 +71,7 @@ class ConstantPool {
   const bool avx512_;
   std::vector<Single> singles_;
   std::vector<std::uint32_t> words_;
-  std::vector<std::vector<std::uint32_t>> vectors_;
+  std::vector<std::array<std::uint32_t, kMostBytes / sizeof(std::uint32_t)>> vectors_;  // 0 beyond their lanes.
 };
 
 }  // namespace gemmsmith

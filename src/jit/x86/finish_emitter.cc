@@ -16,7 +16,7 @@ namespace {
 
 using namespace asmjit::x86;
 
-const Gp kArgs = rdi, kC = rsi, kCRow = rdx, kD = r8, kDRow = r9, kRowsLeft = r10, kWaiting = rsi;
+const Gp kArgs = rdi, kC = rsi, kCRow = rdx, kD = r8, kDRow = r9, kPasses = r10, kWaiting = rsi;
 // Longer code is a loop over rows: what is written once need not be assembled and fetched again.
 constexpr int kMostUnrolled = 100;
 constexpr int kVectorsAtOnce = 4;  // Enough to hide how long each takes.
@@ -98,29 +98,46 @@ class Sums {
   }
   /// C is of the sums' type.
   void AddC() const {
+    const asmjit::Label done = as_.newLabel();
     const std::vector<int> free = Free(true);
     const Vec beta = vectors_.Register(free[0]), loaded = vectors_.Register(free[1]);
     LoadC();
     Broadcast(beta, offsetof(MicroKernelArgs, beta));
     for (int row = 0; row < sums_.rows; ++row, as_.add(kC, kCRow)) {
+      EndIfFewer(row, done);
       for (int vector = 0; vector < sums_.vectors; ++vector) {
         vectors_.Load(loaded, ptr(kC, vector * sums_.vector_bytes), IsMasked(vector) ? TypedMemory::kMask : -1);
         vectors_.MultiplyAdd(Sum(row * sums_.vectors + vector), loaded, beta);
       }
     }
+    as_.bind(done);
   }
   void Store() const {
+    const asmjit::Label done = as_.newLabel();
     LoadD();
-    for (int row = 0; row < sums_.rows; ++row, as_.add(kD, kDRow))
+    for (int row = 0; row < sums_.rows; ++row, as_.add(kD, kDRow)) {
+      EndIfFewer(row, done);
       for (int vector = 0; vector < sums_.vectors; ++vector)
         vectors_.Store(ptr(kD, vector * sums_.vector_bytes), Sum(row * sums_.vectors + vector),
                        IsMasked(vector) ? TypedMemory::kMask : -1);
+    }
+    as_.bind(done);
+  }
+
+  /// From now on, the code is shared with an entry of `rows` rows, which comes with `passes` in kPasses.
+  void ShareWithFewer(int rows, int passes) { fewer_rows_ = rows, fewer_passes_ = passes; }
+  /// Leaves a loop over rows, at `row`, if there are no more.
+  void EndIfFewer(int row, const asmjit::Label& end) const {
+    if (fewer_rows_ == 0 || row != fewer_rows_) return;
+    as_.cmp(kPasses.r32(), fewer_passes_);
+    as_.je(end);
   }
 
  private:
   Assembler& as_;
   const TileSums sums_;
   const Vectors vectors_;
+  int fewer_rows_ = 0, fewer_passes_ = 0;
 };
 
 void EmitPlain(const Sums& sums, Assembler& as) {
@@ -185,11 +202,13 @@ class FusedFinish {
         several_writer_(vectors_, several_, pool_, operands_),
         stack_(frame_.Take(kMostVectorBytes * std::max({add_c_writer_.stack_vectors(), writer_.stack_vectors(),
                                                         several_writer_.stack_vectors()}))),
-        waiting_(frame_.Take(RowsAtOnce() == sums.rows ? 0 : sums_.count() * vectors_.vector_bytes)),
+        waiting_(frame_.Take(Loops() ? sums_.count() * vectors_.vector_bytes : 0)),
         free_(sums_.Free(sums.masked || d_.masked)) {}
 
-  void Emit() {
+  void Emit(SharedFinish* shared) {
     const asmjit::Label no_c = as_.newLabel(), finish = as_.newLabel(), end = as_.newLabel();
+    if (Loops()) as_.mov(kPasses.r32(), tile_.rows / RowsAtOnce());
+    if (shared != nullptr) Share(*shared);
     as_.push(rbp);
     as_.mov(rbp, rsp);
     as_.and_(rsp, -kMostVectorBytes);
@@ -217,6 +236,15 @@ class FusedFinish {
  private:
   static constexpr int kMostVectorBytes = 64;
 
+  /// With an entry of fewer rows, if the loop over rows can end after them.
+  void Share(SharedFinish& shared) {
+    if (!Loops() || shared.fewer_rows == 0 || shared.fewer_rows % RowsAtOnce() != 0) return;
+    shared.passes = shared.fewer_rows / RowsAtOnce();
+    shared.finish = as_.newLabel();
+    as_.bind(*shared.finish);
+    sums_.ShareWithFewer(shared.fewer_rows, shared.passes);
+  }
+
   /// What the programs see.
   DType AccumulatorType() const { return converts_ ? DType::kF32 : Info(recipe_.math).sum; }
 
@@ -239,6 +267,7 @@ class FusedFinish {
   }
 
   void AddOtherC() {
+    const asmjit::Label done = as_.newLabel();
     const Vec beta = vectors_.Register(free_[0]);
     sums_.LoadC();
     sums_.Broadcast(beta, offsetof(MicroKernelArgs, beta));
@@ -248,6 +277,7 @@ class FusedFinish {
     const int size = static_cast<int>(SizeOf(recipe_.d_type));
     for (int i = 0; i < sums_.count(); ++i) {
       const int vector = i % tile_.vectors;
+      if (vector == 0) sums_.EndIfFewer(i / tile_.vectors, done);
       other_c_.Set(sums_.Register(i), ptr(kC, vector * vectors_.lanes() * size), sums_.IsMasked(vector));
       std::vector<int> registers = free_;
       registers.push_back(sums_.Register(i));
@@ -255,6 +285,7 @@ class FusedFinish {
       if (other_c_.result() != sums_.Register(i)) as_.vmovaps(sums_.Sum(i), vectors_.Register(other_c_.result()));
       if (vector + 1 == tile_.vectors) as_.add(kC, kCRow);
     }
+    as_.bind(done);
   }
 
   /// Where AVX2 has masks for longer elements only, lanes are counted.
@@ -285,11 +316,11 @@ class FusedFinish {
     }
     if (recipe_.epilogue_id != 0) operands_.PrepareD(free_);
     sums_.LoadD();
-    if (RowsAtOnce() == tile_.rows) {
+    if (Loops()) {
+      EmitRowLoop();
+    } else {
       std::vector<int> registers = free_;
       for (int row = 0; row < tile_.rows; ++row) EmitRow(row, registers, false);
-    } else {
-      EmitRowLoop();
     }
     operands_.EndTile(free_);
   }
@@ -308,15 +339,15 @@ class FusedFinish {
     registers.erase(rest, registers.end());
 
     const asmjit::Label again = as_.newLabel();
-    as_.mov(kRowsLeft.r32(), tile_.rows / rows);
     as_.align(asmjit::AlignMode::kCode, 32);
     as_.bind(again);
     for (int row = 0; row < rows; ++row) EmitRow(row, registers, true);
     as_.add(kWaiting, rows * tile_.vectors * bytes);
-    as_.dec(kRowsLeft.r32());
+    as_.dec(kPasses.r32());
     as_.jnz(again);
   }
 
+  bool Loops() const { return RowsAtOnce() != tile_.rows; }
   /// All, or a divisor.
   int RowsAtOnce() const {
     if (writer_.size() * d_.groups * tile_.rows <= kMostUnrolled) return tile_.rows;
@@ -369,7 +400,7 @@ class FusedFinish {
   Assembler& as_;
   const MicroKernelRecipe& recipe_;
   const TileSums tile_;
-  const Sums sums_;
+  Sums sums_;
   const TileOfD d_;
   ConstantPool pool_;
   const bool converts_;  ///< Integer sums, which become f32 because D has fractions.
@@ -390,13 +421,13 @@ class FusedFinish {
 
 }  // namespace
 
-void EmitFinish(Assembler& assembler, const MicroKernelRecipe& recipe, const TileSums& sums) {
+void EmitFinish(Assembler& assembler, const MicroKernelRecipe& recipe, const TileSums& sums, SharedFinish* shared) {
   const DType sum = Info(recipe.math).sum;
   if (recipe.plain()) return EmitPlain(Sums(assembler, recipe, sums), assembler);
   if (sum == DType::kF64 || recipe.d_type == DType::kF64)
     throw Fail(Code::kUnsupported, "", "x86: sums in {} with an epilogue, or stored as {}", ToString(sum),
                ToString(recipe.d_type));
-  FusedFinish(assembler, recipe, sums).Emit();
+  FusedFinish(assembler, recipe, sums).Emit(shared);
 }
 
 }  // namespace gemmsmith

@@ -2,6 +2,8 @@
 
 #include <asmjit/x86.h>
 
+#include <optional>
+
 #include "kernels/cpu_gemm.h"
 
 namespace gemmsmith {
@@ -15,8 +17,17 @@ struct TileSums {
   bool avx512;
 };
 
+/// Two entries whose sums lie in the same registers, the second with fewer rows, may end in the same code.
+struct SharedFinish {
+  int fewer_rows = 0;                   ///< Of the second entry; 0: there is none.
+  std::optional<asmjit::Label> finish;  ///< Where it goes on, if the first one loops over its rows there.
+  int passes = 0;                       ///< Of that loop, for the second entry: what r10 must hold.
+};
+
 /// Writes what is done to the sums: D = epilogue(alpha * sums + beta * C), or the sums so far (MicroKernelArgs). rdi
-/// holds the MicroKernelArgs; the registers that a function need not keep are free.
-void EmitFinish(asmjit::x86::Assembler& assembler, const MicroKernelRecipe& recipe, const TileSums& sums);
+/// holds the MicroKernelArgs; the registers that a function need not keep are free. `shared`: of the first of two
+/// entries.
+void EmitFinish(asmjit::x86::Assembler& assembler, const MicroKernelRecipe& recipe, const TileSums& sums,
+                SharedFinish* shared = nullptr);
 
 }  // namespace gemmsmith

@@ -312,9 +312,8 @@ std::uint32_t ProgramWriter::BitsOf(const VectorNode& constant) {
 Mem ProgramWriter::Constant(int value) { return pool_.Find(BitsOf(program_.nodes()[value]), vectors_.vector_bytes); }
 
 Mem ProgramWriter::Table(std::uint32_t number) {
-  std::vector<std::uint32_t> lanes;
-  for (const float entry : program_.tables()[number]) lanes.push_back(std::bit_cast<std::uint32_t>(entry));
-  return pool_.Lanes(lanes);
+  return pool_.Lanes(
+      std::bit_cast<std::array<std::uint32_t, std::tuple_size_v<LookupTable>>>(program_.tables()[number]));
 }
 
 bool ProgramWriter::IsInMemory(int value) const {

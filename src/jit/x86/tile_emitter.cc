@@ -44,14 +44,20 @@ Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int3
 
 }  // namespace
 
-int TileEmitter::bases() const { return (tile_.rows + kRowsPerBase - 1) / kRowsPerBase; }
+int BasesFor(int rows) { return (rows + kRowsPerBase - 1) / kRowsPerBase; }
+
+int TileEmitter::bases() const { return BasesFor(tile_.rows); }
+
+/// The same for entries that may share their end.
+int TileEmitter::saved_bases() const {
+  if (joins()) return static_cast<int>(std::size(kBases)) - kScratchBases;
+  return std::max(0, BasesFor(tile_.recipe.mr) - kScratchBases);
+}
 
 void TileEmitter::Emit() {
   if (joins() && bases() > kMostBasesWithJoins)
     throw Fail(Code::kUnsupported, "", "x86: rows of B are not joined for {} rows of A", tile_.rows);
-  const int saved =
-      joins() ? static_cast<int>(std::size(kBases)) - kScratchBases : std::max(0, bases() - kScratchBases);
-  for (int i = 0; i < saved; ++i) as_.push(kBases[kScratchBases + i]);
+  for (int i = 0; i < saved_bases(); ++i) as_.push(kBases[kScratchBases + i]);
   as_.push(kAhead);
   as_.push(kLast);
 
@@ -71,13 +77,21 @@ void TileEmitter::Emit() {
     EmitLoops();
   if (sums_columns()) SubtractColumns();
   if (tail_steps() > 1) SumTail();
-  const Vectors sums = Sums();
-  EmitFinish(as_, tile_.recipe, {0, tile_.rows, tile_.vectors, tile_.masked, vector_bytes_, sums.avx512});
+  EmitEnd();
+}
 
+void TileEmitter::EmitEnd() {
+  if (tile_.shared->finish && tile_.rows == tile_.shared->fewer_rows) {
+    as_.mov(r10d, tile_.shared->passes);
+    as_.jmp(*tile_.shared->finish);
+    return;
+  }
+  EmitFinish(as_, tile_.recipe, {0, tile_.rows, tile_.vectors, tile_.masked, vector_bytes_, Sums().avx512},
+             tile_.shared);
   as_.vzeroupper();
   as_.pop(kLast);
   as_.pop(kAhead);
-  for (int i = saved - 1; i >= 0; --i) as_.pop(kBases[kScratchBases + i]);
+  for (int i = saved_bases() - 1; i >= 0; --i) as_.pop(kBases[kScratchBases + i]);
   as_.ret();
 }
 
@@ -379,6 +393,8 @@ std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes, std::stri
 
   const int lanes = recipe.dots != 0 ? 1 : vector_bytes / Info(recipe.math).unit_bytes;
   const int rows[] = {recipe.mr, recipe.m_tail}, columns[] = {recipe.nr, recipe.n_tail};
+  SharedFinish shared[2];  // Of full columns, of their tail.
+  for (SharedFinish& finish : shared) finish.fewer_rows = recipe.m_tail;
   MicroKernelHeader header;
   header.recipe = recipe;
   for (int i = 0; i < 4; ++i) {
@@ -387,7 +403,7 @@ std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes, std::stri
     as.align(asmjit::AlignMode::kCode, kLine);
     as.commentf("; %s: %d rows, %s%d columns", kEntryNames[i], m, i % 2 == 1 ? "at most " : "", n);
     header.entries[i] = static_cast<std::uint32_t>(sizeof(header) + as.offset());
-    emit(as, {recipe, m, (n + lanes - 1) / lanes, i % 2 == 1});
+    emit(as, {recipe, m, (n + lanes - 1) / lanes, i % 2 == 1, &shared[i % 2]});
   }
   if (recipe.sweep != 0) {
     as.align(asmjit::AlignMode::kCode, kLine);

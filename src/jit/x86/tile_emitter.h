@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "jit/x86/finish_emitter.h"
 #include "jit/x86/vectors.h"
 #include "kernels/cpu_gemm.h"
 
@@ -15,6 +16,7 @@ struct RegisterTile {
   const MicroKernelRecipe& recipe;
   int rows, vectors;
   bool masked;
+  SharedFinish* shared;  ///< By the full tile and the row tail, or those of the columns' tail.
 };
 
 /// Writes one micro-kernel: entry, loops over k and addresses are common to all x86 instruction sets; each set brings
@@ -72,6 +74,7 @@ class TileEmitter {
   void LoadArguments();
   void SplitK();
   void StartSums();
+  void EmitEnd();
   void PrefetchD(const asmjit::x86::Gp& address);
   struct PartsOfD;
   PartsOfD SplitD() const;
@@ -88,6 +91,7 @@ class TileEmitter {
   /// Of `units` units, the first `step` steps on.
   Mem AddressOfA(Rows rows, int row, int step = 0, int units = 1) const;
   int bases() const;
+  int saved_bases() const;
 };
 
 /// One whole set: calls `emit(assembler, tile)` for each entry that the recipe needs, and lays out the artifact part.

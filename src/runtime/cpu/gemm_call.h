@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/cpu/call_epilogue.h"
 #include "runtime/cpu/gemm_driver.h"
 #include "runtime/cpu/pack.h"
 #include "runtime/cpu/scratch.h"
@@ -55,14 +56,16 @@ class GemmCall {
     // A sum of nothing is 0 whatever alpha is, and of the sign that leaves the sign of beta * C alone.
     if (p_.k == 0) alpha_ = SumValue(math_.sum, beta_.is_zero() ? 0.0 : -0.0);
     keeps_sums_ = p_.sums_apart && p_.k > p_.kc && p_.path != CpuPath::kSweep;
-    if (p_.has_epilogue) TakeEpilogue(reinterpret_cast<const CpuFusedParams&>(p_));
+    if (p_.has_epilogue) epilogue_ = CallEpilogue(p_, reinterpret_cast<const CpuFusedParams&>(p_));
   }
 
   void Run() {
     if (p_.threads <= 1 && NeedsNoMemory()) return RunInPlace({}, {0, p_.batch}, {0, p_.m}, {0, p_.n});
     RunThreads();
   }
-  bool NeedsNoMemory() const { return p_.path == CpuPath::kDirect && !keeps_sums_ && maxima_ == 0 && !CopiesPanels(); }
+  bool NeedsNoMemory() const {
+    return p_.path == CpuPath::kDirect && !keeps_sums_ && epilogue_.maxima() == 0 && !CopiesPanels();
+  }
   /// Notes the calls of micro-kernels instead of making them, in a part for each thread; `ends`: of the parts. They
   /// point into this object. REQUIRES: NeedsNoMemory(), no epilogue.
   void Record(std::vector<SmallGemm::TileCall>& calls, std::vector<std::size_t>& ends) {
@@ -89,25 +92,14 @@ class GemmCall {
     int m_index = 0;
   };
 
-  void TakeEpilogue(const CpuFusedParams& fused) {
-    epilogue_ = fused.epilogue;
-    if (epilogue_.scalar == nullptr) epilogue_.scalar = &fused.scalar;
-    if (epilogue_.d_scale == nullptr) epilogue_.d_scale = &fused.d_scale;
-    batch_residual_ = fused.batch_residual;
-    const std::int64_t block_rows = std::max<std::int64_t>(1, fused.amax_block_rows);
-    if (epilogue_.amax_row != nullptr) maxima_of_[0] = p_.m;
-    if (epilogue_.amax_column != nullptr) maxima_of_[1] = p_.n / p_.columns_per_d;
-    if (epilogue_.amax_block != nullptr) maxima_of_[2] = DivideUp(p_.m, block_rows) * epilogue_.amax_block_row;
-    maxima_ = (maxima_of_[0] + maxima_of_[1] + maxima_of_[2]) * p_.batch;
-  }
-
   void RunThreads() {
     ThreadPool::Lease lease = AcquireThreads(p_, p_.threads);
     grid_ = ChooseGrid(p_, lease.threads());
     Reserve(Scratch::OfThisThread());
     auto task = [this](int index) { RunPart(index); };
     lease.Run(grid_.threads(), task, p_.path != CpuPath::kPacked || grid_.m_parts == 1);
-    if (maxima_ > 0) MergeMaxima();
+    if (epilogue_.maxima() > 0)
+      epilogue_.MergeMaxima(MaximaOf(0), own_bytes_ / std::int64_t{sizeof(float)}, grid_.threads());
   }
 
   /// Sets the block sizes and the memory.
@@ -139,8 +131,8 @@ class GemmCall {
     if (keeps_sums_) sums_bytes_ = RoundUp(rows * std::min(nc_, columns) * sum_size_, kPage);
     if (CopiesPanels()) panel_bytes_ = RoundUp(Units(std::min<std::int64_t>(p_.kc, p_.k)) * p_.nr * unit_, kPage);
     if (CopiesB()) b_copy_bytes_ = RoundUp(std::min<std::int64_t>(p_.nc, columns) * p_.kc * unit_, kLine);
-    own_bytes_ =
-        a_bytes_ + b_copy_bytes_ + panel_bytes_ + sums_bytes_ + RoundUp(maxima_ * std::int64_t{sizeof(float)}, kPage);
+    own_bytes_ = a_bytes_ + b_copy_bytes_ + panel_bytes_ + sums_bytes_ +
+                 RoundUp(epilogue_.maxima() * std::int64_t{sizeof(float)}, kPage);
     memory_ =
         scratch.Memory(static_cast<std::size_t>(grid_.threads() * own_bytes_ + grid_.groups() * copies_ * b_bytes_));
     barriers_ = grid_.m_parts > 1 ? scratch.Barriers(grid_.groups()) : nullptr;
@@ -206,26 +198,13 @@ class GemmCall {
     place.b[1] = b + (copies_ - 1) * b_bytes_;
     place.barrier = barriers_ + group;
     place.m_index = m_index;
-    if (maxima_ > 0) std::fill_n(place.maxima, maxima_, 0.0f);
+    if (epilogue_.maxima() > 0) std::fill_n(place.maxima, epilogue_.maxima(), 0.0f);
     if (p_.path == CpuPath::kPacked)
       RunPacked(place, batches, rows, columns);
     else if (p_.path == CpuPath::kSweep)
       RunSweeps(place, batches, rows, columns);
     else
       RunInPlace(place, batches, rows, columns);
-  }
-
-  /// Those of all threads into the first one's, and on to the caller's.
-  void MergeMaxima() const {
-    float* const first = MaximaOf(0);
-    for (int thread = 1; thread < grid_.threads(); ++thread) {
-      const float* const other = MaximaOf(thread);
-      for (std::int64_t i = 0; i < maxima_; ++i)
-        if (other[i] > first[i] || other[i] != other[i]) first[i] = other[i];
-    }
-    const float* from = first;
-    float* const to[] = {epilogue_.amax_row, epilogue_.amax_column, epilogue_.amax_block};
-    for (int i = 0; i < 3; from += maxima_of_[i] * p_.batch, ++i) std::copy_n(from, maxima_of_[i] * p_.batch, to[i]);
   }
 
   /// Reads B where it is, and A too or a copy of it.
@@ -482,7 +461,7 @@ class GemmCall {
     const std::byte* panel = b.first;
     CpuEpilogue epilogue;
     if (p_.has_epilogue) {
-      epilogue = EpilogueOf(batch, place);
+      epilogue = epilogue_.Of(batch, place.maxima);
       args.epilogue = &epilogue;
     }
     const std::int64_t share_bytes = p_.path == CpuPath::kDots ? 0 : p_.fetch * kLine;
@@ -544,15 +523,6 @@ class GemmCall {
     args.recipe = kernels_.recipe;
     return args;
   }
-  CpuEpilogue EpilogueOf(std::int64_t batch, const Workplace& place) const {
-    CpuEpilogue e = epilogue_;
-    e.residual = Bytes(e.residual) + batch * batch_residual_;
-    float* maxima = place.maxima;
-    float** const parts[] = {&e.amax_row, &e.amax_column, &e.amax_block};
-    for (int i = 0; i < 3; maxima += maxima_of_[i] * p_.batch, ++i)
-      if (maxima_of_[i] > 0) *parts[i] = maxima + batch * maxima_of_[i];
-    return e;
-  }
   std::int64_t Units(std::int64_t k) const {
     return math_.group == 1 ? k : math_.group == 2 ? (k + 1) >> 1 : (k + 3) >> 2;  // Divisions take long.
   }
@@ -583,10 +553,7 @@ class GemmCall {
   const PackedForm form_;
   SumValue alpha_, beta_;
   const SumValue one_;
-
-  // Of the epilogue. Maxima of rows, columns and blocks of one batch entry, and in all.
-  CpuEpilogue epilogue_{};
-  std::int64_t batch_residual_ = 0, maxima_ = 0, maxima_of_[3] = {};
+  CallEpilogue epilogue_;
 
   // The same for all threads.
   bool keeps_sums_ = false, keeps_a_ = false;
