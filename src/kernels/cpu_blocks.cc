@@ -14,6 +14,7 @@ constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is pac
 constexpr std::int64_t kDotBlock = 512, kLongDotBlock = 4096, kDotRowBlock = 8192;  // Of k: in L2, several times.
 constexpr std::int64_t kFewDotRows = 8, kTallDots = 4;         // They are multiplied before the next columns have come.
 constexpr std::int64_t kDotBytes = 48 << 10;                   // Of A in such a block: it stays in L1.
+constexpr std::int64_t kPanelSteps = 1024;                     // Of k: a panel that is copied leaves L2 to A.
 constexpr std::int64_t kLeastPanels = 4, kMostColumns = 2048;  // Of a B in place, worked on for one block of k.
 constexpr std::int64_t kPackedPanels = 8;                      // Of B, where A is packed once: they stay in L2.
 constexpr std::int64_t kSumsBytes = 4 << 20;                   // Of sums kept apart from D: a part of L3.
@@ -71,6 +72,8 @@ void FitInPlace(const GemmProblem& problem, const DeviceSpec& spec, const CpuTil
     b.kc = StepsOfDots(problem, spec, t, s);
     return;
   }
+  if (t.path == CpuPath::kPanels)
+    b.kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 4 / (t.nr * s.unit), 8), 128, kPanelSteps);
   const bool streams = StreamsB(problem, spec, t.path);
   if (!streams && t.path != CpuPath::kPanels) b.nc = RoundUp(s.columns, t.nr);
   if (streams && JoinsB(problem, t.math, t.path)) b.kc = std::min(b.kc, kJoinSteps);

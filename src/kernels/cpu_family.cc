@@ -35,10 +35,11 @@ constexpr double kWorthAThread = 1e5;
 // Dot products are for so few tiles of rows of a column-major B; or for so few columns of a row-major one, and more
 // rows.
 constexpr std::int64_t kDotTiles = 16, kDotLeastRows = 16;
-constexpr std::int64_t kJoinRows = 16;           // With more, units of B are better made once.
-constexpr int kMostJoinRows = 20;                // Of a tile: more leave no registers for the rows of B.
-constexpr int kCollidingRows = 10;               // Of A in a tile: more would not stay in L1.
-constexpr std::int64_t kDotK = 64;               // Adding up the lanes of shorter dot products takes too long.
+constexpr std::int64_t kPanelTiles = 24;  // Of rows; fewer do not make up for waiting until memory has brought a panel.
+constexpr std::int64_t kJoinRows = 16;    // With more, units of B are better made once.
+constexpr int kMostJoinRows = 20;         // Of a tile: more leave no registers for the rows of B.
+constexpr int kCollidingRows = 10;        // Of A in a tile: more would not stay in L1.
+constexpr std::int64_t kDotK = 64;        // Adding up the lanes of shorter dot products takes too long.
 constexpr double kUnpackedEfficiency = 0.85;     // Of a B in place that is worth packing.
 constexpr double kPackedB = 0.25, kJoinedB = 1;  // Of the cost of packing it: that is done while products are taken.
 // Of dot products: rows' worth of time that loading B's vectors takes in a tile; and cycles in which the lanes of a sum
@@ -159,10 +160,13 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
       if (HasShortColumns(problem) && IsLargeD(problem, spec)) return {CpuPath::kPacked};
       if (small || few) return {in_place, CpuPath::kPacked};
       return {CpuPath::kPacked, in_place};
-    case Layout::kColMajor:
+    case Layout::kColMajor: {
       if (DotRows(target) == 0 || !IsNative(problem.a_type, math)) return {CpuPath::kPacked};
-      if (problem.m <= kDotTiles * DotRows(target) && problem.k >= kDotK) return {CpuPath::kDots, CpuPath::kPacked};
-      return {CpuPath::kPacked, CpuPath::kDots};
+      const bool worth_waiting = small || problem.m >= kPanelTiles * Tiles(target, math)[0].rows;
+      const CpuPath packs = reads_a && worth_waiting && PanelsPay(problem, spec) ? CpuPath::kPanels : CpuPath::kPacked;
+      if (problem.m <= kDotTiles * DotRows(target) && problem.k >= kDotK) return {CpuPath::kDots, packs};
+      return {packs, packs == CpuPath::kPanels ? CpuPath::kPacked : CpuPath::kDots};
+    }
     default:
       if (DotRows(target) != 0 && reads_a && Info(math).group == 1 && problem.a_layout == Layout::kRowMajor &&
           problem.n <= kDotMostColumns && problem.m >= kDotLeastRows && problem.k >= kDotK) {
@@ -334,6 +338,7 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
     const double part = unit / static_cast<double>(Info(ConfiguredMath(config)).group);
     const double a = path == CpuPath::kPacked ? static_cast<double>(problem.m) * problem.k : 0;
     shape.packed_bytes = 2 * part * problem.batch * (a + b);
+    shape.packs_together = path == CpuPath::kPacked;
   }
   return shape;
 }

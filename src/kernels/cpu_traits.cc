@@ -88,7 +88,8 @@ bool PanelsPay(const GemmProblem& problem, const DeviceSpec& spec) {
   const auto bytes = [&](std::int64_t columns, DType type) {
     return problem.k * columns * static_cast<std::int64_t>(SizeOf(type));
   };
-  return bytes(problem.n, problem.b_type) <= spec.l2_bytes && bytes(problem.m, problem.a_type) <= spec.l3_bytes / 4;
+  if (bytes(problem.m, problem.a_type) > spec.l3_bytes / 4) return false;
+  return problem.b_layout == Layout::kColMajor || bytes(problem.n, problem.b_type) <= spec.l2_bytes;
 }
 
 bool StreamsB(const GemmProblem& problem, const DeviceSpec& spec, CpuPath path) {

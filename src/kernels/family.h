@@ -31,6 +31,7 @@ struct TileShape {
   int threads = 32;                  ///< GPU: of one CTA.
   double issue_efficiency = 1;       ///< Share of the FMA peak the inner loop reaches on full tiles.
   double packed_bytes = 0;           ///< Extra bytes moved to pack operands.
+  bool packs_together = false;       ///< CPU: threads wait for what each packs for all.
   double flops_per_clock = 0;        ///< GPU: of one SM at the best; 0: what its FMA units do.
   double busy_warps = 8;             ///< GPU: that must be resident on an SM to keep its units busy.
   int cluster_m = 1, cluster_n = 1;  ///< GPU: CTAs that load together what they share: B of those below each other.

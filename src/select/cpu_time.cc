@@ -43,7 +43,7 @@ CpuTime PredictCpu(const GemmProblem& p, const TileShape& shape, const DeviceSpe
   constexpr double kThreadBandwidth = 0.75;           // one thread's share of what memory delivers
   constexpr double kNearBytesPerMicrosecond = 150e3;  // of operands that L2 holds
   // To a thread that is awake; others are left alone. Those that pack together wait for each other, too.
-  const double fork = shape.packed_bytes > 0 ? 3 : 0.6;
+  const double fork = shape.packs_together ? 3 : 0.6;
   constexpr double kCallMicroseconds = 0.02;
   const double bytes = CompulsoryBytes(p);
   const double far_rate = spec.memory_gbps * 1e3 * std::min(1.0, kThreadBandwidth * threads);

@@ -481,6 +481,42 @@ TEST(CpuFamily, FewRowsStillBringAPanelOfBNearerWhileAnotherIsMultiplied) {
     }
 }
 
+TEST(CpuFamily, AColumnMajorBIsReadInLongDotProductsByFewRowsAndPackedAPanelAtATimeForMany) {
+  DeviceSpec spec = CpuSpec();
+  spec.l2_bytes = 1 << 20;
+  spec.l3_bytes = 32 << 20;
+  struct Row {
+    CodeTarget target;
+    const char* types;
+    std::int64_t m, n, k;
+    CpuPath path;
+    int kc;
+  };
+  for (const Row& row : {Row{kBest, "f32,f32,f32", 1, 4096, 16384, CpuPath::kDots, 8192},
+                         Row{kBest, "f32,f32,f32", 4, 4096, 4096, CpuPath::kDots, 1024},
+                         Row{kBest, "f32,f32,f32", 5, 4096, 4096, CpuPath::kDots, 1024},
+                         Row{kBest, "f32,f32,f32", 16, 4096, 16384, CpuPath::kDots, 4096},
+                         Row{kBest, "f32,f32,f32", 64, 4096, 16384, CpuPath::kDots, 2048},
+                         Row{kBest, "bf16,bf16,f32", 64, 4096, 16384, CpuPath::kDots, 4096},
+                         Row{kBest, "u8,s8,s32", 64, 4096, 16384, CpuPath::kDots, 8192},
+                         Row{kAvx2, "f32,f32,f32", 16, 4096, 16384, CpuPath::kDots, 512},
+                         Row{kBest, "f32,f32,f32", 64, 64, 32, CpuPath::kPanels, 1024},
+                         Row{kBest, "f32,f32,f32", 128, 128, 128, CpuPath::kPanels, 1024},
+                         Row{kBest, "f32,f32,f32", 128, 4096, 4096, CpuPath::kPacked, 512},
+                         Row{kBest, "f32,f32,f32", 256, 4096, 4096, CpuPath::kPanels, 1024},
+                         Row{kBest, "bf16,bf16,f32", 256, 4096, 4096, CpuPath::kPanels, 2048},
+                         Row{kBest, "s8,s8,s32", 256, 4096, 4096, CpuPath::kPacked, 2048},
+                         Row{kBest, "f16,f16,f32", 256, 4096, 4096, CpuPath::kPacked, 512},
+                         Row{kBest, "f32,f32,f32", 4096, 4096, 4096, CpuPath::kPacked, 512}}) {
+    GemmProblem problem = MakeProblem(row.m, row.n, row.k, DType::kF32, "nt");
+    SetDTypes(problem, row.types);
+    SCOPED_TRACE(ToString(problem) + " for " + ToString(row.target));
+    const TileConfig config = X86Family().Candidates(problem, row.target, spec)[0];
+    EXPECT_EQ(static_cast<CpuPath>(config.Get("path")), row.path);
+    EXPECT_EQ(config.Get("kc"), row.kc);
+  }
+}
+
 TEST(CpuFamily, PacksASmallBAPanelAtATimeAndGivesStepsOfKTheLanesThatFewColumnsLeave) {
   DeviceSpec spec = CpuSpec();
   spec.l2_bytes = 1 << 20;
