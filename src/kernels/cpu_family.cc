@@ -162,8 +162,9 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
       return {CpuPath::kPacked, in_place};
     case Layout::kColMajor: {
       if (DotRows(target) == 0 || !IsNative(problem.a_type, math)) return {CpuPath::kPacked};
-      const bool worth_waiting = small || problem.m >= kPanelTiles * Tiles(target, math)[0].rows;
-      const CpuPath packs = reads_a && worth_waiting && PanelsPay(problem, spec) ? CpuPath::kPanels : CpuPath::kPacked;
+      const bool many = problem.a_layout == Layout::kRowMajor && problem.m >= kPanelTiles * Tiles(target, math)[0].rows;
+      const CpuPath packs =
+          reads_a && (small || many) && PanelsPay(problem, spec) ? CpuPath::kPanels : CpuPath::kPacked;
       if (problem.m <= kDotTiles * DotRows(target) && problem.k >= kDotK) return {CpuPath::kDots, packs};
       return {packs, packs == CpuPath::kPanels ? CpuPath::kPacked : CpuPath::kDots};
     }

@@ -491,6 +491,7 @@ TEST(CpuFamily, AColumnMajorBIsReadInLongDotProductsByFewRowsAndPackedAPanelAtAT
     std::int64_t m, n, k;
     CpuPath path;
     int kc;
+    const char* layout = "nt";
   };
   for (const Row& row : {Row{kBest, "f32,f32,f32", 1, 4096, 16384, CpuPath::kDots, 8192},
                          Row{kBest, "f32,f32,f32", 4, 4096, 4096, CpuPath::kDots, 1024},
@@ -504,11 +505,13 @@ TEST(CpuFamily, AColumnMajorBIsReadInLongDotProductsByFewRowsAndPackedAPanelAtAT
                          Row{kBest, "f32,f32,f32", 128, 128, 128, CpuPath::kPanels, 1024},
                          Row{kBest, "f32,f32,f32", 128, 4096, 4096, CpuPath::kPacked, 512},
                          Row{kBest, "f32,f32,f32", 256, 4096, 4096, CpuPath::kPanels, 1024},
+                         Row{kBest, "f32,f32,f32", 256, 4096, 4096, CpuPath::kPacked, 512, "tt"},
+                         Row{kBest, "f32,f32,f32", 512, 512, 512, CpuPath::kPanels, 1024, "tt"},
                          Row{kBest, "bf16,bf16,f32", 256, 4096, 4096, CpuPath::kPanels, 2048},
                          Row{kBest, "s8,s8,s32", 256, 4096, 4096, CpuPath::kPacked, 2048},
                          Row{kBest, "f16,f16,f32", 256, 4096, 4096, CpuPath::kPacked, 512},
                          Row{kBest, "f32,f32,f32", 4096, 4096, 4096, CpuPath::kPacked, 512}}) {
-    GemmProblem problem = MakeProblem(row.m, row.n, row.k, DType::kF32, "nt");
+    GemmProblem problem = MakeProblem(row.m, row.n, row.k, DType::kF32, row.layout);
     SetDTypes(problem, row.types);
     SCOPED_TRACE(ToString(problem) + " for " + ToString(row.target));
     const TileConfig config = X86Family().Candidates(problem, row.target, spec)[0];
