@@ -12,7 +12,8 @@ constexpr std::int64_t kJoinSteps = 128;    // Of k: so many units stay near for
 constexpr std::int64_t kSweptSums = 4;      // Of a sweep: so small a share of L2, longer runs of B being worth more.
 constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is packed for few rows of A.
 constexpr std::int64_t kDotBlock = 512, kLongDotBlock = 4096, kDotRowBlock = 8192;  // Of k: in L2, several times.
-constexpr std::int64_t kFewDotRows = 8, kTallDots = 4;         // They are multiplied before the next columns have come.
+constexpr std::int64_t kFewDotRows = 8;                        // They are multiplied before the next columns have come.
+constexpr std::int64_t kTallDots = 4;                          // Rows of a tile; lower ones read B too often for L2.
 constexpr std::int64_t kDotBytes = 48 << 10;                   // Of A in such a block: it stays in L1.
 constexpr std::int64_t kPanelSteps = 1024;                     // Of k: a panel that is copied leaves L2 to A.
 constexpr std::int64_t kLeastPanels = 4, kMostColumns = 2048;  // Of a B in place, worked on for one block of k.
