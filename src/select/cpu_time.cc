@@ -5,7 +5,7 @@
 namespace gemmsmith {
 namespace {
 
-double CeilDiv(std::int64_t x, std::int64_t y) { return static_cast<double>((x + y - 1) / y); }
+std::int64_t CeilDiv(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 
 /// Bytes that must come from memory and go back at least once.
 double CompulsoryBytes(const GemmProblem& p) {
@@ -36,7 +36,7 @@ std::string CpuTime::Limiting() const {
 /// Threads share D's tiles; the slowest thread decides. Packing moves bytes through the caches once more.
 CpuTime PredictCpu(const GemmProblem& p, const TileShape& shape, const DeviceSpec& spec) {
   const int threads = std::clamp(shape.workers, 1, spec.multiprocessors);
-  const double matrices = p.batch >= threads ? CeilDiv(p.batch, threads) : static_cast<double>(p.batch);
+  const auto matrices = static_cast<double>(p.batch >= threads ? CeilDiv(p.batch, threads) : p.batch);
   const double products = matrices * static_cast<double>(shape.block_m) * static_cast<double>(shape.block_n);
   const double rate = FlopsPerMicrosecond(p, spec) * shape.issue_efficiency;
   constexpr double kCacheBytesPerMicrosecond = 40e3;

@@ -345,19 +345,20 @@ TEST(CpuCompiler, RefusesOtherTargetsAndStopsWhenCancelled) {
 }
 
 TEST(PackB, WritesColumnPanelsPaddedWithZeros) {
-  constexpr std::int64_t k = 11, n = 21, nr = 8;
-  Operand<float> b(2, k, n, true, 3);
+  constexpr std::int64_t kRows = 11, kColumns = 21, kWidth = 8, kPadded = 24;
+  Operand<float> b(2, kRows, kColumns, true, 3);
   std::mt19937_64 random(std::random_device{}());
   b.FillRandom(random);
-  Tensor tensor(b.memory.begin(), {2, k, n});
+  Tensor tensor(b.memory.begin(), {2, kRows, kColumns});
   tensor.strides = {b.stride, b.row, b.column};
-  const PackedForm form{nr, CpuMath::kF32};
-  GuardedMemory<float> packed(2 * form.bytes(k, n) / std::int64_t{sizeof(float)});
+  const PackedForm form{kWidth, CpuMath::kF32};
+  GuardedMemory<float> packed(2 * form.bytes(kRows, kColumns) / std::int64_t{sizeof(float)});
   PackB(tensor, form, packed.begin());
   for (std::int64_t matrix = 0; matrix < 2; ++matrix)
-    for (std::int64_t j = 0; j < 24; ++j)
-      for (std::int64_t p = 0; p < k; ++p)
-        EXPECT_EQ(packed.begin()[matrix * 24 * k + j / nr * nr * k + p * nr + j % nr], j < n ? b.At(matrix, p, j) : 0);
+    for (std::int64_t j = 0; j < kPadded; ++j)
+      for (std::int64_t p = 0; p < kRows; ++p)
+        EXPECT_EQ(packed.begin()[matrix * kPadded * kRows + j / kWidth * kWidth * kRows + p * kWidth + j % kWidth],
+                  j < kColumns ? b.At(matrix, p, j) : 0);
   EXPECT_THROW(PackB(tensor, {}, packed.begin()), Error);
 }
 
