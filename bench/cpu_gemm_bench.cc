@@ -47,6 +47,7 @@ struct Choice {
   KernelSource source;
 };
 
+/// That choice, loaded.
 class PlannedGemm {
  public:
   PlannedGemm(const GemmProblem& problem, int threads) {

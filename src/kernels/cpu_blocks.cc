@@ -55,13 +55,14 @@ void FitSweep(const DeviceSpec& spec, const CpuTiling& t, const Sizes& s, CpuBlo
 std::int64_t StepsOfDots(const GemmProblem& problem, const DeviceSpec& spec, const CpuTiling& t, const Sizes& s) {
   const auto in = [&](std::int64_t bytes) { return RoundDown(bytes / (s.rows * s.unit), 16); };
   std::int64_t block = kDotBlock;
-  if (s.rows == 1)
+  if (s.rows == 1) {
     block = kDotRowBlock;
-  else if (problem.n > kDotMostColumns && s.rows > kFewDotRows && t.mr >= kTallDots)
+  } else if (problem.n > kDotMostColumns && s.rows > kFewDotRows && t.mr >= kTallDots) {
     block = std::clamp(in(spec.l2_bytes / 2), kDotBlock, kLongDotBlock);
-  else if (problem.n > kDotMostColumns)
+  } else if (problem.n > kDotMostColumns) {
     block = std::min(std::max(kDotBlock, in(kDotBytes / 3)), in(kDotBytes));  // A third goes with any B.
-  if (s.rows > 1 && s.rows <= t.mr && problem.n > kDotMostColumns) block = RoundUp(block, kPage / s.unit);
+    if (s.rows <= t.mr) block = RoundUp(block, kPage / s.unit);
+  }
   return RoundUp(std::clamp<std::int64_t>(s.steps, 1, block), 16);
 }
 

@@ -154,77 +154,82 @@ TEST(CpuFamily, FewRowsStillBringAPanelOfBNearerWhileAnotherIsMultiplied) {
     }
 }
 
-TEST(CpuFamily, AColumnMajorBIsReadInLongDotProductsByFewRowsAndPackedAPanelAtATimeForMany) {
+/// A problem, and what it is asked for.
+struct Asked {
+  CodeTarget target;
+  const char *types, *layout;
+  std::int64_t m, n, k;
+};
+GemmProblem ProblemOf(const Asked& asked) {
+  GemmProblem problem = MakeProblem(asked.m, asked.n, asked.k, DType::kF32, asked.layout);
+  SetDTypes(problem, asked.types);
+  return problem;
+}
+std::string Words(const Asked& asked) { return ToString(ProblemOf(asked)) + " for " + ToString(asked.target); }
+/// The family's first choice, with 1 MB of L2 and 32 MB of L3.
+TileConfig ConfigOf(const Asked& asked) {
   DeviceSpec spec = CpuSpec();
   spec.l2_bytes = 1 << 20;
   spec.l3_bytes = 32 << 20;
+  return X86Family().Candidates(ProblemOf(asked), asked.target, spec)[0];
+}
+
+TEST(CpuFamily, AColumnMajorBIsReadInLongDotProductsByFewRowsAndPackedAPanelAtATimeForMany) {
   struct Row {
-    CodeTarget target;
-    const char* types;
-    std::int64_t m, n, k;
+    Asked asked;
     CpuPath path;
     int kc;
-    const char* layout = "nt";
   };
-  for (const Row& row : {Row{kBest, "f32,f32,f32", 1, 4096, 16384, CpuPath::kDots, 8192},
-                         Row{kBest, "f32,f32,f32", 4, 4096, 4096, CpuPath::kDots, 1024},
-                         Row{kBest, "f32,f32,f32", 5, 4096, 4096, CpuPath::kDots, 1024},
-                         Row{kBest, "f32,f32,f32", 16, 4096, 16384, CpuPath::kDots, 4096},
-                         Row{kBest, "f32,f32,f32", 64, 4096, 16384, CpuPath::kDots, 2048},
-                         Row{kBest, "bf16,bf16,f32", 64, 4096, 16384, CpuPath::kDots, 4096},
-                         Row{kBest, "u8,s8,s32", 64, 4096, 16384, CpuPath::kDots, 8192},
-                         Row{kAvx2, "f32,f32,f32", 16, 4096, 16384, CpuPath::kDots, 512},
-                         Row{kBest, "f32,f32,f32", 64, 64, 32, CpuPath::kPanels, 1024},
-                         Row{kBest, "f32,f32,f32", 128, 128, 128, CpuPath::kPanels, 1024},
-                         Row{kBest, "f32,f32,f32", 128, 4096, 4096, CpuPath::kPacked, 512},
-                         Row{kBest, "f32,f32,f32", 256, 4096, 4096, CpuPath::kPanels, 1024},
-                         Row{kBest, "f32,f32,f32", 256, 4096, 4096, CpuPath::kPacked, 512, "tt"},
-                         Row{kBest, "f32,f32,f32", 512, 512, 512, CpuPath::kPanels, 1024, "tt"},
-                         Row{kBest, "bf16,bf16,f32", 256, 4096, 4096, CpuPath::kPanels, 2048},
-                         Row{kBest, "s8,s8,s32", 256, 4096, 4096, CpuPath::kPacked, 2048},
-                         Row{kBest, "f16,f16,f32", 256, 4096, 4096, CpuPath::kPacked, 512},
-                         Row{kBest, "f32,f32,f32", 4096, 4096, 4096, CpuPath::kPacked, 512}}) {
-    GemmProblem problem = MakeProblem(row.m, row.n, row.k, DType::kF32, row.layout);
-    SetDTypes(problem, row.types);
-    SCOPED_TRACE(ToString(problem) + " for " + ToString(row.target));
-    const TileConfig config = X86Family().Candidates(problem, row.target, spec)[0];
+  for (const Row& row : {Row{{kBest, "f32,f32,f32", "nt", 1, 4096, 16384}, CpuPath::kDots, 8192},
+                         Row{{kBest, "f32,f32,f32", "nt", 4, 4096, 4096}, CpuPath::kDots, 1024},
+                         Row{{kBest, "f32,f32,f32", "nt", 5, 4096, 4096}, CpuPath::kDots, 1024},
+                         Row{{kBest, "f32,f32,f32", "nt", 16, 4096, 16384}, CpuPath::kDots, 4096},
+                         Row{{kBest, "f32,f32,f32", "nt", 64, 4096, 16384}, CpuPath::kDots, 2048},
+                         Row{{kBest, "bf16,bf16,f32", "nt", 64, 4096, 16384}, CpuPath::kDots, 4096},
+                         Row{{kBest, "u8,s8,s32", "nt", 64, 4096, 16384}, CpuPath::kDots, 8192},
+                         Row{{kAvx2, "f32,f32,f32", "nt", 16, 4096, 16384}, CpuPath::kDots, 512},
+                         Row{{kBest, "f32,f32,f32", "nt", 64, 64, 32}, CpuPath::kPanels, 1024},
+                         Row{{kBest, "f32,f32,f32", "nt", 128, 128, 128}, CpuPath::kPanels, 1024},
+                         Row{{kBest, "f32,f32,f32", "nt", 128, 4096, 4096}, CpuPath::kPacked, 512},
+                         Row{{kBest, "f32,f32,f32", "nt", 256, 4096, 4096}, CpuPath::kPanels, 1024},
+                         Row{{kBest, "f32,f32,f32", "tt", 256, 4096, 4096}, CpuPath::kPacked, 512},
+                         Row{{kBest, "f32,f32,f32", "tt", 512, 512, 512}, CpuPath::kPanels, 1024},
+                         Row{{kBest, "bf16,bf16,f32", "nt", 256, 4096, 4096}, CpuPath::kPanels, 2048},
+                         Row{{kBest, "s8,s8,s32", "nt", 256, 4096, 4096}, CpuPath::kPacked, 2048},
+                         Row{{kBest, "f16,f16,f32", "nt", 256, 4096, 4096}, CpuPath::kPacked, 512},
+                         Row{{kBest, "f32,f32,f32", "nt", 4096, 4096, 4096}, CpuPath::kPacked, 512}}) {
+    const TileConfig config = ConfigOf(row.asked);
+    SCOPED_TRACE(Words(row.asked));
     EXPECT_EQ(static_cast<CpuPath>(config.Get("path")), row.path);
     EXPECT_EQ(config.Get("kc"), row.kc);
   }
 }
 
 TEST(CpuFamily, PacksASmallBAPanelAtATimeAndGivesStepsOfKTheLanesThatFewColumnsLeave) {
-  DeviceSpec spec = CpuSpec();
-  spec.l2_bytes = 1 << 20;
-  spec.l3_bytes = 32 << 20;
   struct Row {
-    CodeTarget target;
-    const char *types, *layout;
-    std::int64_t m, n, k;
+    Asked asked;
     CpuPath path;
     int tail_steps;
   };
-  for (const Row& row : {Row{kBest, "bf16,bf16,f32", "nn", 64, 64, 64, CpuPath::kPanels, 1},
-                         Row{kBest, "bf16,bf16,f32", "nn", 16, 64, 64, CpuPath::kDirect, 1},
-                         Row{kBest, "bf16,bf16,f32", "nn", 64, 64, 63, CpuPath::kPacked, 1},
-                         Row{kBest, "bf16,bf16,f32", "nn", 4096, 4096, 4096, CpuPath::kPacked, 1},
-                         Row{kBest, "bf16,bf16,f32", "nn", 4096, 512, 512, CpuPath::kPanels, 1},
-                         Row{kBest, "bf16,bf16,f32", "nn", 64, 4096, 4096, CpuPath::kPacked, 1},
-                         Row{kBest, "u8,s8,s32", "nn", 64, 4096, 4096, CpuPath::kPacked, 1},
-                         Row{kBest, "u8,s8,s32", "nn", 64, 64, 64, CpuPath::kPanels, 1},
-                         Row{kBest, "s8,s8,s32", "nn", 64, 64, 64, CpuPath::kPacked, 1},
-                         Row{kBest, "f32,f32,f32", "nn", 17, 23, 31, CpuPath::kDirect, 2},
-                         Row{kBest, "f32,f32,f32", "nn", 33, 65, 129, CpuPath::kDirect, 4},
-                         Row{kBest, "f32,f32,f32", "nn", 100, 7, 300, CpuPath::kDirect, 2},
-                         Row{kBest, "f32,f32,f32", "nn", 100, 4, 300, CpuPath::kDots, 1},
-                         Row{kBest, "f32,f32,f32", "tn", 33, 65, 129, CpuPath::kDirect, 1},
-                         Row{kBest, "f32,f32,f32", "nn", 33, 64, 129, CpuPath::kDirect, 1},
-                         Row{kBest, "f32,f32,f32", "nn", 33, 73, 129, CpuPath::kDirect, 1},
-                         Row{kAvx2, "f32,f32,f32", "nn", 33, 65, 129, CpuPath::kDirect, 1}}) {
-    GemmProblem problem = MakeProblem(row.m, row.n, row.k, DType::kF32, row.layout);
-    SetDTypes(problem, row.types);
-    SCOPED_TRACE(ToString(problem) + " for " + ToString(row.target));
-    const TileConfig config = X86Family().Candidates(problem, row.target, spec)[0];
+  for (const Row& row : {Row{{kBest, "bf16,bf16,f32", "nn", 64, 64, 64}, CpuPath::kPanels, 1},
+                         Row{{kBest, "bf16,bf16,f32", "nn", 16, 64, 64}, CpuPath::kDirect, 1},
+                         Row{{kBest, "bf16,bf16,f32", "nn", 64, 64, 63}, CpuPath::kPacked, 1},
+                         Row{{kBest, "bf16,bf16,f32", "nn", 4096, 4096, 4096}, CpuPath::kPacked, 1},
+                         Row{{kBest, "bf16,bf16,f32", "nn", 4096, 512, 512}, CpuPath::kPanels, 1},
+                         Row{{kBest, "bf16,bf16,f32", "nn", 64, 4096, 4096}, CpuPath::kPacked, 1},
+                         Row{{kBest, "u8,s8,s32", "nn", 64, 4096, 4096}, CpuPath::kPacked, 1},
+                         Row{{kBest, "u8,s8,s32", "nn", 64, 64, 64}, CpuPath::kPanels, 1},
+                         Row{{kBest, "s8,s8,s32", "nn", 64, 64, 64}, CpuPath::kPacked, 1},
+                         Row{{kBest, "f32,f32,f32", "nn", 17, 23, 31}, CpuPath::kDirect, 2},
+                         Row{{kBest, "f32,f32,f32", "nn", 33, 65, 129}, CpuPath::kDirect, 4},
+                         Row{{kBest, "f32,f32,f32", "nn", 100, 7, 300}, CpuPath::kDirect, 2},
+                         Row{{kBest, "f32,f32,f32", "nn", 100, 4, 300}, CpuPath::kDots, 1},
+                         Row{{kBest, "f32,f32,f32", "tn", 33, 65, 129}, CpuPath::kDirect, 1},
+                         Row{{kBest, "f32,f32,f32", "nn", 33, 64, 129}, CpuPath::kDirect, 1},
+                         Row{{kBest, "f32,f32,f32", "nn", 33, 73, 129}, CpuPath::kDirect, 1},
+                         Row{{kAvx2, "f32,f32,f32", "nn", 33, 65, 129}, CpuPath::kDirect, 1}}) {
+    const TileConfig config = ConfigOf(row.asked);
+    SCOPED_TRACE(Words(row.asked));
     EXPECT_EQ(static_cast<CpuPath>(config.Get("path")), row.path);
     EXPECT_EQ(config.Get("tail_steps"), row.tail_steps);
   }

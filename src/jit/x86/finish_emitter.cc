@@ -430,4 +430,11 @@ void EmitFinish(Assembler& assembler, const MicroKernelRecipe& recipe, const Til
   FusedFinish(assembler, recipe, sums).Emit(shared);
 }
 
+bool GoOnInShared(Assembler& assembler, const SharedFinish& shared, int rows) {
+  if (!shared.finish || rows != shared.fewer_rows) return false;
+  assembler.mov(kPasses.r32(), shared.passes);
+  assembler.jmp(*shared.finish);
+  return true;
+}
+
 }  // namespace gemmsmith

@@ -21,7 +21,7 @@ struct TileSums {
 struct SharedFinish {
   int fewer_rows = 0;                   ///< Of the second entry; 0: there is none.
   std::optional<asmjit::Label> finish;  ///< Where it goes on, if the first one loops over its rows there.
-  int passes = 0;                       ///< Of that loop, for the second entry: what r10 must hold.
+  int passes = 0;                       ///< Of that loop, for the second entry.
 };
 
 /// Writes what is done to the sums: D = epilogue(alpha * sums + beta * C), or the sums so far (MicroKernelArgs). rdi
@@ -29,5 +29,7 @@ struct SharedFinish {
 /// entries.
 void EmitFinish(asmjit::x86::Assembler& assembler, const MicroKernelRecipe& recipe, const TileSums& sums,
                 SharedFinish* shared = nullptr);
+/// The same for the second entry, of `rows` rows, by going on in the first one's; false if it shares nothing.
+bool GoOnInShared(asmjit::x86::Assembler& assembler, const SharedFinish& shared, int rows);
 
 }  // namespace gemmsmith

@@ -81,11 +81,7 @@ void TileEmitter::Emit() {
 }
 
 void TileEmitter::EmitEnd() {
-  if (tile_.shared->finish && tile_.rows == tile_.shared->fewer_rows) {
-    as_.mov(r10d, tile_.shared->passes);
-    as_.jmp(*tile_.shared->finish);
-    return;
-  }
+  if (GoOnInShared(as_, *tile_.shared, tile_.rows)) return;
   EmitFinish(as_, tile_.recipe, {0, tile_.rows, tile_.vectors, tile_.masked, vector_bytes_, Sums().avx512},
              tile_.shared);
   as_.vzeroupper();
