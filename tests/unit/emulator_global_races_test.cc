@@ -155,6 +155,17 @@ TEST(EmulatorGlobalRaces, AreTheSameWhateverTheNumberOfThreads) {
     }
 }
 
+// What the host has written is not taken for poison while another CTA writes it.
+TEST(EmulatorGlobalRaces, AreNotTakenForReadsOfWhatNobodyWrote) {
+  RunOptions options;
+  options.threads = 4;
+  const std::string body =
+      "mov.u32 %r1, 0; W: st.global.u32 [%mine], %tid; ld.global.u32 %r2, [%next]; add.u64 %mine, %mine, 1024;\n"
+      "add.u64 %next, %next, 1024; add.u32 %r1, %r1, 1; setp.lt.u32 %p2, %r1, 1000; @%p2 bra W; ret;";
+  EXPECT_THAT(PtxRunner("sm_90a", options).ErrorOf(kPrologue + body, 256 * 1000, {{4, 1, 1}, {64, 1, 1}}),
+              ContainsRegex("race: (read after write|write after read): global memory at "));
+}
+
 TEST(EmulatorGlobalRaces, OfOneLaunchAreNoneOfTheNext) {
   PtxRunner runner;
   const std::string body = std::string(kPrologue) + "st.global.u32 [%mine], %tid; ret;";

@@ -42,4 +42,13 @@ std::optional<std::size_t> InitialisedBytes::FirstUninitialised(std::size_t offs
   return first;
 }
 
+std::uint64_t InitialisedBytes::Uninitialised(std::size_t offset, std::size_t bytes) const {
+  std::uint64_t missing = 0;
+  ForEachWord(offset, bytes, [&](std::size_t word, std::uint64_t mask) {
+    missing = (mask & ~words_[word].load(std::memory_order_relaxed)) >> offset % 64;
+    return false;
+  });
+  return missing;
+}
+
 }  // namespace gemmsmith::emulator

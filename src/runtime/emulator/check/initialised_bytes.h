@@ -18,6 +18,9 @@ class InitialisedBytes {
   void Mark(std::size_t offset, std::size_t bytes);
   /// Offset of the first byte of the range that was never written.
   std::optional<std::size_t> FirstUninitialised(std::size_t offset, std::size_t bytes) const;
+  /// Of the range, which lies within 64 bytes from a multiple of 64 on, a bit for each byte that was never written: all
+  /// at one moment.
+  std::uint64_t Uninitialised(std::size_t offset, std::size_t bytes) const;
 
  private:
   std::size_t bytes_;

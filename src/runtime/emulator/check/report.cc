@@ -38,12 +38,13 @@ std::optional<std::uint64_t> FirstPoisoned(const Region& region, std::uint64_t a
     const auto missing = known.FirstUninitialised(at, end - at);
     if (!missing) return std::nullopt;
     const std::size_t first = *missing / kUnit * kUnit, last = std::min(first + kUnit, known.bytes());
+    const std::uint64_t unwritten = known.Uninitialised(first, last - first);
+    if ((unwritten >> (*missing - first) & 1) == 0) continue;  // another CTA has written it since
     bool untouched = true;
     for (std::size_t b = first; b < last; ++b) {
-      const bool written = !known.FirstUninitialised(b, 1);
       const auto poison = static_cast<std::uint8_t>(kPoison >> (8 * (b % kUnit)));
       const std::uint8_t value = *reinterpret_cast<const std::uint8_t*>(region.begin + b);
-      untouched = untouched && (written || value == poison);
+      untouched = untouched && ((unwritten >> (b - first) & 1) == 0 || value == poison);
     }
     if (untouched) return region.begin + *missing;
     known.Mark(first, last - first);
