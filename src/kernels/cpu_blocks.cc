@@ -12,14 +12,15 @@ constexpr std::int64_t kJoinSteps = 128;    // Of k: so many units stay near for
 constexpr std::int64_t kSweptSums = 4;      // Of a sweep: so small a share of L2, longer runs of B being worth more.
 constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is packed for few rows of A.
 constexpr std::int64_t kDotBlock = 512, kLongDotBlock = 4096, kDotRowBlock = 8192;  // Of k: in L2, several times.
-constexpr std::int64_t kFewDotRows = 8;                        // They are multiplied before the next columns have come.
-constexpr std::int64_t kTallDots = 4;                          // Rows of a tile; lower ones read B too often for L2.
-constexpr std::int64_t kDotBytes = 48 << 10;                   // Of A in such a block: it stays in L1.
-constexpr std::int64_t kPanelSteps = 1024;                     // Of k: a panel that is copied leaves L2 to A.
-constexpr std::int64_t kLeastPanels = 4, kMostColumns = 2048;  // Of a B in place, worked on for one block of k.
-constexpr std::int64_t kPackedPanels = 8;                      // Of B, where A is packed once: they stay in L2.
-constexpr std::int64_t kSumsBytes = 4 << 20;                   // Of sums kept apart from D: a part of L3.
-constexpr std::int64_t kNearBytes = 16 << 10;                  // Of a B in place, which L1 has anyway.
+constexpr std::int64_t kFewDotRows = 8;       // They are multiplied before the next columns have come.
+constexpr std::int64_t kTallDots = 4;         // Rows of a tile; lower ones read B too often for L2.
+constexpr std::int64_t kDotBytes = 48 << 10;  // Of A in such a block: it stays in L1.
+constexpr std::int64_t kFewestDotRows = 4, kFarDotBytes = 64 << 10;  // Theirs, of a far B.
+constexpr std::int64_t kPanelSteps = 1024;                           // Of k: a panel that is copied leaves L2 to A.
+constexpr std::int64_t kLeastPanels = 4, kMostColumns = 2048;        // Of a B in place, worked on for one block of k.
+constexpr std::int64_t kPackedPanels = 8;                            // Of B, where A is packed once: they stay in L2.
+constexpr std::int64_t kSumsBytes = 4 << 20;                         // Of sums kept apart from D: a part of L3.
+constexpr std::int64_t kNearBytes = 16 << 10;                        // Of a B in place, which L1 has anyway.
 constexpr std::int64_t kLine = 64, kPage = 4096;
 
 /// Numbers that all paths reckon with.
@@ -50,8 +51,8 @@ void FitSweep(const DeviceSpec& spec, const CpuTiling& t, const Sizes& s, CpuBlo
 }
 
 /// A, which is read again for each few columns, stays in L1 while B's memory decides, and a single tile of it takes
-/// whole pages of B's columns, in each of which the hardware begins to look ahead anew. More rows stay in half of L2:
-/// that sums are added up less often counts for more.
+/// whole pages of B's columns, in each of which the hardware begins to look ahead anew; the fewest rows, as many
+/// pages of a far B as they can. More rows stay in half of L2: that sums are added up less often counts for more.
 std::int64_t StepsOfDots(const GemmProblem& problem, const DeviceSpec& spec, const CpuTiling& t, const Sizes& s) {
   const auto in = [&](std::int64_t bytes) { return RoundDown(bytes / (s.rows * s.unit), 16); };
   std::int64_t block = kDotBlock;
@@ -61,6 +62,7 @@ std::int64_t StepsOfDots(const GemmProblem& problem, const DeviceSpec& spec, con
     block = std::clamp(in(spec.l2_bytes / 2), kDotBlock, kLongDotBlock);
   } else if (problem.n > kDotMostColumns) {
     block = std::min(std::max(kDotBlock, in(kDotBytes / 3)), in(kDotBytes));  // A third goes with any B.
+    if (s.rows <= kFewestDotRows && IsFarB(problem, spec)) block = in(kFarDotBytes);
     if (s.rows <= t.mr) block = RoundUp(block, kPage / s.unit);
   }
   return RoundUp(std::clamp<std::int64_t>(s.steps, 1, block), 16);
@@ -138,6 +140,12 @@ std::int64_t LinesToFetch(const GemmProblem& problem, const CpuTiling& t) {
       if (JoinsB(problem, t.math, t.path)) return lines_of(t.nr * s.unit);
       return DivideUp(lines_of(t.nr * s.unit), tiles);  // All tiles of a column fetch the next column's B together.
   }
+}
+
+/// Where B comes through one tile of rows alone: of the others, it is in a cache by then.
+bool RereadsB(const GemmProblem& problem, const DeviceSpec& spec, const CpuTiling& t) {
+  const bool once = t.path == CpuPath::kSweep || (t.path == CpuPath::kDots && problem.m <= t.mr);
+  return once && problem.m > 1 && IsFarB(problem, spec);
 }
 
 }  // namespace gemmsmith

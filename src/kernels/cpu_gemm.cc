@@ -35,6 +35,7 @@ constexpr Number kNumbers[] = {{"mr", &MicroKernelRecipe::mr},
                                {"joins", &MicroKernelRecipe::joins},
                                {"sweep", &MicroKernelRecipe::sweep},
                                {"tail_steps", &MicroKernelRecipe::tail_steps},
+                               {"rereads", &MicroKernelRecipe::rereads},
                                {"columns_per_d", &MicroKernelRecipe::columns_per_d}};
 
 struct Type {

@@ -28,6 +28,10 @@ bool IsSmall(const GemmProblem& problem, const DeviceSpec& spec) {
   return problem.m * problem.k * a + problem.k * problem.n * b <= 2 * spec.l2_bytes;
 }
 
+bool IsFarB(const GemmProblem& problem, const DeviceSpec& spec) {
+  return problem.batch * problem.k * problem.n * static_cast<std::int64_t>(SizeOf(problem.b_type)) >= spec.l3_bytes;
+}
+
 bool FlipsA(const GemmProblem& problem, CpuMath math) {
   return (math == CpuMath::kU8S8 && problem.a_type == DType::kS8) ||
          (math == CpuMath::kS8U8 && problem.a_type == DType::kU8);
@@ -80,7 +84,7 @@ bool SweepsPay(const GemmProblem& problem, CpuMath math) {
 
 int RowsOfSweep(const GemmProblem& problem, CpuMath math) {
   constexpr int kUsual = 8, kFewer = 4;
-  return Info(math).group == 1 && problem.m >= kSweptRows && RowsArePagesApart(problem) ? kFewer : kUsual;
+  return Info(math).group == 1 && problem.m >= kSweptRows - 1 && RowsArePagesApart(problem) ? kFewer : kUsual;
 }
 
 bool PanelsPay(const GemmProblem& problem, const DeviceSpec& spec) {

@@ -15,6 +15,9 @@ constexpr std::int64_t kDotMostColumns = 12;
 /// A and B fit L2, or nearly.
 bool IsSmall(const GemmProblem& problem, const DeviceSpec& spec);
 
+/// B is larger than the last cache.
+bool IsFarB(const GemmProblem& problem, const DeviceSpec& spec);
+
 /// A has the other signedness than the math wants.
 bool FlipsA(const GemmProblem& problem, CpuMath math);
 

@@ -282,11 +282,18 @@ TEST_P(CpuGemm, AFewRowsByAnUnpackedBAreRight) {
 TEST_P(CpuGemm, AFewRowsByABThatFitsNoCacheAreRight) {
   DeviceSpec spec = SpecFor(GetParam());
   spec.l2_bytes = 512;  // So that small ones do not.
-  for (const std::int64_t m : {1, 2, 3, 4, 5, 6, 7}) {
-    for (const std::int64_t n : {1, 15, 64, 101}) Check({.m = m, .n = n, .k = 21, .gap = n % 2}, spec);
-    Check({.m = m, .n = 1101, .k = 17, .batch = 2, .alpha = 2, .beta = -1}, spec);
-    Check({.m = m, .n = 2048, .k = 14, .beta = 1}, spec);              // Rows of B lie pages apart.
-    Check({.m = m, .n = 1100, .k = 9, .gap = 948, .alpha = 3}, spec);  // They and more.
+  for (const std::int64_t l3_bytes : {std::int64_t{1} << 30, std::int64_t{512}}) {
+    spec.l3_bytes = l3_bytes;
+    for (const std::int64_t m : {1, 2, 3, 4, 5, 6, 7}) {
+      for (const std::int64_t n : {1, 15, 64, 101}) {
+        Check({.m = m, .n = n, .k = 21, .gap = n % 2}, spec);
+        Check({.m = m, .n = n, .k = 85, .b_columns = true, .gap = n % 2}, spec);
+      }
+      Check({.m = m, .n = 300, .k = 64, .b_columns = true, .alpha = -1, .beta = 2}, spec);
+      Check({.m = m, .n = 1101, .k = 17, .batch = 2, .alpha = 2, .beta = -1}, spec);
+      Check({.m = m, .n = 2048, .k = 14, .beta = 1}, spec);              // Rows of B lie pages apart.
+      Check({.m = m, .n = 1100, .k = 9, .gap = 948, .alpha = 3}, spec);  // They and more.
+    }
   }
 }
 

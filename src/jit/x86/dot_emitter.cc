@@ -1,5 +1,6 @@
 #include "jit/x86/dot_emitter.h"
 
+#include <array>
 #include <cstddef>
 
 #include "jit/x86/finish_emitter.h"
@@ -32,6 +33,7 @@ class DotEmitter {
         lanes_(vector_bytes / size_ * Info(math_).group),
         wide_(vector_bytes == 64),
         flips_(tile.recipe.starts != 0),
+        from_memory_(math_ != CpuMath::kS8U8 && (tile.rows == 1 || tile.recipe.rereads != 0)),
         vectors_{assembler, Info(math_).sum, vector_bytes, wide_} {
     if (Info(math_).group > 1 && (!wide_ || math_ == CpuMath::kS16))
       throw Fail(Code::kUnsupported, "", "dot products: not of {}", Info(math_).name);
@@ -61,6 +63,8 @@ class DotEmitter {
   }
 
  private:
+  using Columns = std::array<asmjit::Operand, kDotColumns>;  ///< Of B: memory or registers.
+
   void LoadArguments() {
     as_.mov(kA, Argument(offsetof(MicroKernelArgs, a)));
     as_.mov(kB, Argument(offsetof(MicroKernelArgs, b)));
@@ -120,27 +124,29 @@ class DotEmitter {
   void EmitStep(int byte) {
     if (tile_.recipe.fetch > 0 && byte % kLine == 0)
       for (int column = 0; column < kDotColumns; ++column) as_.prefetcht1(AddressOfB(kBNext, column, byte));
-    const bool from_memory = tile_.rows == 1 && !flips_ && math_ != CpuMath::kS8U8;
-    if (!from_memory)
-      for (int column = 0; column < kDotColumns; ++column) as_.emit(Move(), V(column), AddressOfB(kB, column, byte));
-    if (flips_) SumColumns();
-    for (int row = 0; row < tile_.rows; ++row) {
-      as_.emit(Move(), V(kVectorOfA), AddressOfA(row, byte));
-      if (!from_memory) {
-        MultiplyRow(row);
+    Columns b;
+    for (int column = 0; column < kDotColumns; ++column) {
+      const Mem from = AddressOfB(kB, column, byte);
+      if (from_memory_) {
+        b[static_cast<std::size_t>(column)] = from;
         continue;
       }
-      for (int column = 0; column < kDotColumns; ++column)
-        as_.emit(Product(), Sum(row, column), V(kVectorOfA), AddressOfB(kB, column, byte));
+      as_.emit(Move(), V(column), from);
+      b[static_cast<std::size_t>(column)] = V(column);
+    }
+    if (flips_) SumColumns(b);
+    for (int row = 0; row < tile_.rows; ++row) {
+      as_.emit(Move(), V(kVectorOfA), AddressOfA(row, byte));
+      MultiplyRow(row, b);
     }
   }
 
-  /// Of the vectors of A and B.
-  void MultiplyRow(int row) {
+  void MultiplyRow(int row, const Columns& b) {
     if (flips_) as_.vpxord(V(kVectorOfA), V(kVectorOfA), TopBits());
-    for (int column = 0; column < kDotColumns; ++column) Multiply(Sum(row, column), V(kVectorOfA), V(column));
+    for (int column = 0; column < kDotColumns; ++column) Multiply(Sum(row, column), V(kVectorOfA), b, column);
   }
-  void Multiply(const Vec& sum, const Vec& a, const Vec& b) {
+  void Multiply(const Vec& sum, const Vec& a, const Columns& columns, int column) {
+    const asmjit::Operand& b = columns[static_cast<std::size_t>(column)];
     // The first factor of bytes is the unsigned one.
     if (math_ == CpuMath::kS8U8)
       as_.emit(Product(), sum, b, a);
@@ -149,8 +155,8 @@ class DotEmitter {
   }
   /// Bytes with the top bit flipped count 128 too much where they are unsigned, and 128 too little where they are
   /// signed; that bit alone is 128 or -128. What it makes with B is what the sums have too much.
-  void SumColumns() {
-    for (int column = 0; column < kDotColumns; ++column) Multiply(Sum(tile_.rows, column), TopBits(), V(column));
+  void SumColumns(const Columns& b) {
+    for (int column = 0; column < kDotColumns; ++column) Multiply(Sum(tile_.rows, column), TopBits(), b, column);
   }
 
   /// Of the elements that are left, kK.
@@ -174,11 +180,15 @@ class DotEmitter {
 
   /// What does not fill a vector: neither A nor B is read beyond k.
   void EmitTail() {
-    for (int column = 0; column < kDotColumns; ++column) LoadFirst(V(column), AddressOfB(kB, column, 0));
-    if (flips_) SumColumns();
+    Columns b;
+    for (int column = 0; column < kDotColumns; ++column) {
+      LoadFirst(V(column), AddressOfB(kB, column, 0));
+      b[static_cast<std::size_t>(column)] = V(column);
+    }
+    if (flips_) SumColumns(b);
     for (int row = 0; row < tile_.rows; ++row) {
       LoadFirst(V(kVectorOfA), AddressOfA(row, 0));
-      MultiplyRow(row);
+      MultiplyRow(row, b);
     }
   }
 
@@ -267,6 +277,7 @@ class DotEmitter {
   const int size_;   ///< Of one sum, and of what of A and B is multiplied for it at once.
   const int lanes_;  ///< Elements of A or B in a vector.
   const bool wide_, flips_;
+  const bool from_memory_;  ///< Each product reads B there. The second factor alone can come from it.
   const Vectors vectors_;
 };
 

@@ -46,6 +46,7 @@ class SweepEmitter {
                  : rows_ > 1 ? 4
                              : 2),
         units_(recipe.sweep / group_),
+        rereads_(recipe.rereads != 0),
         ahead_(recipe.sweep > kFewRowsOfB ? 1024 : 4096),
         sums_{assembler, Info(math_).sum, kVector, true} {
     if (math_ == CpuMath::kS16 || units_ < 1 || recipe.sweep % group_ != 0 || recipe.sweep > kMostRowsOfB ||
@@ -188,19 +189,24 @@ class SweepEmitter {
     if (!masked) PrefetchAhead(units);
     for (int row = 0; row < rows_; ++row) EmitRow(units, row, masked);
   }
-  /// Every vector of B is loaded once.
+  /// Sums stay in registers for all units.
   void EmitStepOfAllRows(int units, bool masked) {
     const auto sum = [&](int row, int vector) { return zmm(kFirstOfSums + row * vectors_ + vector); };
+    const bool loads = masked || !rereads_;
     if (!masked) PrefetchAhead(units);
     for (int row = 0; row < rows_; ++row)
       for (int vector = 0; vector < vectors_; ++vector) sums_.Load(sum(row, vector), SumsOf(row, vector), -1);
     for (int unit = 0; unit < units; ++unit) {
-      for (int vector = 0; vector < vectors_; ++vector) LoadRow(zmm(kFirstOfB + vector), unit, vector, masked);
+      for (int vector = 0; loads && vector < vectors_; ++vector) LoadRow(B(0, vector), unit, vector, masked);
       for (int row = 0; row < rows_; ++row) {
         const Zmm a = zmm(kFirstBroadcast + row % kBroadcasts);
         sums_.Broadcast(a, Gathered(row, unit));
-        for (int vector = 0; vector < vectors_; ++vector)
-          as_.emit(Product(), sum(row, vector), a, zmm(kFirstOfB + vector));
+        for (int vector = 0; vector < vectors_; ++vector) {
+          if (loads)
+            as_.emit(Product(), sum(row, vector), a, B(0, vector));
+          else
+            as_.emit(Product(), sum(row, vector), a, RowOfB(kB0, kB5, unit, vector * kVector));
+        }
       }
     }
     for (int row = 0; row < rows_; ++row)
@@ -292,6 +298,7 @@ class SweepEmitter {
   const int rows_;  ///< Of A. A single one stays in registers.
   const int vectors_;
   const int units_;  ///< Rows of units of B that are read at once.
+  const bool rereads_;
   const int ahead_;  ///< Bytes along each row of B: the hardware follows so many streams, but not far enough.
   const Vectors sums_;
 };

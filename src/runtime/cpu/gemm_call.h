@@ -27,6 +27,9 @@ inline constexpr std::int64_t kFewTiles = 16;
 // For so many more of them, any panel is that L1 does not hold. Bytes.
 inline constexpr std::int64_t kManyTiles = 256, kFarPanel = 32 << 10;
 
+// Of dot products: more rows of A are copied, lest they share few sets of L1, if so many columns of B pay for it.
+inline constexpr std::int64_t kRowsInPlace = 4, kColumnsOfCopy = 256;
+
 // Below it, waking a thread costs more than the thread does. In multiply-adds.
 inline constexpr double kWorthWaking = 1e6;
 
@@ -144,8 +147,8 @@ class GemmCall {
   bool PacksAlone() const { return p_.path == CpuPath::kPacked && !p_.packed_b && grid_.m_parts == 1; }
   /// Whether the whole of A is copied before B is read in place.
   bool CopiesA() const {
-    return p_.path == CpuPath::kStream ||
-           (p_.path == CpuPath::kDots && (p_.a_col != 1 || (p_.m > p_.mr && !CopiesB())));
+    if (p_.path != CpuPath::kDots || p_.a_col != 1) return p_.path == CpuPath::kStream || p_.path == CpuPath::kDots;
+    return !CopiesB() && (p_.m > p_.mr || (p_.m > kRowsInPlace && p_.n >= kColumnsOfCopy));
   }
   /// Whether the few columns of B are copied, to be contiguous.
   bool CopiesB() const { return p_.path == CpuPath::kDots && p_.b_row != 1; }
