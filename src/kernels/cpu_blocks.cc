@@ -62,8 +62,10 @@ std::int64_t StepsOfDots(const GemmProblem& problem, const DeviceSpec& spec, con
     block = std::clamp(in(spec.l2_bytes / 2), kDotBlock, kLongDotBlock);
   } else if (problem.n > kDotMostColumns) {
     block = std::min(std::max(kDotBlock, in(kDotBytes / 3)), in(kDotBytes));  // A third goes with any B.
-    if (s.rows <= kFewestDotRows && IsFarB(problem, spec)) block = in(kFarDotBytes);
-    if (s.rows <= t.mr) block = RoundUp(block, kPage / s.unit);
+    if (s.rows <= t.mr) {
+      if (s.rows <= kFewestDotRows && IsFarB(problem, spec)) block = in(kFarDotBytes);
+      block = RoundUp(block, kPage / s.unit);
+    }
   }
   return RoundUp(std::clamp<std::int64_t>(s.steps, 1, block), 16);
 }

@@ -192,6 +192,8 @@ TEST(CpuFamily, AColumnMajorBIsReadInLongDotProductsByFewRowsAndPackedAPanelAtAT
                          Row{{kBest, "bf16,bf16,f32", "nt", 64, 4096, 16384}, CpuPath::kDots, 4096},
                          Row{{kBest, "u8,s8,s32", "nt", 64, 4096, 16384}, CpuPath::kDots, 8192},
                          Row{{kAvx2, "f32,f32,f32", "nt", 16, 4096, 16384}, CpuPath::kDots, 512},
+                         Row{{kAvx2, "f32,f32,f32", "nt", 2, 4096, 16384}, CpuPath::kDots, 8192},
+                         Row{{kAvx2, "f32,f32,f32", "nt", 4, 4096, 16384}, CpuPath::kDots, 1024},
                          Row{{kBest, "f32,f32,f32", "nt", 64, 64, 32}, CpuPath::kPanels, 1024},
                          Row{{kBest, "f32,f32,f32", "nt", 128, 128, 128}, CpuPath::kPanels, 1024},
                          Row{{kBest, "f32,f32,f32", "nt", 128, 4096, 4096}, CpuPath::kPacked, 512},
