@@ -144,12 +144,10 @@ std::int64_t LinesToFetch(const GemmProblem& problem, const CpuTiling& t) {
   }
 }
 
-/// Where B comes through one tile of rows alone: of the others, it is in a cache by then. In sweeps, more rows read it
-/// too often.
-bool RereadsB(const GemmProblem& problem, const DeviceSpec& spec, const CpuTiling& t) {
-  constexpr std::int64_t kMostSwept = 4;
-  const bool once = t.path == CpuPath::kSweep ? problem.m <= kMostSwept : t.path == CpuPath::kDots && problem.m <= t.mr;
-  return once && problem.m > 1 && IsFarB(problem, spec);
+/// To tiles after the first, B comes from a cache.
+bool ComesFromMemory(const GemmProblem& problem, const DeviceSpec& spec, const CpuTiling& t) {
+  const bool once = t.path == CpuPath::kSweep || (t.path == CpuPath::kDots && problem.m <= t.mr);
+  return once && IsFarB(problem, spec);
 }
 
 }  // namespace gemmsmith

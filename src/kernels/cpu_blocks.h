@@ -21,7 +21,7 @@ CpuBlocks ChooseBlocks(const GemmProblem& problem, const DeviceSpec& spec, const
 
 /// MicroKernelRecipe::fetch.
 std::int64_t LinesToFetch(const GemmProblem& problem, const CpuTiling& tiling);
-/// MicroKernelRecipe::rereads.
-bool RereadsB(const GemmProblem& problem, const DeviceSpec& spec, const CpuTiling& tiling);
+/// MicroKernelRecipe::far.
+bool ComesFromMemory(const GemmProblem& problem, const DeviceSpec& spec, const CpuTiling& tiling);
 
 }  // namespace gemmsmith

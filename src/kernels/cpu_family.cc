@@ -16,7 +16,7 @@
 namespace gemmsmith {
 namespace {
 
-enum Field { kMr, kNr, kMTail, kNTail, kTailSteps, kMath, kFetch, kRereads, kMc, kNc, kKc, kThreads, kPath };
+enum Field { kMr, kNr, kMTail, kNTail, kTailSteps, kMath, kFetch, kFar, kMc, kNc, kKc, kThreads, kPath };
 constexpr ConfigField kFields[] = {{"mr", true, /*follows=*/true},  // From nr and m.
                                    {"nr", true},
                                    {"m_tail", true, /*follows=*/true},
@@ -24,7 +24,7 @@ constexpr ConfigField kFields[] = {{"mr", true, /*follows=*/true},  // From nr a
                                    {"tail_steps", true, /*follows=*/true},
                                    {"math", true},
                                    {"fetch", true, /*follows=*/true},
-                                   {"rereads", true, /*follows=*/true},
+                                   {"far", true, /*follows=*/true},
                                    {"mc", false, /*follows=*/true},
                                    {"nc", false, /*follows=*/true},
                                    {"kc", false, /*follows=*/true},
@@ -252,7 +252,7 @@ TileConfig CpuFamily::MakeConfig(const GemmProblem& problem, const CodeTarget& t
   set(kTailSteps, TailSteps(problem, math, path, lanes));
   set(kMath, static_cast<int>(math));
   set(kFetch, LinesToFetch(problem, tiling));
-  set(kRereads, RereadsB(problem, spec, tiling) ? 1 : 0);
+  set(kFar, ComesFromMemory(problem, spec, tiling) ? 1 : 0);
   set(kMc, blocks.mc);
   set(kNc, blocks.nc);
   set(kKc, blocks.kc * Info(math).group);
@@ -361,7 +361,7 @@ KernelSource CpuFamily::Render(const GemmProblem& asked, const TileConfig& confi
   recipe.n_tail = config[kNTail];
   recipe.dots = dots ? 1 : 0;
   recipe.fetch = config[kFetch];
-  recipe.rereads = config[kRereads];
+  recipe.far = config[kFar];
   recipe.fetch_every = FetchEvery(problem, config);
   recipe.joins = JoinsB(problem, recipe.math, static_cast<CpuPath>(config[kPath])) ? 1 : 0;
   if (static_cast<CpuPath>(config[kPath]) == CpuPath::kSweep) recipe.sweep = RowsOfSweep(problem, recipe.math);

@@ -35,7 +35,7 @@ constexpr Number kNumbers[] = {{"mr", &MicroKernelRecipe::mr},
                                {"joins", &MicroKernelRecipe::joins},
                                {"sweep", &MicroKernelRecipe::sweep},
                                {"tail_steps", &MicroKernelRecipe::tail_steps},
-                               {"rereads", &MicroKernelRecipe::rereads},
+                               {"far", &MicroKernelRecipe::far},
                                {"columns_per_d", &MicroKernelRecipe::columns_per_d}};
 
 struct Type {

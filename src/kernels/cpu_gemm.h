@@ -108,9 +108,9 @@ struct MicroKernelRecipe {
   /// Steps of k that lie side by side in the last vector of tiles at the end of n, which thus few columns fill: 2 or 4.
   /// A's k is contiguous then. 1: that vector has masked lanes.
   int tail_steps = 1;
-  /// Dot products and sweeps: 1: each row of A reads B anew, not once for all into registers. Loads then run less far
-  /// ahead of what is fetched, and B comes faster from memory, but slower from a cache.
-  int rereads = 0;
+  /// Dot products and sweeps: 1: B comes from memory, not from a cache. A few rows of A then read it anew each, not
+  /// once for all into registers: loads that run less far ahead leave more ways to memory to what is fetched.
+  int far = 0;
   int columns_per_d = 1;       ///< Of the product: 2 where the epilogue pairs columns.
   DType d_type = DType::kF32;  ///< C's too.
   DType bias_type = DType::kF32, residual_type = DType::kF32;

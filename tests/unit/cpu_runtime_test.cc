@@ -241,7 +241,7 @@ TEST(MicroKernelRecipe, IsReadBackFromItsText) {
   const std::string whole = ToString(MicroKernelRecipe{CpuMath::kF64, 14, 16, 3, 8});
   EXPECT_EQ(whole,
             "math=f64 d=f32 bias=f32 residual=f32 mr=14 nr=16 m_tail=3 n_tail=8 dots=0 starts=0 fetch=0 fetch_every=1 "
-            "joins=0 sweep=0 tail_steps=1 rereads=0 columns_per_d=1 epilogue=0");
+            "joins=0 sweep=0 tail_steps=1 far=0 columns_per_d=1 epilogue=0");
   EXPECT_EQ(ToString(ParseRecipe(whole)), whole);
   for (std::size_t end = whole.find(' '); end != whole.npos; end = whole.find(' ', end + 1))
     EXPECT_THROW(ParseRecipe(whole.substr(0, end)), Error) << end;

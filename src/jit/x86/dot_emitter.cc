@@ -33,7 +33,7 @@ class DotEmitter {
         lanes_(vector_bytes / size_ * Info(math_).group),
         wide_(vector_bytes == 64),
         flips_(tile.recipe.starts != 0),
-        from_memory_(math_ != CpuMath::kS8U8 && (tile.rows == 1 || tile.recipe.rereads != 0)),
+        from_memory_(math_ != CpuMath::kS8U8 && (tile.rows == 1 || tile.recipe.far != 0)),
         vectors_{assembler, Info(math_).sum, vector_bytes, wide_} {
     if (Info(math_).group > 1 && (!wide_ || math_ == CpuMath::kS16))
       throw Fail(Code::kUnsupported, "", "dot products: not of {}", Info(math_).name);

@@ -15,6 +15,7 @@ using Id = Inst::Id;
 
 constexpr int kVector = 64, kPiece = 16;  // Bytes.
 constexpr int kMostRowsOfB = 8, kFewRowsOfB = 4, kRowsPerBase = 5;
+constexpr int kMostRereads = 4;  // By rows of A: more take longer than memory.
 // For all of a sweep.
 const Gp kA = rsi, kB = rdx, kBRow = rcx, kBRow3 = r8, kK = r9, kARow = r14, kSumsRow = r15, kSumsRow3 = r10;
 // For a step of columns: B from its first row and from the fifth after it, what of it comes nearer, and the sums.
@@ -42,12 +43,15 @@ class SweepEmitter {
         group_(Info(math_).group),
         unit_(Info(math_).unit_bytes),
         rows_(recipe.mr),
-        vectors_(group_ > 1  ? group_
-                 : rows_ > 1 ? 4
-                             : 2),
+        vectors_(group_ > 1   ? group_
+                 : rows_ > 1  ? 4
+                 : recipe.far ? 1
+                              : 2),
         units_(recipe.sweep / group_),
-        rereads_(recipe.rereads != 0),
-        ahead_(recipe.sweep > kFewRowsOfB ? 1024 : 4096),
+        rereads_(recipe.far != 0 && rows_ <= kMostRereads),
+        ahead_(recipe.far != 0              ? 0
+               : recipe.sweep > kFewRowsOfB ? 1024
+                                            : 4096),
         sums_{assembler, Info(math_).sum, kVector, true} {
     if (math_ == CpuMath::kS16 || units_ < 1 || recipe.sweep % group_ != 0 || recipe.sweep > kMostRowsOfB ||
         rows_ > kMostSweptRows)
@@ -112,8 +116,10 @@ class SweepEmitter {
       GatherA(units);
     as_.mov(kB0, kB);
     PointAfter(kB5, kB0);
-    as_.lea(kNext0, ptr(kB0, ahead_));
-    as_.lea(kNext5, ptr(kB5, ahead_));
+    if (ahead_ != 0) {
+      as_.lea(kNext0, ptr(kB0, ahead_));
+      as_.lea(kNext5, ptr(kB5, ahead_));
+    }
     as_.mov(kSums0, Sums());
     if (rows_ > kRowsPerBase) {
       as_.lea(kSums5, ptr(kSums0, kSumsRow, 2));
@@ -122,10 +128,12 @@ class SweepEmitter {
     as_.mov(kStepsLeft, WholeSteps());
     as_.test(kStepsLeft, kStepsLeft);
     as_.jz(tail);
-    as_.cmp(kStepsLeft, ahead_ / bytes);
-    as_.ja(step);
     const asmjit::Label turn = as_.newLabel();
-    as_.bind(turn);
+    if (ahead_ != 0) {
+      as_.cmp(kStepsLeft, ahead_ / bytes);
+      as_.ja(step);
+      as_.bind(turn);
+    }
     PointToNextPass(units);
     as_.align(asmjit::AlignMode::kCode, 32);
     as_.bind(step);
@@ -134,10 +142,14 @@ class SweepEmitter {
     as_.add(kSums0, vectors_ * kVector);
     if (rows_ > kRowsPerBase) as_.add(kSums5, vectors_ * kVector);
     as_.dec(kStepsLeft);
-    as_.jz(tail);
-    as_.cmp(kStepsLeft, ahead_ / bytes);
-    as_.jne(step);
-    as_.jmp(turn);
+    if (ahead_ == 0) {
+      as_.jnz(step);
+    } else {
+      as_.jz(tail);
+      as_.cmp(kStepsLeft, ahead_ / bytes);
+      as_.jne(step);
+      as_.jmp(turn);
+    }
     as_.bind(tail);
     as_.kortestq(k1, k1);
     as_.jz(done);
@@ -297,9 +309,11 @@ class SweepEmitter {
   const int group_, unit_;
   const int rows_;  ///< Of A. A single one stays in registers.
   const int vectors_;
-  const int units_;  ///< Rows of units of B that are read at once.
-  const bool rereads_;
-  const int ahead_;  ///< Bytes along each row of B: the hardware follows so many streams, but not far enough.
+  const int units_;     ///< Rows of units of B that are read at once.
+  const bool rereads_;  ///< Each row of A, B.
+  /// Bytes along each row of B: the hardware follows so many streams, but not far enough. 0: as far as the same columns
+  /// of the rows after these, which does not bring what another thread reads beyond the last of them.
+  const int ahead_;
   const Vectors sums_;
 };
 
