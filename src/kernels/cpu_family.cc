@@ -40,7 +40,8 @@ constexpr std::int64_t kPanelTiles = 24;  // Of rows; fewer do not make up for w
 constexpr std::int64_t kJoinRows = 16;    // With more, units of B are better made once.
 constexpr int kMostJoinRows = 20;         // Of a tile: more leave no registers for the rows of B.
 constexpr int kCollidingRows = 10;        // Of A in a tile: more would not stay in L1.
-constexpr std::int64_t kDotK = 64;        // Adding up the lanes of shorter dot products takes too long.
+constexpr std::int64_t kManyColumns = 256;       // Of D: all threads have many tiles of dot products.
+constexpr std::int64_t kDotK = 64;               // Adding up the lanes of shorter dot products takes too long.
 constexpr double kUnpackedEfficiency = 0.85;     // Of a B in place that is worth packing.
 constexpr double kPackedB = 0.25, kJoinedB = 1;  // Of the cost of packing it: that is done while products are taken.
 // Of dot products: rows' worth of time that loading B's vectors takes in a tile; and cycles in which the lanes of a sum
@@ -192,10 +193,14 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
                                                   const DeviceSpec& spec, CpuPath path) const {
   const CpuMath math = MathOf(problem.a_type, problem.b_type, target);
   if (path == CpuPath::kDots) {
-    // Sums of B's columns take the registers of a row.
-    const int most = DotRows(target) - (FlipsA(problem, math) ? 1 : 0);
+    const int flips = FlipsA(problem, math) ? 1 : 0;  // Sums of B's columns take the registers of a row.
+    const int most = DotRows(target) - flips;
     const std::int64_t tiles = std::max<std::int64_t>(1, DivideUp(problem.m, most));
-    return {{static_cast<int>(std::max<std::int64_t>(1, DivideUp(problem.m, tiles))), kDotColumns}};
+    // From memory, more columns at once come faster.
+    const bool more = VectorBytes(target) == kVectorBytes && problem.m + flips <= kMoreDotRows &&
+                      problem.n >= kManyColumns && IsFarB(problem, spec);
+    return {{static_cast<int>(std::max<std::int64_t>(1, DivideUp(problem.m, tiles))),
+             more ? kMoreDotColumns : kDotColumns}};
   }
   if (path == CpuPath::kSweep) {
     const Tile most = Tiles(target, math)[0];

@@ -134,8 +134,8 @@ struct alignas(64) MicroKernelHeader {
   MicroKernelRecipe recipe;
 };
 
-/// Columns of D that one micro-kernel of dot products computes: nr of its recipe.
-constexpr int kDotColumns = 4;
+/// Columns of D that one micro-kernel of dot products computes, nr of its recipe: the latter with AVX-512, of few rows.
+constexpr int kDotColumns = 4, kMoreDotColumns = 8, kMoreDotRows = 2;
 
 /// Bytes of a packed A that is kept whole while blocks of B come and go.
 constexpr std::int64_t kKeptCopyOfA = 32 << 20;

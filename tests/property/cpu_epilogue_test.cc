@@ -17,7 +17,7 @@ using namespace testing_support;
 
 /// Rows and vectors of a tile; no vectors: dot products.
 struct Shape {
-  int rows, vectors;
+  int rows, vectors;  ///< 0 vectors: dot products; -1: of more columns.
 };
 
 class CpuTileEpilogue : public ::testing::TestWithParam<CodeTarget> {
@@ -25,14 +25,15 @@ class CpuTileEpilogue : public ::testing::TestWithParam<CodeTarget> {
   bool is_avx512() const { return GetParam().version == 512; }
   int lanes() const { return is_avx512() ? 16 : 8; }
   std::vector<Shape> Shapes() const {
-    if (is_avx512()) return {{6, 4}, {9, 3}, {14, 2}, {28, 1}, {4, 6}, {2, 8}, {1, 1}, {13, 2}, {6, 0}, {1, 0}};
+    if (is_avx512())
+      return {{6, 4}, {9, 3}, {14, 2}, {28, 1}, {4, 6}, {2, 8}, {1, 1}, {13, 2}, {6, 0}, {1, 0}, {2, -1}};
     return {{6, 2}, {12, 1}, {2, 4}, {1, 3}, {5, 1}, {2, 0}, {1, 0}};
   }
   MicroKernelRecipe Recipe(const Shape& shape, const Epilogue& epilogue, DType d_type = DType::kF32) const {
     MicroKernelRecipe recipe;
     recipe.mr = shape.rows;
-    recipe.dots = shape.vectors == 0;
-    recipe.nr = recipe.dots ? kDotColumns : shape.vectors * lanes();
+    recipe.dots = shape.vectors <= 0;
+    recipe.nr = shape.vectors == 0 ? kDotColumns : shape.vectors < 0 ? kMoreDotColumns : shape.vectors * lanes();
     recipe.n_tail = recipe.nr;
     recipe.epilogue_id = epilogue.id();
     recipe.columns_per_d = epilogue.trace().paired() ? 2 : 1;
@@ -75,7 +76,7 @@ TEST_P(CpuTileEpilogue, StoresTheSumsAsEveryType) {
        {DType::kF32, DType::kBf16, DType::kF16, DType::kS8, DType::kU8, DType::kS32, DType::kE4m3, DType::kE5m2})
     for (const CpuMath math : {CpuMath::kF32, CpuMath::kS16})
       for (const Shape& shape : Shapes()) {
-        if (shape.vectors == 0 && math != CpuMath::kF32) continue;
+        if (shape.vectors <= 0 && math != CpuMath::kF32) continue;
         TileCase c{Recipe(shape, Epilogue(), d_type)};
         c.recipe.math = math;
         if (math == CpuMath::kS16) c.recipe.mr = std::min(c.recipe.mr, 4);
@@ -99,7 +100,7 @@ TEST_P(CpuTileEpilogue, KeepsTheSumsWhileMoreBlocksOfKFollow) {
 TEST_P(CpuTileEpilogue, EveryNameIsRightOnEveryTile) {
   for (const EpilogueName& name : EpilogueNames())
     for (const Shape& shape : Shapes()) {
-      if (shape.vectors == 0 && name.name == "amax_block") continue;
+      if (shape.vectors <= 0 && name.name == "amax_block") continue;
       const Epilogue epilogue = Epilogue::Parse(name.name);
       CheckTails({Recipe(shape, epilogue), 0, static_cast<std::int64_t>(random_() % 3),
                   static_cast<std::int64_t>(random_() % 3)},
@@ -122,7 +123,7 @@ TEST_P(CpuTileEpilogue, ChainsAreRightInEveryType) {
                    static_cast<std::int64_t>(random_() % 3)};
         c.recipe.bias_type = Pick({DType::kF32, DType::kBf16, DType::kF16});
         c.recipe.residual_type = Pick({DType::kF32, DType::kBf16, DType::kF16});
-        c.recipe.math = shape.vectors == 0 || shape.rows > 6 ? CpuMath::kF32 : Pick({CpuMath::kF32, CpuMath::kS16});
+        c.recipe.math = shape.vectors <= 0 || shape.rows > 6 ? CpuMath::kF32 : Pick({CpuMath::kF32, CpuMath::kS16});
         if (c.recipe.math == CpuMath::kS16) c.recipe.mr = std::min(c.recipe.mr, 4);
         c.c_is_sum = random_() % 2 == 0;
         CheckTails(c, 2);

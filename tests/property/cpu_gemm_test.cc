@@ -289,7 +289,8 @@ TEST_P(CpuGemm, AFewRowsByABThatFitsNoCacheAreRight) {
         Check({.m = m, .n = n, .k = 21, .gap = n % 2}, spec);
         Check({.m = m, .n = n, .k = 85, .b_columns = true, .gap = n % 2}, spec);
       }
-      Check({.m = m, .n = 300, .k = 64, .b_columns = true, .alpha = -1, .beta = 2}, spec);
+      for (const std::int64_t n : {257, 300, 302})
+        Check({.m = m, .n = n, .k = 64, .b_columns = true, .alpha = -1, .beta = 2}, spec);
       Check({.m = m, .n = 1101, .k = 17, .batch = 2, .alpha = 2, .beta = -1}, spec);
       Check({.m = m, .n = 2048, .k = 14, .beta = 1}, spec);              // Rows of B lie pages apart.
       Check({.m = m, .n = 1100, .k = 9, .gap = 948, .alpha = 3}, spec);  // They and more.

@@ -345,7 +345,8 @@ TEST_P(CpuGemmTypes, AFewRowsByABThatFitsNoCacheAreRight) {
   DeviceSpec spec = SpecFor(GetParam().target);
   spec.l2_bytes = spec.l3_bytes = 512;  // So that small ones do not.
   for (const std::int64_t m : {1, 2, 3, 4, 5, 6})
-    for (const std::int64_t n : {1, 30, 101}) Check({.m = m, .n = n, .k = 300 + n, .b_columns = true, .gap = 5}, spec);
+    for (const std::int64_t n : {1, 30, 101, 256, 261, 303})
+      Check({.m = m, .n = n, .k = 64 + n, .b_columns = true, .gap = 5}, spec);
   for (const std::int64_t m : {1, 2, 4, 5, 6, 8, 16})
     for (const std::int64_t n : {1, 15, 64, 101, 210})
       for (const std::int64_t gap : {0, 3}) Check({.m = m, .n = n, .k = gap == 0 ? 76 : 32, .gap = gap}, spec);

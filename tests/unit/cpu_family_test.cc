@@ -214,17 +214,24 @@ TEST(CpuFamily, AColumnMajorBIsReadInLongDotProductsByFewRowsAndPackedAPanelAtAT
 TEST(CpuFamily, TellsOfABThatComesFromMemoryToOneTileOfRows) {
   struct Row {
     Asked asked;
-    int far;
+    int far, columns = 4;
   };
   for (const Row& row :
-       {Row{{kBest, "f32,f32,f32", "nt", 1, 4096, 4096}, 1}, Row{{kBest, "f32,f32,f32", "nt", 6, 4096, 4096}, 1},
-        Row{{kBest, "f32,f32,f32", "nt", 7, 4096, 4096}, 0}, Row{{kBest, "f32,f32,f32", "nt", 4, 2048, 2048}, 0},
-        Row{{kBest, "u8,s8,s32", "nt", 4, 4096, 4096}, 0}, Row{{kBest, "u8,s8,s32", "nt", 4, 11008, 4096}, 1},
-        Row{{kBest, "f32,f32,f32", "nn", 1, 4096, 4096}, 1}, Row{{kBest, "f64,f64,f64", "nn", 4, 4096, 4096}, 1},
-        Row{{kBest, "f32,f32,f32", "nn", 6, 11000, 4096}, 1},
+       {Row{{kBest, "f32,f32,f32", "nt", 1, 4096, 4096}, 1, 8}, Row{{kBest, "f32,f32,f32", "nt", 1, 255, 65536}, 1},
+        Row{{kBest, "f32,f32,f32", "nt", 1, 2048, 2048}, 0}, Row{{kBest, "f32,f32,f32", "nt", 2, 4096, 4096}, 1, 8},
+        Row{{kBest, "s8,s8,s32", "nt", 2, 11008, 4096}, 1}, Row{{kAvx2, "f32,f32,f32", "nt", 1, 4096, 4096}, 1},
+        Row{{kBest, "f32,f32,f32", "nt", 6, 4096, 4096}, 1}, Row{{kBest, "f32,f32,f32", "nt", 7, 4096, 4096}, 0},
+        Row{{kBest, "f32,f32,f32", "nt", 4, 2048, 2048}, 0}, Row{{kBest, "u8,s8,s32", "nt", 4, 4096, 4096}, 0},
+        Row{{kBest, "u8,s8,s32", "nt", 4, 11008, 4096}, 1}, Row{{kBest, "f32,f32,f32", "nn", 1, 4096, 4096}, 1},
+        Row{{kBest, "f64,f64,f64", "nn", 4, 4096, 4096}, 1}, Row{{kBest, "f32,f32,f32", "nn", 6, 11000, 4096}, 1},
         Row{{kBest, "f32,f32,f32", "nn", 5, 4096, 4096}, 0},  // A tile of rows after the other.
         Row{{kBest, "f32,f32,f32", "nn", 4, 2048, 2048}, 0}}) {
-    EXPECT_EQ(ConfigOf(row.asked).Get("far"), row.far) << Words(row.asked);
+    const TileConfig config = ConfigOf(row.asked);
+    SCOPED_TRACE(Words(row.asked));
+    EXPECT_EQ(config.Get("far"), row.far);
+    if (static_cast<CpuPath>(config.Get("path")) == CpuPath::kDots) {
+      EXPECT_EQ(config.Get("nr"), row.columns);
+    }
   }
 }
 

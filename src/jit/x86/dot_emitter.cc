@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <iterator>
 
 #include "jit/x86/finish_emitter.h"
 #include "util/log.h"
@@ -15,10 +16,12 @@ using Id = Inst::Id;
 // Offsets of the columns after the first are kept apart, so that those beyond the last are those of the first again.
 const Gp kArgs = rdi, kA = rbp, kA5 = r11, kB = rsi, kBNext = rax, kK = rcx, kARow = r8, kARow3 = r9;
 const Gp kOffsets[] = {rdx, r10, rbx};
+// Of the columns after the fourth, with few rows of A.
+const Gp kB4 = r12, kBNext4 = r11, kOffsets4[] = {r14, r15, r9};
+const Gp kSaved[] = {rbx, rbp}, kSaved4[] = {r12, r14, r15};
 constexpr int kUnroll = 4, kMask = 15, kLine = 64;
 constexpr std::uint32_t kTopBits = 0x80808080;
-// The vectors of B, then that of A: numbers below 16, because horizontal additions exist for those only.
-constexpr int kVectorOfA = kDotColumns, kFirstSum = kDotColumns + 1;
+constexpr int kGroup = kDotColumns;
 
 Mem Argument(std::size_t offset) { return qword_ptr(kArgs, static_cast<std::int32_t>(offset)); }
 
@@ -33,22 +36,26 @@ class DotEmitter {
         lanes_(vector_bytes / size_ * Info(math_).group),
         wide_(vector_bytes == 64),
         flips_(tile.recipe.starts != 0),
+        columns_(tile.vectors),
+        first_sum_(columns_ + 1),
         from_memory_(math_ != CpuMath::kS8U8 && (tile.rows == 1 || tile.recipe.far != 0)),
         vectors_{assembler, Info(math_).sum, vector_bytes, wide_} {
     if (Info(math_).group > 1 && (!wide_ || math_ == CpuMath::kS16))
       throw Fail(Code::kUnsupported, "", "dot products: not of {}", Info(math_).name);
-    const int flipping = flips_ ? kDotColumns + 1 : 0, registers = wide_ ? 32 : 16;
-    const int needed = kFirstSum + tile.rows * kDotColumns + (wide_ ? 0 : 1) + flipping;
-    if (tile.vectors > kDotColumns || needed > registers)
-      throw Fail(Code::kUnsupported, "", "dot products: a tile of {} rows by {} columns needs more than {} registers",
-                 tile.rows, tile.vectors, registers);
+    const int flipping = flips_ ? columns_ + 1 : 0, registers = wide_ ? 32 : 16;
+    const int needed = first_sum_ + tile.rows * columns_ + (wide_ ? 0 : 1) + flipping;
+    const bool more = columns_ == kMoreDotColumns && wide_ && tile.rows <= kMoreDotRows;
+    if ((columns_ != kGroup && !more) || needed > registers)
+      throw Fail(Code::kUnsupported, "", "dot products: no tile of {} rows by {} columns in {} registers", tile.rows,
+                 columns_, registers);
   }
 
   void Emit() {
-    as_.push(rbx);
-    as_.push(rbp);
+    const std::size_t saved4 = columns_ > kGroup ? std::size(kSaved4) : 0;
+    for (const Gp& reg : kSaved) as_.push(reg);
+    for (std::size_t i = 0; i < saved4; ++i) as_.push(kSaved4[i]);
     LoadArguments();
-    for (int i = 0; i < (tile_.rows + (flips_ ? 1 : 0)) * kDotColumns; ++i) vectors_.Clear(V(kFirstSum + i));
+    for (int i = 0; i < (tile_.rows + (flips_ ? 1 : 0)) * columns_; ++i) vectors_.Clear(V(first_sum_ + i));
     if (flips_) {
       as_.mov(eax, kTopBits);
       as_.vpbroadcastd(TopBits(), eax);
@@ -57,38 +64,60 @@ class DotEmitter {
     if (tile_.recipe.fetch == 0) PrefetchNext();
     EmitResults();
     as_.vzeroupper();
-    as_.pop(rbp);
-    as_.pop(rbx);
+    for (std::size_t i = saved4; i > 0; --i) as_.pop(kSaved4[i - 1]);
+    for (std::size_t i = std::size(kSaved); i > 0; --i) as_.pop(kSaved[i - 1]);
     as_.ret();
   }
 
  private:
-  using Columns = std::array<asmjit::Operand, kDotColumns>;  ///< Of B: memory or registers.
+  using Columns = std::array<asmjit::Operand, kMoreDotColumns>;  ///< Of B: memory or registers.
 
   void LoadArguments() {
     as_.mov(kA, Argument(offsetof(MicroKernelArgs, a)));
     as_.mov(kB, Argument(offsetof(MicroKernelArgs, b)));
     as_.mov(kARow, Argument(offsetof(MicroKernelArgs, a_row)));
-    as_.lea(kARow3, ptr(kARow, kARow, 1));
-    as_.lea(kA5, ptr(kA, kARow, 2));
-    as_.add(kA5, kARow);
-    as_.mov(kOffsets[0], Argument(offsetof(MicroKernelArgs, b_step)));
-    as_.lea(kOffsets[1], ptr(kOffsets[0], kOffsets[0]));
-    as_.lea(kOffsets[2], ptr(kOffsets[0], kOffsets[0], 1));
-    if (tile_.masked) {
-      as_.xor_(ecx, ecx);
-      for (int column = 1; column < kDotColumns; ++column) {
-        as_.cmp(Argument(offsetof(MicroKernelArgs, columns)), column);
-        as_.cmovle(kOffsets[column - 1], rcx);
-      }
+    if (tile_.rows > kMoreDotRows) {
+      as_.lea(kARow3, ptr(kARow, kARow, 1));
+      as_.lea(kA5, ptr(kA, kARow, 2));
+      as_.add(kA5, kARow);
     }
+    LoadOffsets(kOffsets);
+    if (columns_ > kGroup) {
+      LoadOffsets(kOffsets4);
+      as_.lea(kB4, ptr(kB, kOffsets[0], 2));
+    }
+    if (tile_.masked) RepeatFirstColumns();
     as_.mov(kK, Argument(offsetof(MicroKernelArgs, k)));
+  }
+  /// Of the columns after the first of a group.
+  void LoadOffsets(const Gp (&offsets)[kGroup - 1]) {
+    as_.mov(offsets[0], Argument(offsetof(MicroKernelArgs, b_step)));
+    as_.lea(offsets[1], ptr(offsets[0], offsets[0]));
+    as_.lea(offsets[2], ptr(offsets[0], offsets[0], 1));
+  }
+  /// Columns beyond the last are the first of their group again, or the first of all.
+  void RepeatFirstColumns() {
+    as_.xor_(ecx, ecx);
+    for (int column = 1; column < columns_; ++column) {
+      as_.cmp(Argument(offsetof(MicroKernelArgs, columns)), column);
+      if (column == kGroup)
+        as_.cmovle(kB4, kB);
+      else
+        as_.cmovle(OffsetOf(column), rcx);
+    }
+  }
+  void LoadNext() {
+    as_.mov(kBNext, Argument(offsetof(MicroKernelArgs, ahead)));
+    if (columns_ == kGroup) return;
+    as_.mov(kBNext4, kBNext);
+    as_.add(kBNext4, kB4);
+    as_.sub(kBNext4, kB);
   }
 
   void EmitLoop() {
     const asmjit::Label main = as_.newLabel(), rest = as_.newLabel(), single = as_.newLabel(), tail = as_.newLabel(),
                         end = as_.newLabel();
-    as_.mov(kBNext, Argument(offsetof(MicroKernelArgs, ahead)));
+    LoadNext();
     as_.sub(kK, kUnroll * lanes_);
     as_.jl(rest);
     as_.align(asmjit::AlignMode::kCode, 32);
@@ -116,17 +145,17 @@ class DotEmitter {
   /// Where the next columns begin: the hardware follows them from there.
   void PrefetchNext() {
     constexpr int kLines = 4;
-    as_.mov(kBNext, Argument(offsetof(MicroKernelArgs, ahead)));
+    LoadNext();
     for (int line = 0; line < kLines; ++line)
-      for (int column = 0; column < kDotColumns; ++column) as_.prefetcht0(AddressOfB(kBNext, column, line * kLine));
+      for (int column = 0; column < columns_; ++column) as_.prefetcht0(AddressOfNext(column, line * kLine));
   }
 
   void EmitStep(int byte) {
     if (tile_.recipe.fetch > 0 && byte % kLine == 0)
-      for (int column = 0; column < kDotColumns; ++column) as_.prefetcht1(AddressOfB(kBNext, column, byte));
+      for (int column = 0; column < columns_; ++column) as_.prefetcht1(AddressOfNext(column, byte));
     Columns b;
-    for (int column = 0; column < kDotColumns; ++column) {
-      const Mem from = AddressOfB(kB, column, byte);
+    for (int column = 0; column < columns_; ++column) {
+      const Mem from = AddressOfB(column, byte);
       if (from_memory_) {
         b[static_cast<std::size_t>(column)] = from;
         continue;
@@ -136,14 +165,14 @@ class DotEmitter {
     }
     if (flips_) SumColumns(b);
     for (int row = 0; row < tile_.rows; ++row) {
-      as_.emit(Move(), V(kVectorOfA), AddressOfA(row, byte));
+      as_.emit(Move(), VectorOfA(), AddressOfA(row, byte));
       MultiplyRow(row, b);
     }
   }
 
   void MultiplyRow(int row, const Columns& b) {
-    if (flips_) as_.vpxord(V(kVectorOfA), V(kVectorOfA), TopBits());
-    for (int column = 0; column < kDotColumns; ++column) Multiply(Sum(row, column), V(kVectorOfA), b, column);
+    if (flips_) as_.vpxord(VectorOfA(), VectorOfA(), TopBits());
+    for (int column = 0; column < columns_; ++column) Multiply(Sum(row, column), VectorOfA(), b, column);
   }
   void Multiply(const Vec& sum, const Vec& a, const Columns& columns, int column) {
     const asmjit::Operand& b = columns[static_cast<std::size_t>(column)];
@@ -156,7 +185,7 @@ class DotEmitter {
   /// Bytes with the top bit flipped count 128 too much where they are unsigned, and 128 too little where they are
   /// signed; that bit alone is 128 or -128. What it makes with B is what the sums have too much.
   void SumColumns(const Columns& b) {
-    for (int column = 0; column < kDotColumns; ++column) Multiply(Sum(tile_.rows, column), TopBits(), b, column);
+    for (int column = 0; column < columns_; ++column) Multiply(Sum(tile_.rows, column), TopBits(), b, column);
   }
 
   /// Of the elements that are left, kK.
@@ -181,41 +210,55 @@ class DotEmitter {
   /// What does not fill a vector: neither A nor B is read beyond k.
   void EmitTail() {
     Columns b;
-    for (int column = 0; column < kDotColumns; ++column) {
-      LoadFirst(V(column), AddressOfB(kB, column, 0));
+    for (int column = 0; column < columns_; ++column) {
+      LoadFirst(V(column), AddressOfB(column, 0));
       b[static_cast<std::size_t>(column)] = V(column);
     }
     if (flips_) SumColumns(b);
     for (int row = 0; row < tile_.rows; ++row) {
-      LoadFirst(V(kVectorOfA), AddressOfA(row, 0));
+      LoadFirst(VectorOfA(), AddressOfA(row, 0));
       MultiplyRow(row, b);
     }
   }
 
   void Advance(int bytes) {
     for (const Gp& pointer : {kA, kB, kBNext}) as_.add(pointer, bytes);
+    if (columns_ > kGroup)
+      for (const Gp& pointer : {kB4, kBNext4}) as_.add(pointer, bytes);
     if (tile_.rows > 5) as_.add(kA5, bytes);
   }
 
-  /// The results of row r into register r, which EmitFinish takes from there.
+  /// The results of row r into its first register, which EmitFinish takes from there.
   void EmitResults() {
-    const int bytes = kDotColumns * size_;
+    const int bytes = columns_ * size_;
     for (int row = 0; row < tile_.rows; ++row) {
-      for (int column = 0; flips_ && column < kDotColumns; ++column)
+      for (int column = 0; flips_ && column < columns_; ++column)
         as_.vpsubd(Sum(row, column), Sum(row, column), Sum(tile_.rows, column));
-      AddUp(row);
-      as_.emit(Move(), OfBytes(kFirstSum + row, bytes), OfBytes(0, bytes));
+      AddUp(row, 0);
+      if (columns_ > kGroup) JoinGroups(row);
+      as_.emit(Move(), OfBytes(first_sum_ + row, bytes), OfBytes(0, bytes));
     }
-    EmitFinish(as_, tile_.recipe, {kFirstSum, tile_.rows, 1, tile_.masked, bytes, wide_});
+    EmitFinish(as_, tile_.recipe, {first_sum_, tile_.rows, 1, tile_.masked, bytes, wide_});
+  }
+  /// The sums of the second group after those of the first, in register 0.
+  void JoinGroups(int row) {
+    const int kept = kGroup;  // Numbers below 16 alone have horizontal additions, and those below this are used.
+    as_.emit(Move(), ymm(kept), ymm(0));
+    AddUp(row, kGroup);
+    if (math_ == CpuMath::kF64)
+      as_.vinsertf64x4(zmm(0), zmm(kept), ymm(0), 1);
+    else
+      as_.vinsertf128(ymm(0), ymm(kept), xmm(0), 1);
   }
 
-  /// The sums of a row's vectors into the first lanes of register 0.
-  void AddUp(int row) {
-    Vec sums[kDotColumns];
-    for (int column = 0; column < kDotColumns; ++column) {
-      sums[column] = Ymm(Sum(row, column).id());
+  /// The sums of a row's vectors, of a group of columns from `first` on, into the first lanes of register 0.
+  void AddUp(int row, int first) {
+    Vec sums[kGroup];
+    for (int column = 0; column < kGroup; ++column) {
+      const auto sum = Sum(row, first + column).id();
+      sums[column] = Ymm(sum);
       if (!wide_) continue;
-      as_.vextractf64x4(ymm(column), Zmm(Sum(row, column).id()), 1);
+      as_.vextractf64x4(ymm(column), Zmm(sum), 1);
       as_.emit(Add(), ymm(column), ymm(column), sums[column]);
       sums[column] = ymm(column);
     }
@@ -248,16 +291,23 @@ class DotEmitter {
         return ptr(kA5, byte);
     }
   }
-  static Mem AddressOfB(const Gp& base, int column, int byte) {
-    return column == 0 ? ptr(base, byte) : ptr(base, kOffsets[column - 1], 0, byte);
+  static Mem AddressOfB(int column, int byte) { return OfGroups(kB, kB4, column, byte); }
+  static Mem AddressOfNext(int column, int byte) { return OfGroups(kBNext, kBNext4, column, byte); }
+  static Mem OfGroups(const Gp& first, const Gp& second, int column, int byte) {
+    const Gp& base = column < kGroup ? first : second;
+    return column % kGroup == 0 ? ptr(base, byte) : ptr(base, OffsetOf(column), 0, byte);
+  }
+  static const Gp& OffsetOf(int column) {
+    return column < kGroup ? kOffsets[column - 1] : kOffsets4[column - kGroup - 1];
   }
 
   static Vec OfBytes(int index, int bytes) {
     return bytes == 64 ? Vec(zmm(index)) : bytes == 32 ? Vec(ymm(index)) : Vec(xmm(index));
   }
   Vec V(int index) const { return OfBytes(index, vector_bytes_); }
-  Vec Sum(int row, int column) const { return V(kFirstSum + row * kDotColumns + column); }
-  Vec TopBits() const { return V(kFirstSum + (tile_.rows + 1) * kDotColumns); }
+  Vec VectorOfA() const { return V(columns_); }  ///< After those of B.
+  Vec Sum(int row, int column) const { return V(first_sum_ + row * columns_ + column); }
+  Vec TopBits() const { return V(first_sum_ + (tile_.rows + 1) * columns_); }
   Id Pick(Id f32, Id f64, Id s32) const {
     if (math_ == CpuMath::kF64) return f64;
     return vectors_.type == DType::kS32 ? s32 : f32;
@@ -277,6 +327,7 @@ class DotEmitter {
   const int size_;   ///< Of one sum, and of what of A and B is multiplied for it at once.
   const int lanes_;  ///< Elements of A or B in a vector.
   const bool wide_, flips_;
+  const int columns_, first_sum_;
   const bool from_memory_;  ///< Each product reads B there. The second factor alone can come from it.
   const Vectors vectors_;
 };
