@@ -210,6 +210,10 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
   std::vector<std::pair<double, Tile>> ranked;
   const bool streams = StreamsB(problem, spec, path), joins = JoinsB(problem, math, path);
   for (Tile tile : Tiles(target, math)) {
+    // Panels are as wide as the first tile; columns that fill few of its vectors leave registers to more rows.
+    if (FitsRows() && problem.b_layout == Layout::kPacked)
+      for (const Tile& narrower : Tiles(target, math))
+        if (narrower.vectors == DivideUp(problem.n, lanes)) tile.rows = narrower.rows;
     // Narrow pieces of rows that lie pages apart take long to find.
     if (streams && tile.vectors + 1 < Tiles(target, math)[0].vectors) continue;
     const double bonus = ranked.empty() && problem.n >= tile.vectors * lanes ? 0.97 : 1;
@@ -278,7 +282,7 @@ std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& asked, const Co
     const std::int64_t lanes = VectorBytes(target) / Info(MathOf(problem.a_type, problem.b_type, target)).unit_bytes;
     const bool tiled = path == CpuPath::kDirect || path == CpuPath::kStream || path == CpuPath::kPanels;
     if (FitsRows() && tiled && count > 1 && problem.batch == 1 && problem.n <= tile.vectors * lanes)  // They share m.
-      tile.rows = static_cast<int>(EvenRows(problem.m, tile.rows, tile.vectors, count));
+      tile.rows = static_cast<int>(EvenRows(problem.m, tile.rows, DivideUp(problem.n, lanes), count));
     configs.push_back(MakeConfig(problem, target, spec, tile, count, path));
   };
   add(tiles[0], threads, paths[0]);
@@ -367,6 +371,7 @@ KernelSource CpuFamily::Render(const GemmProblem& asked, const TileConfig& confi
   recipe.dots = dots ? 1 : 0;
   recipe.fetch = config[kFetch];
   recipe.far = config[kFar];
+  recipe.narrow = problem.n > 0 && problem.n < recipe.nr ? 1 : 0;
   recipe.fetch_every = FetchEvery(problem, config);
   recipe.joins = JoinsB(problem, recipe.math, static_cast<CpuPath>(config[kPath])) ? 1 : 0;
   if (static_cast<CpuPath>(config[kPath]) == CpuPath::kSweep) recipe.sweep = RowsOfSweep(problem, recipe.math);

@@ -36,6 +36,7 @@ constexpr Number kNumbers[] = {{"mr", &MicroKernelRecipe::mr},
                                {"sweep", &MicroKernelRecipe::sweep},
                                {"tail_steps", &MicroKernelRecipe::tail_steps},
                                {"far", &MicroKernelRecipe::far},
+                               {"narrow", &MicroKernelRecipe::narrow},
                                {"columns_per_d", &MicroKernelRecipe::columns_per_d}};
 
 struct Type {

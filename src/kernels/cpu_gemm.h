@@ -111,6 +111,7 @@ struct MicroKernelRecipe {
   /// Dot products and sweeps: 1: B comes from memory, not from a cache. A few rows of A then read it anew each, not
   /// once for all into registers: loads that run less far ahead leave more ways to memory to what is fetched.
   int far = 0;
+  int narrow = 0;              ///< 1: n is less than nr. All tiles are at the end of n, and no entry is for others.
   int columns_per_d = 1;       ///< Of the product: 2 where the epilogue pairs columns.
   DType d_type = DType::kF32;  ///< C's too.
   DType bias_type = DType::kF32, residual_type = DType::kF32;

@@ -138,6 +138,20 @@ TEST(CpuFamily, TwoThreadsShareTheRowsOfFewTilesEvenly) {
     }
 }
 
+TEST(CpuFamily, FewColumnsOfAPackedBLeaveRegistersToMoreRows) {
+  DeviceSpec spec = CpuSpec();
+  spec.multiprocessors = 1;
+  for (const auto& [m, n, mr] : {std::tuple{28, 16, 28}, {32, 32, 11}, {36, 33, 9}, {36, 64, 6}, {36, 80, 6}}) {
+    GemmProblem problem = MakeProblem(m, n, 100, DType::kF32, "nn");
+    problem.b_layout = Layout::kPacked;
+    const TileConfig config = X86Family().Candidates(problem, kBest, spec)[0];
+    EXPECT_EQ(config.Get("nr"), 64) << ToString(problem);
+    EXPECT_EQ(config.Get("mr"), mr) << ToString(problem);
+    const MicroKernelRecipe recipe = ParseRecipe(X86Family().Render(problem, config, kBest, {}).text);
+    EXPECT_EQ(recipe.narrow, n < 64 ? 1 : 0) << ToString(problem);
+  }
+}
+
 TEST(CpuFamily, FewRowsStillBringAPanelOfBNearerWhileAnotherIsMultiplied) {
   for (const DType type : {DType::kF32, DType::kBf16})
     for (const std::int64_t m : {24, 64, 192, 1024}) {

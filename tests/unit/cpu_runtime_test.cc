@@ -203,6 +203,21 @@ TEST(CpuKernel, RefusesMoreColumnsThanStepsOfKLeaveInTheLastVector) {
   }
 }
 
+TEST(CpuKernel, RefusesWholeTilesOfColumnsWhereItHasTailsAlone) {
+  GemmProblem problem = MakeProblem(20, 16, 30);
+  problem.b_layout = Layout::kPacked;
+  for (const CodeTarget& target : CpuTargets()) {
+    const KernelFamily& family = FamilyFor(target);
+    const TileConfig config = family.Candidates(problem, target, CpuSpec())[0];
+    if (config.Get("nr") <= problem.n || target.isa != Isa::kX86) continue;
+    LaunchStep step = family.MakeLaunch(problem, config);
+    auto& params = *reinterpret_cast<CpuGemmParams*>(step.params.data());
+    params.n += params.nr;
+    void* const args[] = {step.params.data()};
+    EXPECT_THROW(MakeCpuKernel(problem, config, target)->Launch({}, {}, {}, 0, args, {}), Error);
+  }
+}
+
 TEST(CpuKernel, RefusesMoreRowsThanASweepTakes) {
   DeviceSpec spec = CpuSpec();
   spec.l2_bytes = 512;
@@ -241,7 +256,7 @@ TEST(MicroKernelRecipe, IsReadBackFromItsText) {
   const std::string whole = ToString(MicroKernelRecipe{CpuMath::kF64, 14, 16, 3, 8});
   EXPECT_EQ(whole,
             "math=f64 d=f32 bias=f32 residual=f32 mr=14 nr=16 m_tail=3 n_tail=8 dots=0 starts=0 fetch=0 fetch_every=1 "
-            "joins=0 sweep=0 tail_steps=1 far=0 columns_per_d=1 epilogue=0");
+            "joins=0 sweep=0 tail_steps=1 far=0 narrow=0 columns_per_d=1 epilogue=0");
   EXPECT_EQ(ToString(ParseRecipe(whole)), whole);
   for (std::size_t end = whole.find(' '); end != whole.npos; end = whole.find(' ', end + 1))
     EXPECT_THROW(ParseRecipe(whole.substr(0, end)), Error) << end;
@@ -303,6 +318,8 @@ TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheReg
            Row{&Avx2Emitter(), {CpuMath::kF32, 1, 16, 0, 0, 0, 0, 0, 1, 0, 8}, false},
            Row{&Avx512Emitter(), {CpuMath::kF32, 14, 32, 2, 32, 0, 0, 0, 1, 0, 0, 2}, true},
            Row{&Avx512Emitter(), {CpuMath::kF32, 9, 48, 0, 16, 0, 0, 0, 1, 0, 0, 4}, true},
+           Row{&Avx512Emitter(), {CpuMath::kF32, 14, 64, 2, 32, 0, 0, 0, 1, 0, 0, 1, 0, /*narrow=*/1}, true},
+           Row{&Avx512Emitter(), {CpuMath::kF32, 14, 64, 2, 32}, false},
            Row{&Avx512Emitter(), {CpuMath::kF32, 9, 48, 0, 16, 0, 0, 0, 1, 0, 0, 8}, false},
            Row{&Avx512Emitter(), {CpuMath::kF64, 9, 24, 0, 8, 0, 0, 0, 1, 0, 0, 2}, false},
            Row{&Avx2Emitter(), {CpuMath::kF32, 5, 16, 0, 8, 0, 0, 0, 1, 0, 0, 2}, false},
@@ -316,7 +333,8 @@ TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheReg
     MicroKernelHeader header;
     ASSERT_GT(part.size(), sizeof(header));
     std::memcpy(&header, part.data(), sizeof(header));
-    const bool needed[] = {true, recipe.n_tail > 0, recipe.m_tail > 0, recipe.m_tail > 0 && recipe.n_tail > 0};
+    const bool wide = recipe.narrow == 0, tail = recipe.m_tail > 0;
+    const bool needed[] = {wide, recipe.n_tail > 0, wide && tail, tail && recipe.n_tail > 0};
     for (int i = 0; i < 4; ++i) EXPECT_EQ(header.entries[i] != 0, needed[i]) << ToString(recipe) << " entry " << i;
     EXPECT_EQ(header.entries[4] != 0, recipe.sweep != 0) << ToString(recipe);
     EXPECT_EQ(emitter->Emit(recipe), part) << "same recipe, same bytes";

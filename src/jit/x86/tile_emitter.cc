@@ -395,7 +395,7 @@ std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes, std::stri
   header.recipe = recipe;
   for (int i = 0; i < 4; ++i) {
     const int m = rows[i / 2], n = columns[i % 2];
-    if (m == 0 || n == 0) continue;
+    if (m == 0 || n == 0 || (recipe.narrow != 0 && i % 2 == 0)) continue;
     as.align(asmjit::AlignMode::kCode, kLine);
     as.commentf("; %s: %d rows, %s%d columns", kEntryNames[i], m, i % 2 == 1 ? "at most " : "", n);
     header.entries[i] = static_cast<std::uint32_t>(sizeof(header) + as.offset());

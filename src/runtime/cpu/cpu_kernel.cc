@@ -54,6 +54,7 @@ class LoadedKernel final : public CpuKernel {
     if (dots != (p.path == CpuPath::kDots) || p.has_epilogue != (recipe_.epilogue_id != 0)) return false;
     if (p.sums_apart == recipe_.plain() || p.columns_per_d != recipe_.columns_per_d) return false;
     if (p.joins_b() != (recipe_.joins != 0) || (p.path == CpuPath::kSweep) != (recipe_.sweep != 0)) return false;
+    if (recipe_.narrow != 0 && p.n >= p.nr) return false;
     // Sweeps take all rows at once.
     if (recipe_.sweep != 0 && p.m != recipe_.mr) return false;
     // In 32 bits where that is enough: it divides several times as fast.
