@@ -84,7 +84,7 @@ bool SweepsPay(const GemmProblem& problem, CpuMath math) {
 
 int RowsOfSweep(const GemmProblem& problem, CpuMath math) {
   constexpr int kUsual = 8, kFewer = 4;
-  return Info(math).group == 1 && problem.m >= kSweptRows - 1 && RowsArePagesApart(problem) ? kFewer : kUsual;
+  return Info(math).group == 1 && problem.m > kSweptRows / 2 && RowsArePagesApart(problem) ? kFewer : kUsual;
 }
 
 bool PanelsPay(const GemmProblem& problem, const DeviceSpec& spec) {

@@ -242,7 +242,7 @@ class DotEmitter {
   }
   /// The sums of the second group after those of the first, in register 0.
   void JoinGroups(int row) {
-    const int kept = kGroup;  // Numbers below 16 alone have horizontal additions, and those below this are used.
+    const int kept = kGroup;  // Adding up takes those below it.
     as_.emit(Move(), ymm(kept), ymm(0));
     AddUp(row, kGroup);
     if (math_ == CpuMath::kF64)
@@ -251,7 +251,8 @@ class DotEmitter {
       as_.vinsertf128(ymm(0), ymm(kept), xmm(0), 1);
   }
 
-  /// The sums of a row's vectors, of a group of columns from `first` on, into the first lanes of register 0.
+  /// The sums of a row's vectors, of a group of columns from `first` on, into the first lanes of register 0. Registers
+  /// below 16 alone have horizontal additions.
   void AddUp(int row, int first) {
     Vec sums[kGroup];
     for (int column = 0; column < kGroup; ++column) {
