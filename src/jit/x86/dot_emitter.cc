@@ -38,7 +38,7 @@ class DotEmitter {
         flips_(tile.recipe.starts != 0),
         columns_(tile.vectors),
         first_sum_(columns_ + 1),
-        from_memory_(math_ != CpuMath::kS8U8 && (tile.rows == 1 || tile.recipe.far != 0)),
+        from_memory_(math_ != CpuMath::kS8U8 && (tile.recipe.far != 0 || (tile.rows == 1 && !flips_))),
         vectors_{assembler, Info(math_).sum, vector_bytes, wide_} {
     if (Info(math_).group > 1 && (!wide_ || math_ == CpuMath::kS16))
       throw Fail(Code::kUnsupported, "", "dot products: not of {}", Info(math_).name);
@@ -329,7 +329,7 @@ class DotEmitter {
   const int lanes_;  ///< Elements of A or B in a vector.
   const bool wide_, flips_;
   const int columns_, first_sum_;
-  const bool from_memory_;  ///< Each product reads B there. The second factor alone can come from it.
+  const bool from_memory_;  ///< Each product reads B there. That of bytes whose first factor is B cannot.
   const Vectors vectors_;
 };
 
