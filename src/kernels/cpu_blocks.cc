@@ -8,7 +8,9 @@
 namespace gemmsmith {
 namespace {
 
-constexpr std::int64_t kJoinSteps = 128;    // Of k: so many units stay near for the next tile of rows.
+// Of k: so many units stay near for the next tile of rows; more rows take longer to begin and to end than to read them
+// from L2.
+constexpr std::int64_t kJoinSteps = 128, kMoreJoinSteps = 256, kManyJoinRows = 32;
 constexpr std::int64_t kSweptSums = 4;      // Of a sweep: so small a share of L2, longer runs of B being worth more.
 constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is packed for few rows of A.
 constexpr std::int64_t kDotBlock = 512, kLongDotBlock = 4096, kDotRowBlock = 8192;  // Of k: in L2, several times.
@@ -82,7 +84,8 @@ void FitInPlace(const GemmProblem& problem, const DeviceSpec& spec, const CpuTil
     b.kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 4 / (t.nr * s.unit), 8), 128, kPanelSteps);
   const bool streams = StreamsB(problem, spec, t.path);
   if (!streams && t.path != CpuPath::kPanels) b.nc = RoundUp(s.columns, t.nr);
-  if (streams && JoinsB(problem, t.math, t.path)) b.kc = std::min(b.kc, kJoinSteps);
+  if (streams && JoinsB(problem, t.math, t.path))
+    b.kc = std::min(b.kc, s.rows > kManyJoinRows ? kMoreJoinSteps : kJoinSteps);
   if (StreamsA(problem, spec, t.path, t.nr)) b.kc = std::max(b.kc, RoundDown(spec.l2_bytes / 2 / (t.nr * s.unit), 8));
   // Each panel is read once, from end to end, as the hardware follows it.
   if (problem.b_layout == Layout::kPacked && s.rows <= t.mr) b.kc = RoundUp(std::max<std::int64_t>(1, s.steps), 8);

@@ -37,9 +37,13 @@ constexpr double kWorthAThread = 1e5;
 // rows.
 constexpr std::int64_t kDotTiles = 16, kDotLeastRows = 16;
 constexpr std::int64_t kPanelTiles = 24;  // Of rows; fewer do not make up for waiting until memory has brought a panel.
-constexpr std::int64_t kJoinRows = 16;    // With more, units of B are better made once.
-constexpr int kMostJoinRows = 20;         // Of a tile: more leave no registers for the rows of B.
-constexpr int kCollidingRows = 10;        // Of A in a tile: more would not stay in L1.
+constexpr std::int64_t kJoinRows = 16;    // With more, units of a B in a cache are better made once.
+constexpr std::int64_t kKeptRows = 256;   // With more, they are made again too often, and packed beforehand.
+// Of a tile: more leave no registers for the rows of B; or for where units of it are kept.
+constexpr int kMostJoinRows = 20, kMostKeepRows = 15;
+constexpr int kRegisters = 32;                   // Of instruction sets that join.
+constexpr std::int64_t kKeptVectors = 4;         // Of such a tile: rows of B are read whole lines at a time.
+constexpr int kCollidingRows = 10;               // Of A in a tile: more would not stay in L1.
 constexpr std::int64_t kManyColumns = 256;       // Of D: all threads have many tiles of dot products.
 constexpr std::int64_t kDotK = 64;               // Adding up the lanes of shorter dot products takes too long.
 constexpr double kUnpackedEfficiency = 0.85;     // Of a B in place that is worth packing.
@@ -178,7 +182,8 @@ std::vector<CpuPath> CpuFamily::RankPaths(const GemmProblem& problem, const Code
       }
       if (reads_a && !small && Sweeps(target, math) && SweepsPay(problem, math)) return {CpuPath::kSweep, in_place};
       if (JoinsB(problem, math, in_place)) {
-        if (problem.m <= kJoinRows) return {in_place, CpuPath::kPacked};
+        if (small && reads_a) return {problem.m <= kJoinRows ? CpuPath::kDirect : CpuPath::kPanels, CpuPath::kPacked};
+        if (problem.m <= kKeptRows) return {CpuPath::kStream, CpuPath::kPacked};
         if (reads_a && PanelsPay(problem, spec)) return {CpuPath::kPanels, CpuPath::kPacked};
         return {CpuPath::kPacked};
       }
@@ -209,6 +214,16 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
   const std::int64_t lanes = VectorBytes(target) / Info(math).unit_bytes, steps = DivideUp(problem.k, Info(math).group);
   std::vector<std::pair<double, Tile>> ranked;
   const bool streams = StreamsB(problem, spec, path), joins = JoinsB(problem, math, path);
+  const int flips = FlipsA(problem, math) ? 1 : 0;
+  // Joining takes a broadcast, two orders, a top bit and, for a vector alone, a spare.
+  const auto rows_beside = [&](std::int64_t vectors) {
+    const int besides = 3 + flips + static_cast<int>(vectors % 2);
+    return static_cast<int>((kRegisters - besides) / vectors) - 1 - flips;
+  };
+  if (const std::int64_t vectors = std::clamp<std::int64_t>(DivideUp(problem.n, lanes), 1, kKeptVectors); joins) {
+    const int rows = std::min(kMostKeepRows, rows_beside(vectors));
+    if (KeepsB(problem, math, path, rows)) return {{rows, static_cast<int>(vectors)}};
+  }
   for (Tile tile : Tiles(target, math)) {
     // Panels are as wide as the first tile; columns that fill few of its vectors leave registers to more rows.
     if (FitsRows() && problem.b_layout == Layout::kPacked)
@@ -223,9 +238,8 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
       if (tiles <= 8) tile.rows = static_cast<int>(DivideUp(problem.m, tiles));
     }
     if (joins) {
-      const int flips = FlipsA(problem, math) ? 1 : 0, free = 28 - flips;
       tile.rows = std::min(tile.rows, kMostJoinRows);
-      tile.vectors = std::min(tile.vectors, free / (tile.rows + 1 + flips));
+      while (rows_beside(tile.vectors) < tile.rows) --tile.vectors;
     }
     double cycles = TileCycles(problem, steps, tile.rows, tile.vectors * lanes, lanes,
                                TailSteps(problem, math, path, lanes), joins ? JoinCycles(Info(math).group) : 0);
@@ -327,7 +341,10 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   const std::int64_t used = problem.n >= nr ? nr : config[kNTail];
   const std::int64_t vectors = dots ? nr : std::max<std::int64_t>(1, used * unit / kVectorBytes);
   double cycles = StepCycles(mr, static_cast<double>(vectors));
-  if (JoinsB(problem, ConfiguredMath(config), path)) cycles += JoinCycles(Info(ConfiguredMath(config)).group) * vectors;
+  if (JoinsB(problem, ConfiguredMath(config), path)) {
+    const double share = KeepsB(problem, ConfiguredMath(config), path, mr) ? static_cast<double>(mr) / problem.m : 1;
+    cycles += share * JoinCycles(Info(ConfiguredMath(config)).group) * vectors;
+  }
   if (!dots && used * problem.k * unit > kNearPanel) cycles = std::max(cycles, kFarVectorCycles * vectors);
   shape.issue_efficiency = mr * vectors / 2.0 / cycles;
   if (dots) {
@@ -374,6 +391,7 @@ KernelSource CpuFamily::Render(const GemmProblem& asked, const TileConfig& confi
   recipe.narrow = problem.n > 0 && problem.n < recipe.nr ? 1 : 0;
   recipe.fetch_every = FetchEvery(problem, config);
   recipe.joins = JoinsB(problem, recipe.math, static_cast<CpuPath>(config[kPath])) ? 1 : 0;
+  recipe.keeps = KeepsB(problem, recipe.math, static_cast<CpuPath>(config[kPath]), recipe.mr) ? 1 : 0;
   if (static_cast<CpuPath>(config[kPath]) == CpuPath::kSweep) recipe.sweep = RowsOfSweep(problem, recipe.math);
   recipe.starts = FlipsA(problem, recipe.math) ? 1 : 0;
   recipe.tail_steps = config[kTailSteps];

@@ -37,6 +37,7 @@ constexpr Number kNumbers[] = {{"mr", &MicroKernelRecipe::mr},
                                {"tail_steps", &MicroKernelRecipe::tail_steps},
                                {"far", &MicroKernelRecipe::far},
                                {"narrow", &MicroKernelRecipe::narrow},
+                               {"keeps", &MicroKernelRecipe::keeps},
                                {"columns_per_d", &MicroKernelRecipe::columns_per_d}};
 
 struct Type {

@@ -62,6 +62,7 @@ struct MicroKernelArgs {
   std::int32_t c_is_sum;      ///< C holds the sums of earlier blocks of k, in the sums' type.
   std::int32_t d_is_sum;      ///< D is a buffer of sums: more blocks of k follow, and the epilogue with the last.
                               ///< Not where a C with fractions is added to integer sums, which must be complete.
+  void* kept;                 ///< Recipes with `keeps`: of joined units of B, (k, nr).
   const CpuEpilogue* epilogue;
   std::int64_t row, column;                   ///< Of the tile's first element in the product.
   const MicroKernelRecipe* recipe = nullptr;  ///< What compiled-in micro-kernels finish for; null: plain.
@@ -85,6 +86,8 @@ struct MicroKernelSet {
   MicroKernel last_full = nullptr;  ///< m % mr rows, nr columns.
   MicroKernel last_last = nullptr;
   MicroKernel sweep = nullptr;
+  MicroKernel keep_full = nullptr;  ///< mr rows, nr columns, of which units of B are kept for the tiles below.
+  MicroKernel keep_last = nullptr;  ///< mr rows, n % nr columns, likewise.
   const MicroKernelRecipe* recipe = nullptr;  ///< What they were made of; as long-lived as they.
 };
 
@@ -111,7 +114,10 @@ struct MicroKernelRecipe {
   /// Dot products and sweeps: 1: B comes from memory, not from a cache. A few rows of A then read it anew each, not
   /// once for all into registers: loads that run less far ahead leave more ways to memory to what is fetched.
   int far = 0;
-  int narrow = 0;              ///< 1: n is less than nr. All tiles are at the end of n, and no entry is for others.
+  int narrow = 0;  ///< 1: n is less than nr. All tiles are at the end of n, and no entry is for others.
+  /// 1: the first tile of rows alone joins B. It keeps the units, and before them, where recipes have `starts`, the
+  /// sums of their columns, in the form of a packed B, which the other tiles read.
+  int keeps = 0;
   int columns_per_d = 1;       ///< Of the product: 2 where the epilogue pairs columns.
   DType d_type = DType::kF32;  ///< C's too.
   DType bias_type = DType::kF32, residual_type = DType::kF32;
@@ -130,8 +136,9 @@ MicroKernelRecipe ParseRecipe(std::string_view text);
 /// The artifact part "x86" begins with this; position-independent code follows. The part "builtin" is the text of the
 /// recipe: the runtime finds the functions.
 struct alignas(64) MicroKernelHeader {
-  /// Of full_full, full_last, last_full, last_last, sweep: bytes from the start of the part; 0: none.
-  std::array<std::uint32_t, 5> entries{};
+  /// Of full_full, full_last, last_full, last_last, sweep, keep_full, keep_last: bytes from the start of the part; 0:
+  /// none.
+  std::array<std::uint32_t, 7> entries{};
   MicroKernelRecipe recipe;
 };
 
@@ -171,7 +178,7 @@ constexpr std::int64_t BalancedBlock(std::int64_t size, std::int64_t limit, std:
 enum class CpuPath : std::int32_t {
   kPacked,  ///< A and B into panels, block by block.
   kDirect,  ///< Nothing.
-  kStream,  ///< A, which is small, at once.
+  kStream,  ///< A, which is small, at once; and units of B, if several rows of it make them, a panel at a time.
   kDots,    ///< At most A, which is small. B's columns are contiguous, and vectors lie along k.
   kSweep,   ///< Nothing. A has few rows, and B's rows are read from end to end.
   kPanels,  ///< B, a panel at a time.
@@ -205,6 +212,8 @@ struct CpuGemmParams {
   bool joins_b() const {
     return Info(math).group > 1 && !packed_b && (path == CpuPath::kDirect || path == CpuPath::kStream);
   }
+  /// The first tile of rows does, for the others. A B in place that is not small, or needs memory for A anyway.
+  bool keeps_b() const { return joins_b() && path == CpuPath::kStream && m > mr; }
 };
 /// With an epilogue. Its pointers are those of the first batch entry.
 struct CpuFusedParams {

@@ -68,6 +68,10 @@ bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path) {
   return in_place && problem.b_layout == Layout::kRowMajor && Info(math).group > 1;
 }
 
+bool KeepsB(const GemmProblem& problem, CpuMath math, CpuPath path, std::int64_t mr) {
+  return JoinsB(problem, math, path) && path == CpuPath::kStream && problem.m > mr;
+}
+
 bool SweepsPay(const GemmProblem& problem, CpuMath math) {
   if (problem.a_layout != Layout::kRowMajor) return false;
   if (problem.m <= 1) return problem.m == 1;

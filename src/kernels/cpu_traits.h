@@ -35,6 +35,8 @@ bool ReadsB(const GemmProblem& problem, CpuMath math);
 
 /// Micro-kernels make units of several rows of B. Large ones would do so again for each tile of rows.
 bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path);
+/// The first tile of rows does, in a launch of tiles of `mr` rows, and keeps them for the others.
+bool KeepsB(const GemmProblem& problem, CpuMath math, CpuPath path, std::int64_t mr);
 
 /// B is read faster from end to end than in strips of columns. Several rows of A make that too many products at once,
 /// but for bytes: strips of them are narrow, and not fast where rows of B lie whole pages apart.

@@ -358,6 +358,20 @@ TEST_P(CpuGemmTypes, AFewRowsByABThatFitsNoCacheAreRight) {
   }
 }
 
+TEST_P(CpuGemmTypes, RowsByUnitsOfBThatTheFirstTileKeptAreRight) {
+  DeviceSpec spec = SpecFor(GetParam().target);
+  spec.l2_bytes = spec.l3_bytes = 512;  // So that B fits neither.
+  for (const std::int64_t m : {5, 6, 7, 11, 16, 40})
+    for (const std::int64_t n : {1, 30, 64, 150}) {
+      Check({.m = m, .n = n, .k = 132, .batch = m % 2 + 1, .alpha = 2, .beta = -1}, spec);
+      Check({.m = m, .n = n, .k = 64, .a_columns = true, .gap = 3}, spec);
+    }
+  Check({.m = 33, .n = 70, .k = 1100, .beta = 1}, spec);  // Two blocks of k.
+  Check({.m = 16, .n = 330, .k = 600, .gap = 1}, spec);
+  Check({.m = 260, .n = 48, .k = 68}, spec);  // Threads share the rows.
+  Check({.m = 257, .n = 200, .k = 68, .batch = 2}, spec);
+}
+
 TEST_P(CpuGemmTypes, ASingleRowOrColumnIsRightInEveryLayout) {
   for (const bool a_columns : {false, true})
     for (const bool b_columns : {false, true})

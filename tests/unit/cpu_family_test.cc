@@ -260,10 +260,11 @@ TEST(CpuFamily, PacksASmallBAPanelAtATimeAndGivesStepsOfKTheLanesThatFewColumnsL
                          Row{{kBest, "bf16,bf16,f32", "nn", 64, 64, 63}, CpuPath::kPacked, 1},
                          Row{{kBest, "bf16,bf16,f32", "nn", 4096, 4096, 4096}, CpuPath::kPacked, 1},
                          Row{{kBest, "bf16,bf16,f32", "nn", 4096, 512, 512}, CpuPath::kPanels, 1},
-                         Row{{kBest, "bf16,bf16,f32", "nn", 64, 4096, 4096}, CpuPath::kPacked, 1},
-                         Row{{kBest, "u8,s8,s32", "nn", 64, 4096, 4096}, CpuPath::kPacked, 1},
+                         Row{{kBest, "bf16,bf16,f32", "nn", 64, 4096, 4096}, CpuPath::kStream, 1},
+                         Row{{kBest, "bf16,bf16,f32", "nn", 257, 4096, 4096}, CpuPath::kPacked, 1},
+                         Row{{kBest, "u8,s8,s32", "nn", 64, 4096, 4096}, CpuPath::kStream, 1},
                          Row{{kBest, "u8,s8,s32", "nn", 64, 64, 64}, CpuPath::kPanels, 1},
-                         Row{{kBest, "s8,s8,s32", "nn", 64, 64, 64}, CpuPath::kPacked, 1},
+                         Row{{kBest, "s8,s8,s32", "nn", 64, 64, 64}, CpuPath::kStream, 1},
                          Row{{kBest, "f32,f32,f32", "nn", 17, 23, 31}, CpuPath::kDirect, 2},
                          Row{{kBest, "f32,f32,f32", "nn", 33, 65, 129}, CpuPath::kDirect, 4},
                          Row{{kBest, "f32,f32,f32", "nn", 100, 7, 300}, CpuPath::kDirect, 2},
@@ -276,6 +277,30 @@ TEST(CpuFamily, PacksASmallBAPanelAtATimeAndGivesStepsOfKTheLanesThatFewColumnsL
     SCOPED_TRACE(Words(row.asked));
     EXPECT_EQ(static_cast<CpuPath>(config.Get("path")), row.path);
     EXPECT_EQ(config.Get("tail_steps"), row.tail_steps);
+  }
+}
+
+TEST(CpuFamily, RowsOfAFarBThatAreJoinedAreReadInWholeLinesAndKeptForOtherTilesOfRows) {
+  struct Row {
+    Asked asked;
+    int mr, nr, kc, keeps = 1;
+  };
+  for (const Row& row : {Row{{kBest, "bf16,bf16,f32", "nn", 16, 4096, 4096}, 6, 64, 256},
+                         Row{{kBest, "bf16,bf16,f32", "nn", 6, 4096, 4096}, 6, 64, 256, 0},
+                         Row{{kBest, "bf16,bf16,f32", "nn", 256, 4096, 4096}, 6, 64, 512},
+                         Row{{kBest, "bf16,bf16,f32", "tn", 32, 48, 65536}, 8, 48, 256},
+                         Row{{kBest, "bf16,bf16,f32", "nn", 32, 16, 262144}, 8, 16, 256},
+                         Row{{kBest, "s8,s8,s32", "nn", 5, 11008, 4096}, 5, 64, 512, 0},
+                         Row{{kBest, "s8,s8,s32", "nn", 16, 4096, 4096}, 5, 64, 512},
+                         Row{{kBest, "s8,s8,s32", "nn", 64, 4096, 4096}, 5, 64, 1024},
+                         Row{{kBest, "u8,s8,s32", "nn", 16, 4096, 4096}, 6, 64, 512},
+                         Row{{kBest, "u8,u8,s32", "nn", 30, 30, 65536}, 8, 32, 512}}) {
+    const TileConfig config = ConfigOf(row.asked);
+    SCOPED_TRACE(Words(row.asked));
+    EXPECT_EQ(config.Get("mr"), row.mr);
+    EXPECT_EQ(config.Get("nr"), row.nr);
+    EXPECT_EQ(config.Get("kc"), row.kc);
+    EXPECT_EQ(ParseRecipe(X86Family().Render(ProblemOf(row.asked), config, kBest, {}).text).keeps, row.keeps);
   }
 }
 

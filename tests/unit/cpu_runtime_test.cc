@@ -16,6 +16,7 @@
 #include "gemmsmith/epilogue.h"
 #include "gemmsmith/error.h"
 #include "jit/x86/micro_kernel_emitter.h"
+#include "runtime/cpu/thread_grid.h"
 #include "util/thread_pool.h"
 
 namespace gemmsmith {
@@ -218,6 +219,36 @@ TEST(CpuKernel, RefusesWholeTilesOfColumnsWhereItHasTailsAlone) {
   }
 }
 
+TEST(CpuKernel, RefusesRowsOfASingleTileWhereItKeepsBForOthers) {
+  for (const CodeTarget& target : CpuTargets()) {
+    GemmProblem problem = MakeProblem(18, 64, 64);
+    SetDTypes(problem, "s8,s8,s32");
+    const KernelFamily& family = FamilyFor(target);
+    const TileConfig config = family.Candidates(problem, target, CpuSpec())[0];
+    if (static_cast<CpuPath>(config.Get("path")) != CpuPath::kStream) continue;
+    LaunchStep step = family.MakeLaunch(problem, config);
+    auto& params = *reinterpret_cast<CpuGemmParams*>(step.params.data());
+    ASSERT_TRUE(params.keeps_b());
+    params.m = params.mr;
+    void* const args[] = {step.params.data()};
+    EXPECT_THROW(MakeCpuKernel(problem, config, target)->Launch({}, {}, {}, 0, args, {}), Error);
+  }
+}
+
+TEST(ThreadGrid, EveryThreadBeginsWithAWholeTileWhereItsUnitsOfBAreKept) {
+  CpuGemmParams p{};
+  p.math = CpuMath::kBf16;
+  p.path = CpuPath::kStream;
+  p.mr = 6, p.nr = 64;
+  p.n = p.k = 64;
+  p.batch = 1;
+  for (p.m = 7; p.m < 50; ++p.m)
+    for (const int threads : {2, 3, 4}) {
+      const Grid grid = ChooseGrid(p, threads);
+      for (int i = 0; i < grid.m_parts; ++i) EXPECT_GE(Part(p.m, p.mr, grid.m_parts, i).size(), p.mr) << p.m;
+    }
+}
+
 TEST(CpuKernel, RefusesMoreRowsThanASweepTakes) {
   DeviceSpec spec = CpuSpec();
   spec.l2_bytes = 512;
@@ -256,7 +287,7 @@ TEST(MicroKernelRecipe, IsReadBackFromItsText) {
   const std::string whole = ToString(MicroKernelRecipe{CpuMath::kF64, 14, 16, 3, 8});
   EXPECT_EQ(whole,
             "math=f64 d=f32 bias=f32 residual=f32 mr=14 nr=16 m_tail=3 n_tail=8 dots=0 starts=0 fetch=0 fetch_every=1 "
-            "joins=0 sweep=0 tail_steps=1 far=0 narrow=0 columns_per_d=1 epilogue=0");
+            "joins=0 sweep=0 tail_steps=1 far=0 narrow=0 keeps=0 columns_per_d=1 epilogue=0");
   EXPECT_EQ(ToString(ParseRecipe(whole)), whole);
   for (std::size_t end = whole.find(' '); end != whole.npos; end = whole.find(' ', end + 1))
     EXPECT_THROW(ParseRecipe(whole.substr(0, end)), Error) << end;
@@ -323,6 +354,12 @@ TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheReg
            Row{&Avx512Emitter(), {CpuMath::kF32, 9, 48, 0, 16, 0, 0, 0, 1, 0, 0, 8}, false},
            Row{&Avx512Emitter(), {CpuMath::kF64, 9, 24, 0, 8, 0, 0, 0, 1, 0, 0, 2}, false},
            Row{&Avx2Emitter(), {CpuMath::kF32, 5, 16, 0, 8, 0, 0, 0, 1, 0, 0, 2}, false},
+           Row{&Avx512Emitter(), {CpuMath::kBf16, 6, 64, 4, 16, 0, 0, 4, 1, 1, 0, 1, 0, 0, /*keeps=*/1}, true},
+           Row{&Avx512Emitter(), {CpuMath::kU8S8, 5, 64, 0, 0, 0, 1, 4, 1, 1, 0, 1, 0, 0, /*keeps=*/1}, true},
+           Row{&Avx512Emitter(), {CpuMath::kS8U8, 12, 32, 0, 32, 0, 1, 2, 1, 1, 0, 1, 0, 1, /*keeps=*/1}, true},
+           Row{&Avx512Emitter(), {CpuMath::kU8S8, 6, 64, 0, 0, 0, 1, 4, 1, 1, 0, 1, 0, 0, /*keeps=*/1}, false},
+           Row{&Avx512Emitter(), {CpuMath::kBf16, 16, 16, 0, 0, 0, 0, 1, 1, 1, 0, 1, 0, 0, /*keeps=*/1}, false},
+           Row{&Avx512Emitter(), {CpuMath::kBf16, 6, 64, 0, 0, 0, 0, 4, 1, 0, 0, 1, 0, 0, /*keeps=*/1}, false},
        }) {
     recipe.d_type = Info(recipe.math).sum;
     if (!fits) {
@@ -337,6 +374,8 @@ TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheReg
     const bool needed[] = {wide, recipe.n_tail > 0, wide && tail, tail && recipe.n_tail > 0};
     for (int i = 0; i < 4; ++i) EXPECT_EQ(header.entries[i] != 0, needed[i]) << ToString(recipe) << " entry " << i;
     EXPECT_EQ(header.entries[4] != 0, recipe.sweep != 0) << ToString(recipe);
+    EXPECT_EQ(header.entries[5] != 0, wide && recipe.keeps != 0) << ToString(recipe);
+    EXPECT_EQ(header.entries[6] != 0, recipe.n_tail > 0 && recipe.keeps != 0) << ToString(recipe);
     EXPECT_EQ(emitter->Emit(recipe), part) << "same recipe, same bytes";
   }
 }

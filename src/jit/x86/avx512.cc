@@ -17,6 +17,7 @@ const KReg kFirstSteps = k7;
 class Avx512Tile final : public TileEmitter {
  public:
   Avx512Tile(Assembler& assembler, const RegisterTile& tile) : TileEmitter(assembler, tile, kVectorBytes) {
+    if (tile.keeps && !joins()) throw Fail(Code::kUnsupported, "", "avx512: keeps no B that it does not join");
     if (math_ == CpuMath::kS16 && joins()) throw Fail(Code::kUnsupported, "", "avx512: joins no rows of s16");
     if (tail_steps() > 1 && (math_ != CpuMath::kF32 || (tail_steps() != 2 && tail_steps() != 4)))
       throw Fail(Code::kUnsupported, "", "avx512: joins no {} steps of {}", tail_steps(), Info(math_).name);
@@ -85,6 +86,18 @@ class Avx512Tile final : public TileEmitter {
       Info(math_).group == 2 ? JoinTwosMasked(vector) : JoinFoursMasked(vector);
     else if (vector % 2 == 0)
       Info(math_).group == 2 ? JoinTwos(vector) : JoinFours(vector);
+  }
+  void KeepB(int vector, const Mem& to) override { as_.vmovdqu32(to, B(vector)); }
+  /// Accumulated are they times what the top bit of a byte counts.
+  void KeepSums(int vector, const Mem& to) override {
+    constexpr int kLog2OfTopBit = 7;
+    const Zmm sums = B(0), nothing = Broadcast();
+    as_.vpsrad(sums, Acc(tile_.rows, vector), kLog2OfTopBit);
+    if (math_ == CpuMath::kS8U8) {
+      as_.vpxord(nothing, nothing, nothing);
+      as_.vpsubd(sums, nothing, sums);
+    }
+    as_.vmovdqu32(to, sums);
   }
   void JoinTwosMasked(int vector) {
     const Zmm b = B(vector), other = Broadcast();

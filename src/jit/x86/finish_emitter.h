@@ -22,6 +22,7 @@ struct SharedFinish {
   int fewer_rows = 0;                   ///< Of the second entry; 0: there is none.
   std::optional<asmjit::Label> finish;  ///< Where it goes on, if the first one loops over its rows there.
   int passes = 0;                       ///< Of that loop, for the second entry.
+  std::optional<asmjit::Label> sums;    ///< Where the first one has its sums, as an entry that keeps B has them, too.
 };
 
 /// Writes what is done to the sums: D = epilogue(alpha * sums + beta * C), or the sums so far (MicroKernelArgs). rdi

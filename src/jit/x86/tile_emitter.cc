@@ -30,6 +30,8 @@ const Gp kAheadStep = kBases[1], kAddressOfD = kARow3, kPartsOfD = kARow;  // Fr
 // Where rows of B are joined: from one to the next, and three times that. There are fewer bases then.
 const Gp kBRow = r12, kBRow3 = r13;
 constexpr int kMostBasesWithJoins = 4;
+const Gp kKept = kBases[kMostBasesWithJoins - 1];  // One fewer where they are kept.
+
 constexpr int kLine = 64;       // Bytes of a cache line.
 constexpr int kLastSteps = 64;  // Of k: as long as memory takes to bring D.
 constexpr int kShortK = 24;     // Below it, prefetching D costs more than it hides.
@@ -50,12 +52,12 @@ int TileEmitter::bases() const { return BasesFor(tile_.rows); }
 
 /// The same for entries that may share their end.
 int TileEmitter::saved_bases() const {
-  if (joins()) return static_cast<int>(std::size(kBases)) - kScratchBases;
+  if (tile_.recipe.joins != 0) return static_cast<int>(std::size(kBases)) - kScratchBases;
   return std::max(0, BasesFor(tile_.recipe.mr) - kScratchBases);
 }
 
 void TileEmitter::Emit() {
-  if (joins() && bases() > kMostBasesWithJoins)
+  if (joins() && bases() > kMostBasesWithJoins - (tile_.keeps ? 1 : 0))
     throw Fail(Code::kUnsupported, "", "x86: rows of B are not joined for {} rows of A", tile_.rows);
   for (int i = 0; i < saved_bases(); ++i) as_.push(kBases[kScratchBases + i]);
   as_.push(kAhead);
@@ -76,11 +78,18 @@ void TileEmitter::Emit() {
   else
     EmitLoops();
   if (sums_columns()) SubtractColumns();
+  if (sums_columns() && tile_.keeps) KeepColumns();
   if (tail_steps() > 1) SumTail();
   EmitEnd();
 }
 
 void TileEmitter::EmitEnd() {
+  std::optional<asmjit::Label>& sums = tile_.shared->sums;
+  if (tile_.keeps && sums) return static_cast<void>(as_.jmp(*sums));
+  if (tile_.recipe.keeps != 0 && tile_.rows == tile_.recipe.mr) {
+    sums = as_.newLabel();
+    as_.bind(*sums);
+  }
   if (GoOnInShared(as_, *tile_.shared, tile_.rows)) return;
   EmitFinish(as_, tile_.recipe, {0, tile_.rows, tile_.vectors, tile_.masked, vector_bytes_, Sums().avx512},
              tile_.shared);
@@ -119,6 +128,7 @@ void TileEmitter::LoadArguments() {
   as_.lea(kAhead, ptr(kARow, kARow, 2));
   for (int i = 1; i < bases(); ++i) as_.lea(kBases[i], ptr(kBases[i - 1], kAhead));
   as_.mov(kAhead, Argument(offsetof(MicroKernelArgs, ahead)));
+  if (tile_.keeps) as_.mov(kKept, Argument(offsetof(MicroKernelArgs, kept)));
 }
 
 /// 0, or what each column's sums begin with.
@@ -153,6 +163,12 @@ void TileEmitter::SubtractColumns() {
   const Vectors sums = Sums();
   const int all = tile_.rows * tile_.vectors;
   for (int i = 0; i < all; ++i) as_.vpsubd(sums.Register(i), sums.Register(i), sums.Register(all + i % tile_.vectors));
+}
+
+void TileEmitter::KeepColumns() {
+  as_.mov(kKept, Argument(offsetof(MicroKernelArgs, kept)));
+  as_.sub(kKept, tile_.recipe.nr * unit_bytes());
+  for (int vector = 0; vector < tile_.vectors; ++vector) KeepSums(vector, ptr(kKept, vector * vector_bytes_));
 }
 
 /// kLast: the last steps of k, at whose begin D is fetched; earlier, B would drive it out of L1 again. kK: those
@@ -303,6 +319,10 @@ void TileEmitter::EmitProducts(Rows rows) {
     else
       LoadB(vector, ptr(kB, vector * vector_bytes_));
   }
+  if (tile_.keeps) {
+    for (int vector = 0; vector < tile_.vectors; ++vector) KeepB(vector, ptr(kKept, vector * vector_bytes_));
+    as_.add(kKept, tile_.recipe.nr * unit_bytes());
+  }
   if (sums_columns()) SumColumns();
   for (int row = 0; row < tile_.rows; ++row) MultiplyRow(row, AddressOfA(rows, row), tile_.vectors);
   as_.add(kB, kBStep);
@@ -337,6 +357,7 @@ void TileEmitter::EmitTailProducts(int steps) {
 void TileEmitter::PrefetchB() {
   const int rows = joins() ? Info(math_).group : 1, bytes = tile_.vectors * vector_bytes_ / rows;
   const int fetched = joins() ? bytes : std::min(tile_.recipe.fetch * kLine, bytes);
+  if (tile_.recipe.keeps != 0 && !tile_.keeps) return;  // It has come.
   for (int row = 0; row < rows; ++row)
     for (int byte = 0; byte < fetched; byte += kLine) as_.prefetcht1(RowAfter(kAhead, row, byte));
 }
@@ -365,8 +386,14 @@ Mem TileEmitter::AddressOfA(Rows rows, int row, int step, int units) const {
 namespace {
 
 /// In the order of MicroKernelHeader::entries.
-constexpr const char* kEntryNames[] = {"full tile", "column tail", "row tail", "row and column tail"};
-constexpr int kSweepEntry = 4;
+constexpr const char* kEntryNames[] = {"full tile",
+                                       "column tail",
+                                       "row tail",
+                                       "row and column tail",
+                                       "sweep",
+                                       "full tile, keeping B",
+                                       "column tail, keeping B"};
+constexpr int kSweepEntry = 4, kKeepFull = 5, kKeepLast = 6;
 
 class ThrowingHandler : public asmjit::ErrorHandler {
  public:
@@ -393,18 +420,22 @@ std::string EmitSet(const MicroKernelRecipe& recipe, int vector_bytes, std::stri
   for (SharedFinish& finish : shared) finish.fewer_rows = recipe.m_tail;
   MicroKernelHeader header;
   header.recipe = recipe;
-  for (int i = 0; i < 4; ++i) {
-    const int m = rows[i / 2], n = columns[i % 2];
-    if (m == 0 || n == 0 || (recipe.narrow != 0 && i % 2 == 0)) continue;
+  const auto begin = [&](int entry) {
     as.align(asmjit::AlignMode::kCode, kLine);
-    as.commentf("; %s: %d rows, %s%d columns", kEntryNames[i], m, i % 2 == 1 ? "at most " : "", n);
-    header.entries[i] = static_cast<std::uint32_t>(sizeof(header) + as.offset());
-    emit(as, {recipe, m, (n + lanes - 1) / lanes, i % 2 == 1, &shared[i % 2]});
+    header.entries[entry] = static_cast<std::uint32_t>(sizeof(header) + as.offset());
+  };
+  for (const int entry : {0, 1, 2, 3, kKeepFull, kKeepLast}) {
+    const bool keeps = entry > kSweepEntry, last = entry % 2 == (keeps ? 0 : 1);
+    const int m = keeps ? recipe.mr : rows[entry / 2], n = columns[last ? 1 : 0];
+    if (m == 0 || n == 0 || (recipe.narrow != 0 && !last) || (keeps && recipe.keeps == 0)) continue;
+    begin(entry);
+    as.commentf("; %s: %d rows, %s%d columns", kEntryNames[entry], m, last ? "at most " : "", n);
+    const bool joins = recipe.joins != 0 && keeps == (recipe.keeps != 0);
+    emit(as, {recipe, m, (n + lanes - 1) / lanes, last, joins, keeps, &shared[last ? 1 : 0]});
   }
   if (recipe.sweep != 0) {
-    as.align(asmjit::AlignMode::kCode, kLine);
+    begin(kSweepEntry);
     as.commentf("; sweep: %d rows of B at once", recipe.sweep);
-    header.entries[kSweepEntry] = static_cast<std::uint32_t>(sizeof(header) + as.offset());
     EmitSweep(as, recipe);
   }
   std::string part(sizeof(header) + holder.codeSize(), '\0');

@@ -16,6 +16,7 @@ struct RegisterTile {
   const MicroKernelRecipe& recipe;
   int rows, vectors;
   bool masked;
+  bool joins, keeps;     ///< Makes units of several rows of B; and keeps them.
   SharedFinish* shared;  ///< By the full tile and the row tail, or those of the columns' tail.
 };
 
@@ -40,6 +41,9 @@ class TileEmitter {
   /// from RowOfB(0..group - 1).
   virtual void PrepareJoins() {}
   virtual void JoinB(int) {}
+  /// Where they are kept: one such vector; and one of the sums of columns.
+  virtual void KeepB(int, const Mem&) {}
+  virtual void KeepSums(int, const Mem&) {}
   /// Sums of the columns of B, into the row of accumulators after the last one.
   virtual void SumColumns() {}
   /// Accumulators of `row` += the element at `a` * the first `vectors` of B.
@@ -54,7 +58,7 @@ class TileEmitter {
   virtual void MultiplyTailOnce(int, const Mem&) {}
   virtual void SumTail() {}
 
-  bool joins() const { return tile_.recipe.joins != 0; }
+  bool joins() const { return tile_.joins; }
   int tail_steps() const { return tile_.masked ? tile_.recipe.tail_steps : 1; }
   bool sums_columns() const { return joins() && tile_.recipe.starts != 0; }
   Mem RowOfB(int row, int byte) const;
@@ -88,6 +92,7 @@ class TileEmitter {
   void EmitTailProducts(int steps);
   void PrefetchB();
   void SubtractColumns();
+  void KeepColumns();
   /// Of `units` units, the first `step` steps on.
   Mem AddressOfA(Rows rows, int row, int step = 0, int units = 1) const;
   int bases() const;

@@ -52,7 +52,7 @@ const MicroKernelEmitter& EmitterFor(const CodeTarget& target) {
 class X86Compiler final : public RecipeCompiler {
  public:
   // The emitters change with this library alone: its own number, beside AsmJit's.
-  X86Compiler() : RecipeCompiler("x86", fmt::format("10 (asmjit {:#x})", ASMJIT_LIBRARY_VERSION)) {}
+  X86Compiler() : RecipeCompiler("x86", fmt::format("11 (asmjit {:#x})", ASMJIT_LIBRARY_VERSION)) {}
   bool Supports(const CodeTarget& target) const override { return target.isa == Isa::kX86; }
 
  private:

@@ -53,7 +53,8 @@ class LoadedKernel final : public CpuKernel {
     if (p.math != recipe_.math || p.d_type != recipe_.d_type || p.mr != recipe_.mr || p.nr != recipe_.nr) return false;
     if (dots != (p.path == CpuPath::kDots) || p.has_epilogue != (recipe_.epilogue_id != 0)) return false;
     if (p.sums_apart == recipe_.plain() || p.columns_per_d != recipe_.columns_per_d) return false;
-    if (p.joins_b() != (recipe_.joins != 0) || (p.path == CpuPath::kSweep) != (recipe_.sweep != 0)) return false;
+    if (p.joins_b() != (recipe_.joins != 0) || p.keeps_b() != (recipe_.keeps != 0)) return false;
+    if ((p.path == CpuPath::kSweep) != (recipe_.sweep != 0)) return false;
     if (recipe_.narrow != 0 && p.n >= p.nr) return false;
     // Sweeps take all rows at once.
     if (recipe_.sweep != 0 && p.m != recipe_.mr) return false;
@@ -79,7 +80,7 @@ MicroKernelSet EntriesOf(const MicroKernelHeader& header, const std::byte* code)
                ? nullptr
                : reinterpret_cast<MicroKernel>(reinterpret_cast<std::uintptr_t>(code + header.entries[i]));
   };
-  return {entry(0), entry(1), entry(2), entry(3), entry(4)};
+  return {entry(0), entry(1), entry(2), entry(3), entry(4), entry(5), entry(6)};
 }
 
 std::shared_ptr<const CpuKernel> LoadX86(const Artifact& artifact, std::string_view part) {

@@ -87,7 +87,7 @@ class GemmCall {
   struct Workplace {
     std::byte* a = nullptr;       ///< (mc / mr, kc, mr) units.
     std::byte* b_copy = nullptr;  ///< (nc, kc): columns for dot products.
-    std::byte* panel = nullptr;   ///< (kc, nr): of a B in place.
+    std::byte* panel = nullptr;   ///< Of a B in place: (kc, nr), as it is packed.
     std::byte* sums = nullptr;    ///< (rows, nc).
     float* maxima = nullptr;      ///< As many as there are in all.
     std::byte* b[2] = {};         ///< Panels; two where a group shares them.
@@ -132,7 +132,8 @@ class GemmCall {
     }
     if (p_.path == CpuPath::kSweep) sums_bytes_ = RoundUp(p_.m * SweptRowBytes(), kPage);
     if (keeps_sums_) sums_bytes_ = RoundUp(rows * std::min(nc_, columns) * sum_size_, kPage);
-    if (CopiesPanels()) panel_bytes_ = RoundUp(Units(std::min<std::int64_t>(p_.kc, p_.k)) * p_.nr * unit_, kPage);
+    if (CopiesPanels() || p_.keeps_b())
+      panel_bytes_ = RoundUp(form_.panel_bytes(std::min<std::int64_t>(p_.kc, p_.k)), kPage);
     if (CopiesB()) b_copy_bytes_ = RoundUp(std::min<std::int64_t>(p_.nc, columns) * p_.kc * unit_, kLine);
     own_bytes_ = a_bytes_ + b_copy_bytes_ + panel_bytes_ + sums_bytes_ +
                  RoundUp(epilogue_.maxima() * std::int64_t{sizeof(float)}, kPage);
@@ -426,7 +427,7 @@ class GemmCall {
   }
   /// Slices `k` of one panel of the block. The first of them clear what the sums of columns are added to.
   void PackPanelOfB(std::byte* to, const Block& block, Range columns, Range k) const {
-    const std::int64_t sums_bytes = form_.has_sums() ? p_.nr * unit_ : 0;
+    const std::int64_t sums_bytes = SumsRowBytes();
     std::byte* const panel = to + (columns.begin - block.columns.begin) / p_.nr * form_.panel_bytes(block.k.size());
     if (p_.flips_a && k.begin == block.k.begin) std::memset(panel, 0, sums_bytes);
     pack_b_(BlockOfB(block.batch, columns, k), p_.b_col, p_.b_row, columns.size(), p_.nr, k.size(),
@@ -468,8 +469,9 @@ class GemmCall {
       args.epilogue = &epilogue;
     }
     const std::int64_t share_bytes = p_.path == CpuPath::kDots ? 0 : p_.fetch * kLine;
-    const std::int64_t ahead = TilesAhead(args.k), ahead_step = args.b_step;
-    const bool copies_panels = panel_bytes_ != 0;
+    const std::int64_t ahead = TilesAhead(args.k), b_step = args.b_step;
+    const bool keeps = p_.keeps_b(), copies_panels = panel_bytes_ != 0 && !keeps;
+    args.kept = place.panel + SumsRowBytes();
     std::int64_t left = DivideUp(columns.size(), p_.nr);
     for (std::int64_t j = columns.begin; j < columns.end; j += p_.nr, --left) {
       args.column = j;
@@ -479,8 +481,8 @@ class GemmCall {
       const MicroKernel tail = whole ? kernels_.last_full : kernels_.last_last;
       args.a = a.first;
       args.b = panel;
-      args.start =
-          b.starts && p_.flips_a ? reinterpret_cast<const std::int32_t*>(Bytes(args.b) - p_.nr * unit_) : nullptr;
+      args.b_step = b_step;
+      args.start = StartsOf(args.b, b.starts);
       // Each tile of a column brings its share of the next column's B. Of lines that both have this one brought the
       // end.
       std::int64_t share = 0;
@@ -490,6 +492,7 @@ class GemmCall {
         pack_b_(panel, p_.b_col, p_.b_row, args.columns, p_.nr, args.k * math_.group, place.panel, nullptr);
         args.b = place.panel, args.b_step = p_.nr * unit_;
       }
+      MicroKernel first = keeps ? (whole ? kernels_.keep_full : kernels_.keep_last) : nullptr;
       const std::byte* c_tile = c.At(rows.begin, j);
       std::byte* d_tile = d.At(rows.begin, j);
       for (std::int64_t i = rows.begin; i < rows.end; i += p_.mr) {
@@ -497,21 +500,25 @@ class GemmCall {
         args.c = std::exchange(c_tile, c_tile + p_.mr * c.row_bytes);
         args.d = std::exchange(d_tile, d_tile + p_.mr * d.row_bytes);
         args.ahead = share < p_.nr * unit_ ? tile_ahead + share + kLine - unit_ : panel;
-        args.ahead_step = ahead_step;
+        args.ahead_step = b_step;
         share += share_bytes;
         if (coming != nullptr) coming->BringNearer(args);
-        const MicroKernel kernel = p_.m - i >= p_.mr ? full : tail;
+        const MicroKernel kernel = first != nullptr ? first : p_.m - i >= p_.mr ? full : tail;
         if (noted_ == nullptr) [[likely]]
           kernel(&args);
         else
           noted_->push_back({kernel, args});
         if (coming != nullptr) coming->Advance();
+        if (std::exchange(first, nullptr) != nullptr) {
+          args.b = args.kept, args.b_step = p_.nr * unit_;
+          args.start = StartsOf(args.b, true);
+        }
         args.a = Bytes(args.a) + a.step;
       }
       panel += b.step;
       a.first += a.column_step;
     }
-    args.b_step = ahead_step;
+    args.b_step = b_step;
   }
 
   /// How many tiles of B memory should be ahead, for tiles of `k` units.
@@ -532,9 +539,14 @@ class GemmCall {
   TileSource UnpackedB(std::int64_t batch, std::int64_t j, std::int64_t pc) const {
     return {B(batch) + (pc * p_.b_row + j * p_.b_col) * b_size_, p_.nr * p_.b_col * b_size_};
   }
+  /// Of what precedes each panel.
+  std::int64_t SumsRowBytes() const { return form_.has_sums() ? p_.nr * unit_ : 0; }
   /// Panels whose first row, where the form has it, says what sums start with.
   TileSource Panels(const std::byte* first, std::int64_t step, bool starts) const {
-    return {first + (form_.has_sums() ? p_.nr * unit_ : 0), step, nullptr, starts};
+    return {first + SumsRowBytes(), step, nullptr, starts};
+  }
+  const std::int32_t* StartsOf(const void* panel, bool starts) const {
+    return starts && p_.flips_a ? reinterpret_cast<const std::int32_t*>(Bytes(panel) - p_.nr * unit_) : nullptr;
   }
   /// `j` is a multiple of nr, or the parts of a packed B would start inside a panel.
   TileSource PackedB(std::int64_t batch, std::int64_t j, std::int64_t pc) const {

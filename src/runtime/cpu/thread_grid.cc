@@ -13,6 +13,8 @@ Grid ChooseGrid(const CpuGemmParams& p, int threads) {
   for (int n_parts = 1; n_parts <= threads; ++n_parts) {
     if (threads % n_parts != 0) continue;
     const int m_parts = threads / n_parts;
+    // Every thread begins with a full tile.
+    if (p.keeps_b() && m_parts > 1 && DivideUp(p.m, p.mr) <= m_parts) continue;
     const auto rows = static_cast<double>(std::min(p.m, DivideUp(DivideUp(p.m, p.mr), m_parts) * p.mr));
     const auto columns = static_cast<double>(std::min(p.n, DivideUp(DivideUp(p.n, p.nr), n_parts) * p.nr));
     const bool packs_b = p.path == CpuPath::kPacked && !p.packed_b;
