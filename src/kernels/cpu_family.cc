@@ -228,7 +228,8 @@ std::vector<CpuFamily::Tile> CpuFamily::RankTiles(const GemmProblem& problem, co
     // Panels are as wide as the first tile; columns that fill few of its vectors leave registers to more rows.
     if (FitsRows() && problem.b_layout == Layout::kPacked)
       for (const Tile& narrower : Tiles(target, math))
-        if (narrower.vectors == DivideUp(problem.n, lanes)) tile.rows = narrower.rows;
+        if (narrower.vectors < tile.vectors && narrower.vectors == DivideUp(problem.n, lanes))
+          tile.rows = narrower.rows;
     // Narrow pieces of rows that lie pages apart take long to find.
     if (streams && tile.vectors + 1 < Tiles(target, math)[0].vectors) continue;
     const double bonus = ranked.empty() && problem.n >= tile.vectors * lanes ? 0.97 : 1;

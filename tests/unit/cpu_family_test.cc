@@ -141,7 +141,8 @@ TEST(CpuFamily, TwoThreadsShareTheRowsOfFewTilesEvenly) {
 TEST(CpuFamily, FewColumnsOfAPackedBLeaveRegistersToMoreRows) {
   DeviceSpec spec = CpuSpec();
   spec.multiprocessors = 1;
-  for (const auto& [m, n, mr] : {std::tuple{28, 16, 28}, {32, 32, 11}, {36, 33, 9}, {36, 64, 6}, {36, 80, 6}}) {
+  for (const auto& [m, n, mr] :
+       {std::tuple{28, 16, 28}, {32, 32, 11}, {36, 33, 9}, {36, 64, 6}, {36, 80, 6}, {36, 96, 6}, {36, 128, 6}}) {
     GemmProblem problem = MakeProblem(m, n, 100, DType::kF32, "nn");
     problem.b_layout = Layout::kPacked;
     const TileConfig config = X86Family().Candidates(problem, kBest, spec)[0];
