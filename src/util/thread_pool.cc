@@ -116,7 +116,9 @@ ThreadPool::Lease::Lease(ThreadPool& pool, int threads, Asleep asleep) : pool_(p
   lock_ = std::unique_lock(pool.in_use_, std::try_to_lock);
   if (!lock_.owns_lock()) return;
   const int workers = pool.StartWorkers(threads - 1);
-  threads_ = 1 + (asleep == Asleep::kPass ? pool.CountAwake(workers) : workers);
+  const int awake = asleep == Asleep::kPass ? pool.CountAwake(workers) : workers;
+  passes_ = awake < workers && !pool.FollowsClosely();
+  threads_ = 1 + (passes_ ? awake : workers);
 }
 
 /// Returns how many of `count` workers there are.
@@ -135,21 +137,23 @@ int ThreadPool::StartWorkers(int count) {
   return count;
 }
 
-/// How many of the first `count` workers a small task takes.
-int ThreadPool::CountAwake(int count) {
+/// How many of the first `count` workers are awake, one after the other.
+int ThreadPool::CountAwake(int count) const {
   int awake = 0;
   while (awake < count && !workers_[awake].asleep.load(std::memory_order_relaxed)) ++awake;
-  if (awake == count) return count;
-  // A worker that was woken stays awake as long as calls come within the time that it spins, after tasks that may take
-  // as long again.
-  constexpr std::chrono::microseconds kClose{20};
-  constexpr int kPasses = 16;
+  return awake;
+}
+
+/// Whether the calling task, and those close before it, have passed by a worker asleep for so long that it had better
+/// been woken.
+bool ThreadPool::FollowsClosely() {
+  constexpr std::chrono::microseconds kClose{20};  // A worker spins as long between tasks.
+  constexpr std::chrono::microseconds kWaking{60};
   const auto now = std::chrono::steady_clock::now();
-  passes_ = now - last_pass_ < kClose ? passes_ + 1 : 0;
-  last_pass_ = now;
-  if (passes_ < kPasses) return awake;
-  passes_ = 0;
-  return count;
+  if (now - last_pass_ > kClose) first_pass_ = now;
+  if (now - first_pass_ < kWaking) return false;
+  first_pass_ = last_pass_ = now;
+  return true;
 }
 
 void ThreadPool::Dispatch(int threads, Function function, void* context, bool independent) {

@@ -24,14 +24,19 @@ class ThreadPool {
  public:
   static ThreadPool& Instance();
 
-  /// Whether a task takes threads that sleep: waking one takes as long as a small task itself. kPass takes one that
-  /// sleeps only now and then, where calls follow each other so closely that it will not sleep again.
+  /// Whether a task takes threads that sleep: waking one takes longer than a small task itself. kPass takes one that
+  /// sleeps only where calls have followed each other closely for as long as waking takes: it will not sleep again.
   enum class Asleep { kWake, kPass };
 
   /// The right to run a task, and the number of threads it may take, the caller's included. That is one while another
   /// thread uses the pool (a busy machine gains nothing from more), and in a forked child, which has no workers.
   class Lease {
    public:
+    ~Lease() {
+      if (passes_) pool_.last_pass_ = std::chrono::steady_clock::now();
+    }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
     int threads() const { return threads_; }
     /// Runs task(0) on the caller and task(1) ... task(threads - 1) on workers, at the same time; returns when all have
     /// returned. Where the parts are independent of each other, the caller runs those that no worker has begun by the
@@ -52,6 +57,7 @@ class ThreadPool {
     ThreadPool& pool_;
     std::unique_lock<std::mutex> lock_;
     int threads_ = 1;
+    bool passes_ = false;  // By a worker that sleeps.
   };
   Lease Acquire(int threads, Asleep asleep = Asleep::kWake) { return Lease(*this, threads, asleep); }
 
@@ -69,14 +75,16 @@ class ThreadPool {
   };
   ThreadPool();
   int StartWorkers(int count);
-  int CountAwake(int count);
+  int CountAwake(int count) const;
+  bool FollowsClosely();
   void Dispatch(int threads, Function function, void* context, bool independent);
   void WorkerLoop(int index, Worker& worker);
 
-  std::mutex in_use_;                                // Held by the caller whose task runs.
-  std::deque<Worker> workers_;                       // Guarded by in_use_; a worker itself uses its own element only.
-  std::chrono::steady_clock::time_point last_pass_;  // Guarded by in_use_, and what follows.
-  int passes_ = 0;                                   // Close after each other, that found a worker asleep.
+  std::mutex in_use_;           // Held by the caller whose task runs.
+  std::deque<Worker> workers_;  // Guarded by in_use_; a worker itself uses its own element only.
+  // Guarded by in_use_: of tasks that passed by a worker asleep, the begin of the first that others follow closely, and
+  // the end of the last.
+  std::chrono::steady_clock::time_point first_pass_, last_pass_;
   alignas(64) std::atomic<std::uint32_t> running_{0};
 };
 

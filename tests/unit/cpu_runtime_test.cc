@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -152,6 +153,24 @@ TEST(CpuThreadPool, ASmallTaskTakesSleepingThreadsOnlyWhereCallsFollowEachOtherC
   for (int round = 0; round < 10'000; ++round) expected += run(ThreadPool::Asleep::kPass);
   EXPECT_EQ(runs, expected);
   EXPECT_GE(expected, 10'000);
+}
+
+TEST(CpuThreadPool, TasksThatTakeLongerThanAWorkerSpinsWakeOneWhereTheyFollowEachOtherClosely) {
+  using Clock = std::chrono::steady_clock;
+  ThreadPool& pool = ThreadPool::Instance();
+  auto task = [](int) {
+    for (const auto begin = Clock::now(); Clock::now() - begin < std::chrono::microseconds(40);) continue;
+  };
+  pool.Acquire(2).Run(1, task);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  int threads = 1, tasks = 0;
+  for (const auto begin = Clock::now(); threads == 1 && Clock::now() - begin < std::chrono::seconds(5); ++tasks) {
+    ThreadPool::Lease lease = pool.Acquire(2, ThreadPool::Asleep::kPass);
+    threads = lease.threads();
+    lease.Run(threads, task, true);
+  }
+  EXPECT_EQ(threads, 2);
+  EXPECT_GT(tasks, 1);
 }
 
 TEST(CpuThreadPool, LeavesThreadsTheCoresThatTheyWereAllowed) {
