@@ -54,7 +54,7 @@ constexpr double kDotLoads = 0.4, kDotSumCycles = 2.4;
 
 // For each vector of B and tile of rows that reads it; with more tiles, memory has kept pace.
 constexpr double kReadCycles = 0.3;
-constexpr std::int64_t kCostlyReads = 4;
+constexpr std::int64_t kCostlyReads = 3;
 // A panel of B larger than this comes from L2 for each tile of rows, a vector in so many cycles.
 constexpr std::int64_t kNearPanel = 40 << 10, kVectorBytes = 64;
 constexpr double kFarVectorCycles = 2.2;
@@ -294,10 +294,14 @@ std::vector<TileConfig> CpuFamily::Candidates(const GemmProblem& asked, const Co
   const std::vector<Tile> tiles = RankTiles(problem, target, spec, paths[0]);
   std::vector<TileConfig> configs;
   const auto add = [&](Tile tile, int count, CpuPath path) {
-    const std::int64_t lanes = VectorBytes(target) / Info(MathOf(problem.a_type, problem.b_type, target)).unit_bytes;
+    const CpuMath math = MathOf(problem.a_type, problem.b_type, target);
+    const std::int64_t lanes = VectorBytes(target) / Info(math).unit_bytes;
     const bool tiled = path == CpuPath::kDirect || path == CpuPath::kStream || path == CpuPath::kPanels;
-    if (FitsRows() && tiled && count > 1 && problem.batch == 1 && problem.n <= tile.vectors * lanes)  // They share m.
-      tile.rows = static_cast<int>(EvenRows(problem.m, tile.rows, DivideUp(problem.n, lanes), count));
+    if (FitsRows() && tiled && count > 1 && problem.batch == 1 && problem.n <= tile.vectors * lanes) {  // They share m.
+      const std::int64_t rows = EvenRows(problem.m, tile.rows, DivideUp(problem.n, lanes), count);
+      const bool keeps = KeepsB(problem, math, path, rows), splits = rows * count <= problem.m;
+      if (!keeps || splits) tile.rows = static_cast<int>(rows);
+    }
     configs.push_back(MakeConfig(problem, target, spec, tile, count, path));
   };
   add(tiles[0], threads, paths[0]);
@@ -325,10 +329,10 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   shape.workers = config[kThreads];
   shape.micro_m = config[kMr];
   shape.micro_n = config[kNr];
-  // Threads split the batch, or the longer side.
+  // Threads split the batch, or the longer side, or rows where there are too few tiles of columns for all.
   const std::int64_t mr = config[kMr], nr = config[kNr];
   const std::int64_t workers = problem.batch >= shape.workers ? 1 : shape.workers;
-  const bool by_rows = problem.m >= problem.n;
+  const bool by_rows = problem.m >= problem.n || DivideUp(problem.n, nr) < workers;
   const std::int64_t rows = by_rows ? DivideUp(DivideUp(problem.m, mr), workers) * mr : problem.m;
   // Steps of k that share the last vector leave a part of it to columns.
   const std::int64_t spare = kTailLanes - kTailLanes / std::max(1, config[kTailSteps]);
@@ -346,6 +350,8 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
     const double share = KeepsB(problem, ConfiguredMath(config), path, mr) ? static_cast<double>(mr) / problem.m : 1;
     cycles += share * JoinCycles(Info(ConfiguredMath(config)).group) * vectors;
   }
+  if (StreamsB(problem, spec, path) && DivideUp(problem.m, mr) <= kCostlyReads)
+    cycles += kReadCycles * static_cast<double>(vectors);
   if (!dots && used * problem.k * unit > kNearPanel) cycles = std::max(cycles, kFarVectorCycles * vectors);
   shape.issue_efficiency = mr * vectors / 2.0 / cycles;
   if (dots) {

@@ -281,6 +281,26 @@ TEST(CpuFamily, PacksASmallBAPanelAtATimeAndGivesStepsOfKTheLanesThatFewColumnsL
   }
 }
 
+TEST(CpuFamily, ThreadsShareTheRowsOfASingleTileOfColumnsHoweverManyTheyAre) {
+  struct Row {
+    Asked asked;
+    int mr, rows;  ///< Of a tile, and of a thread.
+  };
+  for (const Row& row :
+       {Row{{kBest, "f32,f32,f32", "nn", 24, 48, 4096}, 6, 12}, Row{{kBest, "f32,f32,f32", "nn", 12, 64, 4096}, 6, 6},
+        Row{{kBest, "bf16,bf16,f32", "nn", 12, 32, 4096}, 6, 6}, Row{{kBest, "s8,s8,s32", "nn", 10, 64, 65536}, 5, 5},
+        Row{{kBest, "s8,s8,s32", "nn", 9, 64, 65536}, 5, 5}, Row{{kBest, "f32,f32,f32", "nn", 12, 1024, 64}, 6, 12}}) {
+    const GemmProblem problem = ProblemOf(row.asked);
+    DeviceSpec spec = CpuSpec();
+    spec.multiprocessors = 2;
+    const TileConfig config = X86Family().Candidates(problem, row.asked.target, spec)[0];
+    SCOPED_TRACE(Words(row.asked));
+    ASSERT_EQ(config.Get("threads"), 2);
+    EXPECT_EQ(config.Get("mr"), row.mr);
+    EXPECT_EQ(X86Family().Shape(problem, config, spec).block_m, row.rows);
+  }
+}
+
 TEST(CpuFamily, RowsOfAFarBThatAreJoinedAreReadInWholeLinesAndKeptForOtherTilesOfRows) {
   struct Row {
     Asked asked;

@@ -14,7 +14,7 @@ Grid ChooseGrid(const CpuGemmParams& p, int threads) {
     if (threads % n_parts != 0) continue;
     const int m_parts = threads / n_parts;
     // Every thread begins with a full tile.
-    if (p.keeps_b() && m_parts > 1 && DivideUp(p.m, p.mr) <= m_parts) continue;
+    if (p.keeps_b() && m_parts > 1 && DivideUp(p.m, p.mr) <= m_parts && p.m % p.mr != 0) continue;
     const auto rows = static_cast<double>(std::min(p.m, DivideUp(DivideUp(p.m, p.mr), m_parts) * p.mr));
     const auto columns = static_cast<double>(std::min(p.n, DivideUp(DivideUp(p.n, p.nr), n_parts) * p.nr));
     const bool packs_b = p.path == CpuPath::kPacked && !p.packed_b;
