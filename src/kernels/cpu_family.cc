@@ -399,6 +399,7 @@ KernelSource CpuFamily::Render(const GemmProblem& asked, const TileConfig& confi
   recipe.fetch_every = FetchEvery(problem, config);
   recipe.joins = JoinsB(problem, recipe.math, static_cast<CpuPath>(config[kPath])) ? 1 : 0;
   recipe.keeps = KeepsB(problem, recipe.math, static_cast<CpuPath>(config[kPath]), recipe.mr) ? 1 : 0;
+  recipe.adjacent = HasAdjacentRows(problem, static_cast<CpuPath>(config[kPath])) ? 1 : 0;
   if (static_cast<CpuPath>(config[kPath]) == CpuPath::kSweep) recipe.sweep = RowsOfSweep(problem, recipe.math);
   recipe.starts = FlipsA(problem, recipe.math) ? 1 : 0;
   recipe.tail_steps = config[kTailSteps];

@@ -38,6 +38,7 @@ constexpr Number kNumbers[] = {{"mr", &MicroKernelRecipe::mr},
                                {"far", &MicroKernelRecipe::far},
                                {"narrow", &MicroKernelRecipe::narrow},
                                {"keeps", &MicroKernelRecipe::keeps},
+                               {"adjacent", &MicroKernelRecipe::adjacent},
                                {"columns_per_d", &MicroKernelRecipe::columns_per_d}};
 
 struct Type {

@@ -103,7 +103,7 @@ struct MicroKernelRecipe {
   int starts = 0;
   /// Lines of MicroKernelArgs::ahead that come nearer at once. Dot products: 1: all of its columns do; 0: their begin.
   int fetch = 0;
-  int fetch_every = 1;  ///< Those lines come with each so many steps of k. More than 1: rows of A are adjacent.
+  int fetch_every = 1;  ///< Those lines come with each so many steps of k. More than 1: with `adjacent`.
   /// 1: B's rows are read where they lie, `group` at once, and made units in registers: k is whole units. Sums of B's
   /// columns, where A is flipped, are made there too.
   int joins = 0;
@@ -118,6 +118,7 @@ struct MicroKernelRecipe {
   /// 1: the first tile of rows alone joins B. It keeps the units, and before them, where recipes have `starts`, the
   /// sums of their columns, in the form of a packed B, which the other tiles read.
   int keeps = 0;
+  int adjacent = 0;            ///< 1: rows of A are adjacent: `a_row` is one unit. Tiles alone read it.
   int columns_per_d = 1;       ///< Of the product: 2 where the epilogue pairs columns.
   DType d_type = DType::kF32;  ///< C's too.
   DType bias_type = DType::kF32, residual_type = DType::kF32;
@@ -208,6 +209,8 @@ struct CpuGemmParams {
   bool sums_apart;    ///< D cannot hold the sums of blocks of k.
   std::int8_t columns_per_d;
 
+  /// Tiles read A's rows from a copy, or next to each other anyway.
+  bool adjacent_a() const { return path == CpuPath::kPacked || path == CpuPath::kStream || a_row == 1; }
   /// Micro-kernels make units of several rows of B.
   bool joins_b() const {
     return Info(math).group > 1 && !packed_b && (path == CpuPath::kDirect || path == CpuPath::kStream);

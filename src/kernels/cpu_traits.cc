@@ -63,6 +63,12 @@ bool ReadsB(const GemmProblem& problem, CpuMath math) {
   return IsNative(problem.b_type, math) && (problem.b_layout == Layout::kColMajor || problem.k % Info(math).group == 0);
 }
 
+bool HasAdjacentRows(const GemmProblem& problem, CpuPath path) {
+  const bool tiles = path != CpuPath::kDots && path != CpuPath::kSweep;
+  const bool copies = path == CpuPath::kPacked || path == CpuPath::kStream;
+  return tiles && (copies || problem.a_layout == Layout::kColMajor);
+}
+
 bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path) {
   const bool in_place = path == CpuPath::kDirect || path == CpuPath::kStream;
   return in_place && problem.b_layout == Layout::kRowMajor && Info(math).group > 1;

@@ -33,6 +33,9 @@ bool ReadsA(const GemmProblem& problem, CpuMath math);
 /// Likewise B: its tiles, or its columns for dot products.
 bool ReadsB(const GemmProblem& problem, CpuMath math);
 
+/// Whether tiles find rows of A next to each other: in a copy, or as it is.
+bool HasAdjacentRows(const GemmProblem& problem, CpuPath path);
+
 /// Micro-kernels make units of several rows of B. Large ones would do so again for each tile of rows.
 bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path);
 /// The first tile of rows does, in a launch of tiles of `mr` rows, and keeps them for the others.

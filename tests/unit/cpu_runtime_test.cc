@@ -238,6 +238,20 @@ TEST(CpuKernel, RefusesWholeTilesOfColumnsWhereItHasTailsAlone) {
   }
 }
 
+TEST(CpuKernel, RefusesRowsOfAThatLieApartWhereItWasMadeForAdjacentOnes) {
+  const GemmProblem problem = MakeProblem(20, 40, 30, DType::kF32, "tn");
+  for (const CodeTarget& target : CpuTargets()) {
+    const KernelFamily& family = FamilyFor(target);
+    const TileConfig config = family.Candidates(problem, target, CpuSpec())[0];
+    LaunchStep step = family.MakeLaunch(problem, config);
+    auto& params = *reinterpret_cast<CpuGemmParams*>(step.params.data());
+    if (params.path != CpuPath::kDirect) continue;
+    params.a_row = 2;
+    void* const args[] = {step.params.data()};
+    EXPECT_THROW(MakeCpuKernel(problem, config, target)->Launch({}, {}, {}, 0, args, {}), Error);
+  }
+}
+
 TEST(CpuKernel, RefusesRowsOfASingleTileWhereItKeepsBForOthers) {
   for (const CodeTarget& target : CpuTargets()) {
     GemmProblem problem = MakeProblem(18, 64, 64);
@@ -309,7 +323,7 @@ TEST(MicroKernelRecipe, IsReadBackFromItsText) {
   const std::string whole = ToString(MicroKernelRecipe{CpuMath::kF64, 14, 16, 3, 8});
   EXPECT_EQ(whole,
             "math=f64 d=f32 bias=f32 residual=f32 mr=14 nr=16 m_tail=3 n_tail=8 dots=0 starts=0 fetch=0 fetch_every=1 "
-            "joins=0 sweep=0 tail_steps=1 far=0 narrow=0 keeps=0 columns_per_d=1 epilogue=0");
+            "joins=0 sweep=0 tail_steps=1 far=0 narrow=0 keeps=0 adjacent=0 columns_per_d=1 epilogue=0");
   EXPECT_EQ(ToString(ParseRecipe(whole)), whole);
   for (std::size_t end = whole.find(' '); end != whole.npos; end = whole.find(' ', end + 1))
     EXPECT_THROW(ParseRecipe(whole.substr(0, end)), Error) << end;
@@ -378,6 +392,8 @@ TEST(MicroKernelEmitter, MakesTheEntriesThatAreNeededAndRefusesTilesBeyondTheReg
            Row{&Avx2Emitter(), {CpuMath::kF32, 5, 16, 0, 8, 0, 0, 0, 1, 0, 0, 2}, false},
            Row{&Avx512Emitter(), {CpuMath::kBf16, 6, 64, 4, 16, 0, 0, 4, 1, 1, 0, 1, 0, 0, /*keeps=*/1}, true},
            Row{&Avx512Emitter(), {CpuMath::kU8S8, 5, 64, 0, 0, 0, 1, 4, 1, 1, 0, 1, 0, 0, /*keeps=*/1}, true},
+           Row{&Avx512Emitter(), {CpuMath::kF32, 6, 64, 0, 0, 0, 0, 4, /*fetch_every=*/2, 0, 0, 1, 0, 0, 0, 1}, true},
+           Row{&Avx512Emitter(), {CpuMath::kF32, 6, 64, 0, 0, 0, 0, 4, /*fetch_every=*/2, 0, 0, 1, 0, 0, 0, 0}, false},
            Row{&Avx512Emitter(), {CpuMath::kS8U8, 12, 32, 0, 32, 0, 1, 2, 1, 1, 0, 1, 0, 1, /*keeps=*/1}, true},
            Row{&Avx512Emitter(), {CpuMath::kU8S8, 6, 64, 0, 0, 0, 1, 4, 1, 1, 0, 1, 0, 0, /*keeps=*/1}, false},
            Row{&Avx512Emitter(), {CpuMath::kBf16, 16, 16, 0, 0, 0, 0, 1, 1, 1, 0, 1, 0, 0, /*keeps=*/1}, false},

@@ -57,6 +57,9 @@ int TileEmitter::saved_bases() const {
 }
 
 void TileEmitter::Emit() {
+  if (tile_.recipe.adjacent == 0 && tile_.recipe.fetch_every > 1)
+    throw Fail(Code::kUnsupported, "", "x86: fetches every {} steps where rows of A lie apart",
+               tile_.recipe.fetch_every);
   if (joins() && bases() > kMostBasesWithJoins - (tile_.keeps ? 1 : 0))
     throw Fail(Code::kUnsupported, "", "x86: rows of B are not joined for {} rows of A", tile_.rows);
   for (int i = 0; i < saved_bases(); ++i) as_.push(kBases[kScratchBases + i]);
@@ -73,10 +76,12 @@ void TileEmitter::Emit() {
   LoadArguments();
   StartSums();
 
-  if (tile_.recipe.fetch_every > 1)
+  if (tile_.recipe.fetch_every > 1) {
     EmitChunks();
-  else
-    EmitLoops();
+  } else {
+    SplitK();
+    EmitLoop(tile_.recipe.adjacent != 0 ? Rows::kAdjacent : Rows::kStrided);
+  }
   if (sums_columns()) SubtractColumns();
   if (sums_columns() && tile_.keeps) KeepColumns();
   if (tail_steps() > 1) SumTail();
@@ -98,19 +103,6 @@ void TileEmitter::EmitEnd() {
   as_.pop(kAhead);
   for (int i = saved_bases() - 1; i >= 0; --i) as_.pop(kBases[kScratchBases + i]);
   as_.ret();
-}
-
-void TileEmitter::EmitLoops() {
-  const asmjit::Label strided = as_.newLabel(), done = as_.newLabel();
-  SplitK();
-  if (tail_steps() > 1) return EmitLoop(Rows::kStrided);
-  as_.cmp(kARow, unit_bytes());
-  as_.jne(strided);
-  EmitLoop(Rows::kAdjacent);
-  as_.jmp(done);
-  as_.bind(strided);
-  EmitLoop(Rows::kStrided);
-  as_.bind(done);
 }
 
 void TileEmitter::LoadArguments() {

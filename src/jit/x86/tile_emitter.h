@@ -84,7 +84,6 @@ class TileEmitter {
   PartsOfD SplitD() const;
   void PrefetchPartOfD();
   int LinesOfD() const;  ///< Of one row of the tile.
-  void EmitLoops();
   void EmitLoop(Rows rows);
   void EmitChunks();
   void EmitStep(Rows rows);

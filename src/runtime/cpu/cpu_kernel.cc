@@ -55,6 +55,7 @@ class LoadedKernel final : public CpuKernel {
     if (p.sums_apart == recipe_.plain() || p.columns_per_d != recipe_.columns_per_d) return false;
     if (p.joins_b() != (recipe_.joins != 0) || p.keeps_b() != (recipe_.keeps != 0)) return false;
     if ((p.path == CpuPath::kSweep) != (recipe_.sweep != 0)) return false;
+    if (recipe_.adjacent != 0 && !p.adjacent_a()) return false;
     if (recipe_.narrow != 0 && p.n >= p.nr) return false;
     // Sweeps take all rows at once.
     if (recipe_.sweep != 0 && p.m != recipe_.mr) return false;
