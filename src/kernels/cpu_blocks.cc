@@ -18,7 +18,7 @@ constexpr std::int64_t kFewDotRows = 8;       // They are multiplied before the 
 constexpr std::int64_t kTallDots = 4;         // Rows of a tile; lower ones read B too often for L2.
 constexpr std::int64_t kDotBytes = 48 << 10;  // Of A in such a block: it stays in L1.
 constexpr std::int64_t kFewestDotRows = 4, kFarDotBytes = 64 << 10;  // Theirs, of a far B.
-constexpr std::int64_t kPanelSteps = 1024;                           // Of k: a panel that is copied leaves L2 to A.
+constexpr std::int64_t kPanelSteps = 1024;                           // Of k: a contiguous panel leaves L2 to A.
 constexpr std::int64_t kLeastPanels = 4, kMostColumns = 2048;        // Of a B in place, worked on for one block of k.
 constexpr std::int64_t kPackedPanels = 8;                            // Of B, where A is packed once: they stay in L2.
 constexpr std::int64_t kSumsBytes = 4 << 20;                         // Of sums kept apart from D: a part of L3.
@@ -80,7 +80,8 @@ void FitInPlace(const GemmProblem& problem, const DeviceSpec& spec, const CpuTil
     b.kc = StepsOfDots(problem, spec, t, s);
     return;
   }
-  if (t.path == CpuPath::kPanels)
+  const bool packed = problem.b_layout == Layout::kPacked;
+  if (t.path == CpuPath::kPanels || packed)
     b.kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 4 / (t.nr * s.unit), 8), 128, kPanelSteps);
   const bool streams = StreamsB(problem, spec, t.path);
   if (!streams && t.path != CpuPath::kPanels) b.nc = RoundUp(s.columns, t.nr);
@@ -88,7 +89,7 @@ void FitInPlace(const GemmProblem& problem, const DeviceSpec& spec, const CpuTil
     b.kc = std::min(b.kc, s.rows > kManyJoinRows ? kMoreJoinSteps : kJoinSteps);
   if (StreamsA(problem, spec, t.path, t.nr)) b.kc = std::max(b.kc, RoundDown(spec.l2_bytes / 2 / (t.nr * s.unit), 8));
   // Each panel is read once, from end to end, as the hardware follows it.
-  if (problem.b_layout == Layout::kPacked && s.rows <= t.mr) b.kc = RoundUp(std::max<std::int64_t>(1, s.steps), 8);
+  if (packed && s.rows <= t.mr) b.kc = RoundUp(std::max<std::int64_t>(1, s.steps), 8);
 }
 
 void FitPacked(const GemmProblem& problem, const DeviceSpec& spec, const CpuTiling& t, const Sizes& s, CpuBlocks& b) {

@@ -127,7 +127,7 @@ bool IsLargeD(const GemmProblem& problem, const DeviceSpec& spec) {
 }
 
 bool IsWorthPacking(const GemmProblem& problem, const DeviceSpec& spec) {
-  if (problem.b_layout != Layout::kRowMajor || problem.n <= kFewColumns || IsSmall(problem, spec)) return false;
+  if (problem.b_layout == Layout::kColMajor || problem.n <= kFewColumns || IsSmall(problem, spec)) return false;
   return problem.m * problem.k * static_cast<std::int64_t>(SizeOf(problem.a_type)) > spec.l3_bytes / 4;
 }
 

@@ -62,7 +62,8 @@ bool HasShortColumns(const GemmProblem& problem);
 /// D comes from memory, and goes there.
 bool IsLargeD(const GemmProblem& problem, const DeviceSpec& spec);
 
-/// A row-major B that could be read in place is faster packed: with every column of tiles, all of A is read.
+/// A B that could be read in place is faster packed, and with a packed one A: with every column of tiles, all of A is
+/// read.
 bool IsWorthPacking(const GemmProblem& problem, const DeviceSpec& spec);
 
 }  // namespace gemmsmith

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../support/cpu_gemm.h"
+#include "select/cost_model.h"
 
 namespace gemmsmith {
 namespace {
@@ -150,6 +151,20 @@ TEST(CpuFamily, FewColumnsOfAPackedBLeaveRegistersToMoreRows) {
     EXPECT_EQ(config.Get("mr"), mr) << ToString(problem);
     const MicroKernelRecipe recipe = ParseRecipe(X86Family().Render(problem, config, kBest, {}).text);
     EXPECT_EQ(recipe.narrow, n < 64 ? 1 : 0) << ToString(problem);
+  }
+}
+
+TEST(CpuFamily, APackedBIsReadInLongBlocksOfKAndALargeAIsPackedBesideIt) {
+  for (const auto& [m, k, path] :
+       {std::tuple{64, 4096, CpuPath::kDirect}, {1024, 1024, CpuPath::kDirect}, {2048, 2048, CpuPath::kPacked}}) {
+    GemmProblem problem = MakeProblem(m, 2048, k, DType::kF32, "nn");
+    problem.b_layout = Layout::kPacked;
+    DeviceSpec spec = CpuSpec();
+    spec.l2_bytes = 1 << 20;
+    spec.l3_bytes = 32 << 20;
+    const TileConfig config = RankConfigs(problem, kBest, spec).configs.front().config;
+    EXPECT_EQ(static_cast<CpuPath>(config.Get("path")), path) << ToString(problem);
+    EXPECT_EQ(config.Get("kc"), path == CpuPath::kDirect ? 1024 : 512) << ToString(problem);
   }
 }
 
