@@ -62,7 +62,7 @@ struct MicroKernelArgs {
   std::int32_t c_is_sum;      ///< C holds the sums of earlier blocks of k, in the sums' type.
   std::int32_t d_is_sum;      ///< D is a buffer of sums: more blocks of k follow, and the epilogue with the last.
                               ///< Not where a C with fractions is added to integer sums, which must be complete.
-  void* kept;                 ///< Recipes with `keeps`: of joined units of B, (k, nr).
+  void* kept;                 ///< Recipes with `keeps`: where units of B, (k, nr), are.
   const CpuEpilogue* epilogue;
   std::int64_t row, column;                   ///< Of the tile's first element in the product.
   const MicroKernelRecipe* recipe = nullptr;  ///< What compiled-in micro-kernels finish for; null: plain.
@@ -215,7 +215,7 @@ struct CpuGemmParams {
   bool joins_b() const {
     return Info(math).group > 1 && !packed_b && (path == CpuPath::kDirect || path == CpuPath::kStream);
   }
-  /// The first tile of rows does, for the others. A B in place that is not small, or needs memory for A anyway.
+  /// The first tile of rows makes them for the others, where there is a copy of A, too.
   bool keeps_b() const { return joins_b() && path == CpuPath::kStream && m > mr; }
 };
 /// With an epilogue. Its pointers are those of the first batch entry.

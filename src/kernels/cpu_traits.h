@@ -36,9 +36,9 @@ bool ReadsB(const GemmProblem& problem, CpuMath math);
 /// Whether tiles find rows of A next to each other: in a copy, or as it is.
 bool HasAdjacentRows(const GemmProblem& problem, CpuPath path);
 
-/// Micro-kernels make units of several rows of B. Large ones would do so again for each tile of rows.
+/// Micro-kernels make units of several rows of B.
 bool JoinsB(const GemmProblem& problem, CpuMath math, CpuPath path);
-/// The first tile of rows does, in a launch of tiles of `mr` rows, and keeps them for the others.
+/// Where tiles have `mr` rows, the first makes them for the others.
 bool KeepsB(const GemmProblem& problem, CpuMath math, CpuPath path, std::int64_t mr);
 
 /// B is read faster from end to end than in strips of columns. Several rows of A make that too many products at once,

@@ -160,6 +160,7 @@ TEST(CpuFamily, APackedBIsReadInLongBlocksOfKAndALargeAIsPackedBesideIt) {
     GemmProblem problem = MakeProblem(m, 2048, k, DType::kF32, "nn");
     problem.b_layout = Layout::kPacked;
     DeviceSpec spec = CpuSpec();
+    spec.multiprocessors = 2;
     spec.l2_bytes = 1 << 20;
     spec.l3_bytes = 32 << 20;
     const TileConfig config = RankConfigs(problem, kBest, spec).configs.front().config;

@@ -471,7 +471,7 @@ class GemmCall {
     const std::int64_t share_bytes = p_.path == CpuPath::kDots ? 0 : p_.fetch * kLine;
     const std::int64_t ahead = TilesAhead(args.k), b_step = args.b_step;
     const bool keeps = p_.keeps_b(), copies_panels = panel_bytes_ != 0 && !keeps;
-    args.kept = place.panel + SumsRowBytes();
+    if (keeps) args.kept = place.panel + SumsRowBytes();
     std::int64_t left = DivideUp(columns.size(), p_.nr);
     for (std::int64_t j = columns.begin; j < columns.end; j += p_.nr, --left) {
       args.column = j;
