@@ -110,6 +110,29 @@ std::int32_t FetchEvery(const GemmProblem& problem, const TileConfig& config) {
   return static_cast<std::int32_t>(std::clamp<std::int64_t>(steps / std::max(rows, kPieceRows), 2, 16));
 }
 
+/// Of D, what the slowest thread computes; columns in whole vectors.
+struct Part {
+  std::int64_t rows, columns;
+};
+/// Threads split the batch, or the longer side, or rows where there are too few tiles of columns for all. Those of a
+/// packed B are all as wide, and may be shared worse than rows.
+Part LargestPart(const GemmProblem& problem, const TileConfig& config) {
+  const std::int64_t mr = config[kMr], nr = config[kNr];
+  const std::int64_t workers = problem.batch >= config[kThreads] ? 1 : config[kThreads];
+  const auto share = [&](std::int64_t size, std::int64_t tile) {
+    return std::min(size, DivideUp(DivideUp(size, tile), workers) * tile);
+  };
+  // Steps of k that share the last vector leave a part of it to columns.
+  const std::int64_t spare = kTailLanes - kTailLanes / std::max(1, config[kTailSteps]);
+  const std::int64_t columns = problem.n / nr * nr + config[kNTail] - spare;
+  const std::int64_t by_rows = share(problem.m, mr) * columns, by_columns = problem.m * share(columns, nr);
+  constexpr double kClearly = 1.1;
+  const bool evener = kClearly * static_cast<double>(by_rows) < static_cast<double>(by_columns);
+  if (problem.m >= problem.n || DivideUp(problem.n, nr) < workers || (evener && problem.b_layout == Layout::kPacked))
+    return {share(problem.m, mr), columns};
+  return {problem.m, share(columns, nr)};
+}
+
 /// Integer sums become f32 before a C with fractions is added, so they must be complete: k in one block, and fewer rows
 /// and columns in theirs.
 void CompleteSumsAtOnce(const GemmProblem& problem, CpuGemmParams& p) {
@@ -329,20 +352,13 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   shape.workers = config[kThreads];
   shape.micro_m = config[kMr];
   shape.micro_n = config[kNr];
-  // Threads split the batch, or the longer side, or rows where there are too few tiles of columns for all.
   const std::int64_t mr = config[kMr], nr = config[kNr];
-  const std::int64_t workers = problem.batch >= shape.workers ? 1 : shape.workers;
-  const bool by_rows = problem.m >= problem.n || DivideUp(problem.n, nr) < workers;
-  const std::int64_t rows = by_rows ? DivideUp(DivideUp(problem.m, mr), workers) * mr : problem.m;
-  // Steps of k that share the last vector leave a part of it to columns.
-  const std::int64_t spare = kTailLanes - kTailLanes / std::max(1, config[kTailSteps]);
-  const std::int64_t whole_vectors = problem.n / nr * nr + config[kNTail] - spare;
-  const std::int64_t columns = by_rows ? whole_vectors : DivideUp(DivideUp(problem.n, nr), workers) * nr;
+  const Part part = LargestPart(problem, config);
+  shape.block_m = part.rows;
+  shape.block_n = part.columns;
   const auto path = static_cast<CpuPath>(config[kPath]);
   const bool dots = path == CpuPath::kDots;
   const std::int64_t unit = Info(ConfiguredMath(config)).unit_bytes;
-  shape.block_m = std::min(rows, problem.m);
-  shape.block_n = std::min(columns, whole_vectors);
   const std::int64_t used = problem.n >= nr ? nr : config[kNTail];
   const std::int64_t vectors = dots ? nr : std::max<std::int64_t>(1, used * unit / kVectorBytes);
   double cycles = StepCycles(mr, static_cast<double>(vectors));
