@@ -38,7 +38,7 @@ constexpr double kWorthAThread = 1e5;
 constexpr std::int64_t kDotTiles = 16, kDotLeastRows = 16;
 constexpr std::int64_t kPanelTiles = 24;  // Of rows; fewer do not make up for waiting until memory has brought a panel.
 constexpr std::int64_t kJoinRows = 16;    // With more, units of a B in a cache are better made once.
-constexpr std::int64_t kKeptRows = 256;   // With more, they are made again too often, and packed beforehand.
+constexpr std::int64_t kKeptRows = 256;   // With more, B is better packed beforehand.
 // Of a tile: more leave no registers for the rows of B; or for where units of it are kept.
 constexpr int kMostJoinRows = 20, kMostKeepRows = 15;
 constexpr int kRegisters = 32;                   // Of instruction sets that join.

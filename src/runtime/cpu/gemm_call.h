@@ -492,7 +492,7 @@ class GemmCall {
         pack_b_(panel, p_.b_col, p_.b_row, args.columns, p_.nr, args.k * math_.group, place.panel, nullptr);
         args.b = place.panel, args.b_step = p_.nr * unit_;
       }
-      MicroKernel first = keeps ? (whole ? kernels_.keep_full : kernels_.keep_last) : nullptr;
+      MicroKernel keeping = keeps ? (whole ? kernels_.keep_full : kernels_.keep_last) : nullptr;
       const std::byte* c_tile = c.At(rows.begin, j);
       std::byte* d_tile = d.At(rows.begin, j);
       for (std::int64_t i = rows.begin; i < rows.end; i += p_.mr) {
@@ -503,13 +503,13 @@ class GemmCall {
         args.ahead_step = b_step;
         share += share_bytes;
         if (coming != nullptr) coming->BringNearer(args);
-        const MicroKernel kernel = first != nullptr ? first : p_.m - i >= p_.mr ? full : tail;
+        const MicroKernel kernel = keeping != nullptr ? keeping : p_.m - i >= p_.mr ? full : tail;
         if (noted_ == nullptr) [[likely]]
           kernel(&args);
         else
           noted_->push_back({kernel, args});
         if (coming != nullptr) coming->Advance();
-        if (std::exchange(first, nullptr) != nullptr) {
+        if (std::exchange(keeping, nullptr) != nullptr) {
           args.b = args.kept, args.b_step = p_.nr * unit_;
           args.start = StartsOf(args.b, true);
         }
