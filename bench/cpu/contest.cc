@@ -79,13 +79,22 @@ void Check(const Case& c, const Operands& operands, Contestant& contestant) {
   if (!contestant.why.empty()) contestant.run = nullptr;
 }
 
-/// Calls for one sample, which lasts about a millisecond, or one call. A long one is the first sample itself.
-int CallsPerSample(Contestant& c, int threads) {
+/// Of one sample, which lasts about a millisecond, or one call.
+struct Calls {
+  /// Not counted: they find the caches of whoever came before, and threads asleep.
+  int before;
+  int counted;
+};
+
+/// A long call is the first sample itself.
+Calls CallsPerSample(Contestant& c, int threads) {
+  constexpr double kLong = 0.01;  // seconds: what it finds is a hundredth of it.
   double once = Seconds(c.run, 1, threads);
   if (once < 1e-4) once = Seconds(c.run, static_cast<int>(std::clamp(1e-4 / std::max(once, 1e-8), 1.0, 1e4)), threads);
   const int calls = static_cast<int>(std::clamp(1e-3 / std::max(once, 1e-9), 1.0, 1e5));
-  if (calls == 1) c.seconds.push_back(once);
-  return calls;
+  if (calls > 1) return {1 + calls / 10, calls};
+  c.seconds.push_back(once);
+  return {threads > 1 && once < kLong ? 1 : 0, 1};
 }
 
 /// A peer that takes three times as long as the fastest is out; what is short may have been disturbed, and gets two
@@ -102,7 +111,7 @@ bool IsOut(const Contestant& c, double fastest) {
 constexpr std::chrono::microseconds kSettling{500};
 
 void TakeSamples(std::vector<Contestant*>& contestants, int threads, const Effort& effort) {
-  std::vector<int> calls;
+  std::vector<Calls> calls;
   double fastest = std::numeric_limits<double>::infinity();
   const auto note = [&fastest](const Contestant& c) {
     if (c.role != Role::kLimit && !c.seconds.empty()) fastest = std::min(fastest, c.seconds.back());
@@ -118,10 +127,8 @@ void TakeSamples(std::vector<Contestant*>& contestants, int threads, const Effor
       Contestant& c = *contestants[i];
       if (IsOut(c, fastest)) continue;
       if (threads > 1) std::this_thread::sleep_for(kSettling);
-      // The first calls find the caches of whoever came before, and threads asleep; they are not counted where they are
-      // short.
-      if (calls[i] > 1) Seconds(c.run, 1 + calls[i] / 10, threads);
-      c.seconds.push_back(Seconds(c.run, calls[i], threads));
+      for (int call = 0; call < calls[i].before; ++call) c.run();
+      c.seconds.push_back(Seconds(c.run, calls[i].counted, threads));
       note(c);
     }
   }
