@@ -64,7 +64,7 @@ struct Contestant {
 };
 
 struct Effort {
-  double row_seconds = 0.5;
+  double row_seconds = 0.25;
   int min_rounds = 5, max_rounds = 21;
 };
 
