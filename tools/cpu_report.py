@@ -227,10 +227,10 @@ def page(name, rows, documents, prefix):
             ', '.join(f'{peer} ({more})' if more else peer for peer, more in peers.items()) + '.', '',
             f'`make bench-cpu ARGS="--set {name}"`: in every round each takes its turn; a time is the lower quartile of its '
             'rounds in the better of two passes over all rows, because a neighbour on a shared machine only ever adds. One '
-            'thread is timed by its own clock; two are awake when calls are counted. The limits of the machine are the '
-            'fastest of all rounds: *peak*, multiply-adds in registers alone; *read*, B once from memory, where it is '
-            'larger than the last cache. A peer that takes three times as long as the fastest is timed once or twice '
-            'only.', '',
+            'thread is timed by its own clock. A call of less than 10 ms follows one that is not counted, which finds the '
+            'caches of whoever came before, and threads asleep. The limits of the machine are the fastest of all rounds: '
+            '*peak*, multiply-adds in registers alone; *read*, B once from memory, where it is larger than the last '
+            'cache. A peer that takes three times as long as the fastest is timed once or twice only.', '',
             f'![{axis}]({pathlib.Path(prefix).name}-{name}.svg)', '']
     notes = limits_text(rows) + reasons_text(rows) + [f'not here: {m}' for m in missing]
     tail = ['', '## Notes', ''] + [f'- {note}' for note in notes] if notes else []

@@ -94,7 +94,7 @@ Calls CallsPerSample(Contestant& c, int threads) {
   const int calls = static_cast<int>(std::clamp(1e-3 / std::max(once, 1e-9), 1.0, 1e5));
   if (calls > 1) return {1 + calls / 10, calls};
   c.seconds.push_back(once);
-  return {threads > 1 && once < kLong ? 1 : 0, 1};
+  return {once < kLong ? 1 : 0, 1};
 }
 
 /// A peer that takes three times as long as the fastest is out; what is short may have been disturbed, and gets two
