@@ -10,9 +10,9 @@ namespace {
 
 // Of k: so many units stay near for the next tile of rows; more rows take longer to begin and to end than to read them
 // from L2.
-constexpr std::int64_t kJoinSteps = 128, kMoreJoinSteps = 256, kManyJoinRows = 32;
-constexpr std::int64_t kSweptSums = 4;      // Of a sweep: so small a share of L2, longer runs of B being worth more.
-constexpr std::int64_t kFewRowsSteps = 64;  // Of k, in a block of B that is packed for few rows of A.
+constexpr std::int64_t kJoinSteps = 128, kMoreJoinSteps = 256, kManyJoinRows = 32, kManyStreamedRows = 48;
+constexpr std::int64_t kSweptSums = 4;       // Of a sweep: so small a share of L2, longer runs of B being worth more.
+constexpr std::int64_t kFewRowsSteps = 384;  // Of k, in a block of B that is packed for few rows of A.
 constexpr std::int64_t kDotBlock = 512, kLongDotBlock = 4096, kDotRowBlock = 8192;  // Of k: in L2, several times.
 constexpr std::int64_t kFewDotRows = 8;       // They are multiplied before the next columns have come.
 constexpr std::int64_t kTallDots = 4;         // Rows of a tile; lower ones read B too often for L2.
@@ -72,6 +72,15 @@ std::int64_t StepsOfDots(const GemmProblem& problem, const DeviceSpec& spec, con
   return RoundUp(std::clamp<std::int64_t>(s.steps, 1, block), 16);
 }
 
+/// A B in place from memory. Where it does not stay in a share of L3, and few rows of A leave its memory to decide, it
+/// is read fastest in blocks that are somewhat shorter than usual.
+void FitStream(const GemmProblem& problem, const DeviceSpec& spec, bool joins, const Sizes& s, CpuBlocks& b) {
+  const bool many = s.rows > (joins ? kManyJoinRows : kManyStreamedRows);
+  if (joins) b.kc = std::min(b.kc, many ? kMoreJoinSteps : kJoinSteps);
+  const std::int64_t b_bytes = s.columns * problem.k * static_cast<std::int64_t>(SizeOf(problem.b_type));
+  if (!many && b_bytes > spec.l3_bytes / 4 && s.steps > b.kc) b.kc = BalancedBlock(s.steps, b.kc * 3 / 4, 8);
+}
+
 /// What is kept of D between blocks of k stays in L2.
 void FitInPlace(const GemmProblem& problem, const DeviceSpec& spec, const CpuTiling& t, const Sizes& s, CpuBlocks& b) {
   const std::int64_t least = kLeastPanels * t.nr, most = std::max(least, RoundDown(kMostColumns, t.nr));
@@ -85,8 +94,7 @@ void FitInPlace(const GemmProblem& problem, const DeviceSpec& spec, const CpuTil
     b.kc = std::clamp<std::int64_t>(RoundDown(spec.l2_bytes / 4 / (t.nr * s.unit), 8), 128, kPanelSteps);
   const bool streams = StreamsB(problem, spec, t.path);
   if (!streams && t.path != CpuPath::kPanels) b.nc = RoundUp(s.columns, t.nr);
-  if (streams && JoinsB(problem, t.math, t.path))
-    b.kc = std::min(b.kc, s.rows > kManyJoinRows ? kMoreJoinSteps : kJoinSteps);
+  if (streams) FitStream(problem, spec, JoinsB(problem, t.math, t.path), s, b);
   if (StreamsA(problem, spec, t.path, t.nr)) b.kc = std::max(b.kc, RoundDown(spec.l2_bytes / 2 / (t.nr * s.unit), 8));
   // Each panel is read once, from end to end, as the hardware follows it.
   if (packed && s.rows <= t.mr) b.kc = RoundUp(std::max<std::int64_t>(1, s.steps), 8);

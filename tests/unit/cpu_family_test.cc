@@ -322,15 +322,15 @@ TEST(CpuFamily, RowsOfAFarBThatAreJoinedAreReadInWholeLinesAndKeptForOtherTilesO
     Asked asked;
     int mr, nr, kc, keeps = 1;
   };
-  for (const Row& row : {Row{{kBest, "bf16,bf16,f32", "nn", 16, 4096, 4096}, 6, 64, 256},
-                         Row{{kBest, "bf16,bf16,f32", "nn", 6, 4096, 4096}, 6, 64, 256, 0},
+  for (const Row& row : {Row{{kBest, "bf16,bf16,f32", "nn", 16, 4096, 4096}, 6, 64, 192},
+                         Row{{kBest, "bf16,bf16,f32", "nn", 6, 4096, 4096}, 6, 64, 192, 0},
                          Row{{kBest, "bf16,bf16,f32", "nn", 256, 4096, 4096}, 6, 64, 512},
                          Row{{kBest, "bf16,bf16,f32", "tn", 32, 48, 65536}, 8, 48, 256},
                          Row{{kBest, "bf16,bf16,f32", "nn", 32, 16, 262144}, 8, 16, 256},
-                         Row{{kBest, "s8,s8,s32", "nn", 5, 11008, 4096}, 5, 64, 512, 0},
-                         Row{{kBest, "s8,s8,s32", "nn", 16, 4096, 4096}, 5, 64, 512},
+                         Row{{kBest, "s8,s8,s32", "nn", 5, 11008, 4096}, 5, 64, 384, 0},
+                         Row{{kBest, "s8,s8,s32", "nn", 16, 4096, 4096}, 5, 64, 384},
                          Row{{kBest, "s8,s8,s32", "nn", 64, 4096, 4096}, 5, 64, 1024},
-                         Row{{kBest, "u8,s8,s32", "nn", 16, 4096, 4096}, 6, 64, 512},
+                         Row{{kBest, "u8,s8,s32", "nn", 16, 4096, 4096}, 6, 64, 384},
                          Row{{kBest, "u8,u8,s32", "nn", 30, 30, 65536}, 8, 32, 512}}) {
     const TileConfig config = ConfigOf(row.asked);
     SCOPED_TRACE(Words(row.asked));
@@ -338,6 +338,28 @@ TEST(CpuFamily, RowsOfAFarBThatAreJoinedAreReadInWholeLinesAndKeptForOtherTilesO
     EXPECT_EQ(config.Get("nr"), row.nr);
     EXPECT_EQ(config.Get("kc"), row.kc);
     EXPECT_EQ(ParseRecipe(X86Family().Render(ProblemOf(row.asked), config, kBest, {}).text).keeps, row.keeps);
+  }
+}
+
+TEST(CpuFamily, FewRowsReadAFarBInShorterBlocksOfK) {
+  struct Row {
+    Asked asked;
+    CpuPath path;
+    int kc;
+  };
+  for (const Row& row : {Row{{kBest, "f32,f32,f32", "nn", 16, 4096, 4096}, CpuPath::kDirect, 376},
+                         Row{{kBest, "f32,f32,f32", "nn", 48, 4096, 4096}, CpuPath::kDirect, 376},
+                         Row{{kBest, "f32,f32,f32", "nn", 64, 4096, 4096}, CpuPath::kDirect, 512},
+                         Row{{kBest, "f32,f32,f32", "nn", 16, 8192, 512}, CpuPath::kDirect, 512},
+                         Row{{kBest, "f32,f32,f32", "nn", 16, 1024, 1024}, CpuPath::kDirect, 512},
+                         Row{{kAvx2, "f64,f64,f64", "nn", 16, 4096, 4096}, CpuPath::kDirect, 376},
+                         Row{{kBest, "f16,f16,f32", "nn", 16, 4096, 4096}, CpuPath::kPacked, 384},
+                         Row{{kBest, "bf16,bf16,f32", "nn", 16, 4096, 4097}, CpuPath::kPacked, 768},
+                         Row{{kBest, "f16,f16,f32", "nn", 64, 4096, 4096}, CpuPath::kPacked, 512}}) {
+    const TileConfig config = ConfigOf(row.asked);
+    SCOPED_TRACE(Words(row.asked));
+    EXPECT_EQ(static_cast<CpuPath>(config.Get("path")), row.path);
+    EXPECT_EQ(config.Get("kc"), row.kc);
   }
 }
 

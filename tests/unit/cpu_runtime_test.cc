@@ -285,6 +285,20 @@ TEST(ThreadGrid, EveryThreadBeginsWithAWholeTileWhereItsUnitsOfBAreKept) {
     }
 }
 
+TEST(ThreadGrid, ThreadsPackTheirOwnColumnsOfBForFewRows) {
+  CpuGemmParams p{};
+  p.path = CpuPath::kPacked;
+  p.mr = 6, p.nr = 64;
+  p.n = p.k = 1024;
+  p.batch = 1;
+  for (p.m = 1; p.m < 100; ++p.m)
+    for (const int threads : {2, 4}) EXPECT_EQ(ChooseGrid(p, threads).m_parts, 1) << p.m << " rows on " << threads;
+  p.m = 2048, p.n = 96;
+  EXPECT_EQ(ChooseGrid(p, 2).m_parts, 2);
+  p.n = 2048;
+  EXPECT_EQ(ChooseGrid(p, 4).m_parts, 2);
+}
+
 TEST(CpuKernel, RefusesMoreRowsThanASweepTakes) {
   DeviceSpec spec = CpuSpec();
   spec.l2_bytes = 512;

@@ -19,7 +19,8 @@ Grid ChooseGrid(const CpuGemmParams& p, int threads) {
     const auto columns = static_cast<double>(std::min(p.n, DivideUp(DivideUp(p.n, p.nr), n_parts) * p.nr));
     const bool packs_b = p.path == CpuPath::kPacked && !p.packed_b;
     const bool copies_a = p.path != CpuPath::kDirect && p.path != CpuPath::kPanels;
-    const double copies = (copies_a ? rows : 0) + (packs_b ? columns / m_parts : 0);
+    // Who packs panels for others multiplies nothing meanwhile, and waits for them.
+    const double copies = (copies_a ? rows : 0) + (packs_b ? columns : 0);
     // A B in place comes from memory, and each part of it should to one thread alone.
     const bool streams = p.path != CpuPath::kPacked;
     const double cost = rows * columns + kPackCost * (copies + (streams ? columns : 0));
