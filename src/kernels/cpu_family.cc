@@ -386,11 +386,16 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
                            : problem.b_layout == Layout::kColMajor ? 1
                            : joins                                 ? kJoinedB
                                                                    : kPackedB;
-    const double b = b_share * static_cast<double>(problem.k) * problem.n;
-    const double part = unit / static_cast<double>(Info(ConfiguredMath(config)).group);
-    const double a = path == CpuPath::kPacked ? static_cast<double>(problem.m) * problem.k : 0;
-    shape.packed_bytes = 2 * part * problem.batch * (a + b);
-    shape.packs_together = path == CpuPath::kPacked;
+    // Threads that share rows pack several panels together, or each the whole of B; those that share columns, each all
+    // of A. Copies of single panels are near, and cost them little.
+    const bool packs = path == CpuPath::kPacked, one_panel = problem.n <= nr;
+    const bool together = packs && !one_panel && part.rows < problem.m;
+    const int workers = problem.batch >= shape.workers ? 1 : shape.workers;
+    const double rows = packs ? static_cast<double>(part.rows * workers) : 0;
+    const double columns = packs && !together ? std::min(part.columns, problem.n) * workers : problem.n;
+    const double part_of_unit = unit / static_cast<double>(Info(ConfiguredMath(config)).group);
+    shape.packed_bytes = 2 * part_of_unit * problem.batch * problem.k * (rows + b_share * columns);
+    shape.packs_together = together && workers > 1;
   }
   return shape;
 }

@@ -3,11 +3,9 @@
 #include <pthread.h>
 #if defined(__linux__)
 #include <sched.h>
-#include <unistd.h>
 #endif
 
 #include <system_error>
-#include <thread>
 
 #include "util/log.h"
 
@@ -66,26 +64,26 @@ int Core() {
 /// somebody else makes just now.
 class KeptElsewhere {
  public:
+  using Thread = std::thread::native_handle_type;
 #if defined(__linux__)
-  /// `thread`: 0: none.
-  explicit KeptElsewhere(int thread) : thread_(thread) {
-    if (thread == 0 || sched_getaffinity(thread, sizeof allowed_, &allowed_) != 0) return;
+  explicit KeptElsewhere(Thread thread, bool needed = true) : thread_(thread) {
+    if (!needed || pthread_getaffinity_np(thread, sizeof allowed_, &allowed_) != 0) return;
     cpu_set_t elsewhere = allowed_;
     CPU_CLR(static_cast<std::size_t>(sched_getcpu()), &elsewhere);
-    narrowed_ = CPU_COUNT(&elsewhere) > 0 && sched_setaffinity(thread_, sizeof elsewhere, &elsewhere) == 0;
+    narrowed_ = CPU_COUNT(&elsewhere) > 0 && pthread_setaffinity_np(thread_, sizeof elsewhere, &elsewhere) == 0;
   }
   ~KeptElsewhere() {
-    if (narrowed_) sched_setaffinity(thread_, sizeof allowed_, &allowed_);
+    if (narrowed_) pthread_setaffinity_np(thread_, sizeof allowed_, &allowed_);
   }
   KeptElsewhere(const KeptElsewhere&) = delete;
   KeptElsewhere& operator=(const KeptElsewhere&) = delete;
 
  private:
-  int thread_;
+  Thread thread_;
   bool narrowed_ = false;
   cpu_set_t allowed_;
 #else
-  explicit KeptElsewhere(int) {}
+  explicit KeptElsewhere(Thread, bool = true) {}
 #endif
 };
 
@@ -127,7 +125,9 @@ int ThreadPool::StartWorkers(int count) {
     const int index = static_cast<int>(workers_.size());
     workers_.emplace_back();
     try {
-      std::thread([this, index, worker = &workers_.back()] { WorkerLoop(index, *worker); }).detach();
+      std::thread thread([this, index, worker = &workers_.back()] { WorkerLoop(index, *worker); });
+      workers_.back().thread = thread.native_handle();
+      thread.detach();
     } catch (const std::system_error& error) {
       workers_.pop_back();
       LogInfo("threads: no more than {}: {}", index + 1, error.what());
@@ -164,10 +164,11 @@ void ThreadPool::Dispatch(int threads, Function function, void* context, bool in
     worker.function = function;
     worker.context = context;
     worker.ticket.fetch_add(1, std::memory_order_release);
-    // One that is awake on this core waits for it: whoever waits for the other is woken there, and may stay.
-    const bool shares = core >= 0 && worker.core.load(std::memory_order_relaxed) == core;
-    const bool moves = shares || worker.asleep.load(std::memory_order_relaxed);
-    const KeptElsewhere placed(moves ? worker.thread.load(std::memory_order_relaxed) : 0);
+    // One that is awake on this core waits for it: whoever waits for the other is woken there, and may stay. So may one
+    // that has just been started.
+    const int last = worker.core.load(std::memory_order_relaxed);
+    const bool shares = core >= 0 && (last == core || last < 0);
+    const KeptElsewhere placed(worker.thread, shares || worker.asleep.load(std::memory_order_relaxed));
     worker.ticket.notify_one();
   }
   function(context, 0);
@@ -175,15 +176,12 @@ void ThreadPool::Dispatch(int threads, Function function, void* context, bool in
     if (!Begin(workers_[i].begun, workers_[i].ticket.load(std::memory_order_relaxed) - 1)) continue;
     function(context, i + 1);
     running_.fetch_sub(1, std::memory_order_relaxed);
-    const KeptElsewhere moved(workers_[i].thread.load(std::memory_order_relaxed));
+    const KeptElsewhere moved(workers_[i].thread);
   }
   while (const std::uint32_t left = running_.load(std::memory_order_acquire)) WaitForChange(running_, left);
 }
 
 void ThreadPool::WorkerLoop(int index, Worker& worker) {
-#if defined(__linux__)
-  worker.thread.store(gettid(), std::memory_order_relaxed);
-#endif
   int spins = kSpins;
   for (std::uint32_t seen = 0;; ++seen) {
     if (!SpinForChange(worker.ticket, seen, spins)) {

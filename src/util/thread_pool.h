@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <thread>
 
 namespace gemmsmith {
 
@@ -68,8 +69,8 @@ class ThreadPool {
     /// Counts those that were begun, by the worker or by the caller in its stead: whoever counts one runs it.
     std::atomic<std::uint32_t> begun{0};
     std::atomic<bool> asleep{false};
-    std::atomic<int> thread{0};  ///< As Linux numbers them; 0: not known.
-    std::atomic<int> core{-1};   ///< That it last worked on; -1: not known.
+    std::atomic<int> core{-1};  ///< That it last worked on; -1: it has not yet, or the system does not say.
+    std::thread::native_handle_type thread{};
     Function function = nullptr;
     void* context = nullptr;
   };

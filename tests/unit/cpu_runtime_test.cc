@@ -289,6 +289,7 @@ TEST(ThreadGrid, ThreadsPackTheirOwnColumnsOfBForFewRows) {
   CpuGemmParams p{};
   p.path = CpuPath::kPacked;
   p.mr = 6, p.nr = 64;
+  p.kc = 512;
   p.n = p.k = 1024;
   p.batch = 1;
   for (p.m = 1; p.m < 100; ++p.m)
@@ -296,7 +297,22 @@ TEST(ThreadGrid, ThreadsPackTheirOwnColumnsOfBForFewRows) {
   p.m = 2048, p.n = 96;
   EXPECT_EQ(ChooseGrid(p, 2).m_parts, 2);
   p.n = 2048;
-  EXPECT_EQ(ChooseGrid(p, 4).m_parts, 2);
+  EXPECT_GT(ChooseGrid(p, 2).m_parts, 1) << "large squares pack B together";
+}
+
+TEST(ThreadGrid, NobodyWaitsForASinglePanelOfB) {
+  CpuGemmParams p{};
+  p.path = CpuPath::kPacked;
+  p.mr = 6, p.nr = 64;
+  p.kc = 512;
+  p.m = p.k = 1024;
+  p.batch = 1;
+  for (const auto& [n, together] : {std::pair{1, false}, {64, false}, {96, true}}) {
+    p.n = n;
+    const Grid grid = ChooseGrid(p, 2);
+    EXPECT_EQ(grid.m_parts, 2) << n;
+    EXPECT_EQ(PacksTogether(p, grid), together) << n;
+  }
 }
 
 TEST(CpuKernel, RefusesMoreRowsThanASweepTakes) {

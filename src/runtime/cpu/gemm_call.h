@@ -100,7 +100,7 @@ class GemmCall {
     grid_ = ChooseGrid(p_, lease.threads());
     Reserve(Scratch::OfThisThread());
     auto task = [this](int index) { RunPart(index); };
-    lease.Run(grid_.threads(), task, p_.path != CpuPath::kPacked || grid_.m_parts == 1);
+    lease.Run(grid_.threads(), task, !PacksTogether());
     if (epilogue_.maxima() > 0)
       epilogue_.MergeMaxima(MaximaOf(0), own_bytes_ / std::int64_t{sizeof(float)}, grid_.threads());
   }
@@ -137,15 +137,18 @@ class GemmCall {
     if (CopiesB()) b_copy_bytes_ = RoundUp(std::min<std::int64_t>(p_.nc, columns) * p_.kc * unit_, kLine);
     own_bytes_ = a_bytes_ + b_copy_bytes_ + panel_bytes_ + sums_bytes_ +
                  RoundUp(epilogue_.maxima() * std::int64_t{sizeof(float)}, kPage);
-    memory_ =
-        scratch.Memory(static_cast<std::size_t>(grid_.threads() * own_bytes_ + grid_.groups() * copies_ * b_bytes_));
-    barriers_ = grid_.m_parts > 1 ? scratch.Barriers(grid_.groups()) : nullptr;
+    memory_ = scratch.Memory(static_cast<std::size_t>(grid_.threads() * own_bytes_ + PlacesOfB() * copies_ * b_bytes_));
+    if (PacksTogether()) barriers_ = scratch.Barriers(grid_.groups());
   }
 
   /// Of the sums of a sweep. Rows that lie a power of 2 apart would share few sets of L1.
   std::int64_t SweptRowBytes() const { return RoundUp(nc_, kSweepColumns) * sum_size_ + kLine; }
-  /// Whether each thread packs the blocks of B that it multiplies, and no others.
-  bool PacksAlone() const { return p_.path == CpuPath::kPacked && !p_.packed_b && grid_.m_parts == 1; }
+  bool PacksB() const { return p_.path == CpuPath::kPacked && !p_.packed_b; }
+  /// Whether the threads of a group pack B for each other. A single panel each packs for itself: all would wait for
+  /// one.
+  bool PacksTogether() const { return PacksB() && grid_.m_parts > 1 && p_.n > p_.nr * grid_.n_parts; }
+  bool PacksAlone() const { return PacksB() && !PacksTogether(); }
+  int PlacesOfB() const { return PacksTogether() ? grid_.groups() : grid_.threads(); }
   /// Whether the whole of A is copied before B is read in place.
   bool CopiesA() const {
     if (p_.path != CpuPath::kDots || p_.a_col != 1) return p_.path == CpuPath::kStream || p_.path == CpuPath::kDots;
@@ -191,7 +194,8 @@ class GemmCall {
   void RunPart(int index) const {
     const auto [m_index, group, batches, rows, columns] = ShareOf(index);
     std::byte* const own = memory_ + index * own_bytes_;
-    std::byte* const b = memory_ + grid_.threads() * own_bytes_ + group * copies_ * b_bytes_;
+    std::byte* const b =
+        memory_ + grid_.threads() * own_bytes_ + (PacksTogether() ? group : index) * copies_ * b_bytes_;
     Workplace place;
     place.a = own;
     place.b_copy = place.a + a_bytes_;
@@ -200,7 +204,7 @@ class GemmCall {
     place.maxima = MaximaOf(index);
     place.b[0] = b;
     place.b[1] = b + (copies_ - 1) * b_bytes_;
-    place.barrier = barriers_ + group;
+    if (PacksTogether()) place.barrier = barriers_ + group;
     place.m_index = m_index;
     if (epilogue_.maxima() > 0) std::fill_n(place.maxima, epilogue_.maxima(), 0.0f);
     if (p_.path == CpuPath::kPacked)
@@ -381,7 +385,7 @@ class GemmCall {
     args.a_col = p_.mr * unit_;
     args.b_step = p_.nr * unit_;
     const bool a_stays = keeps_a_ || (rows.size() <= mc_ && p_.k <= kc_);  // One copy of A serves all columns.
-    const bool alone = PacksAlone();
+    const bool alone = PacksAlone(), together = PacksTogether();
     int step = 0;
     Block block{batches.begin, {columns.begin, std::min(columns.begin + nc_, columns.end)}, {0, std::min(kc_, p_.k)}};
     if (block.columns.size() == 0 || batches.size() == 0) return;
@@ -391,7 +395,7 @@ class GemmCall {
       args.k = Units(block.k.size());
       // Whoever passes the barrier of a step has left the step before: its copy of B may be written again.
       std::byte* const packed_b = place.b[step++ % 2];
-      if (grid_.m_parts > 1 && !p_.packed_b) {
+      if (together) {
         PackB(packed_b, block, place.m_index);
         place.barrier->Wait(static_cast<std::uint32_t>(grid_.m_parts));
       }
@@ -436,7 +440,8 @@ class GemmCall {
   }
   /// This thread's share of the panels. Rows of B go by few at a time, from end to end, as the hardware follows them.
   void PackB(std::byte* to, const Block& block, int m_index) const {
-    const Range share = Part(block.columns.size(), p_.nr, grid_.m_parts, m_index);
+    const Range share =
+        PacksTogether() ? Part(block.columns.size(), p_.nr, grid_.m_parts, m_index) : Range{0, block.columns.size()};
     const std::int64_t slab = p_.b_col == 1 ? kSlabRows : std::max(block.k.size(), kSlabRows);
     std::int64_t p = block.k.begin;
     do {  // Once for k = 0.
