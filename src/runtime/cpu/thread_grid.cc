@@ -9,7 +9,7 @@ namespace {
 // Of one column of B or one row of A, packed, in products.
 constexpr double kPackCost = 16;
 // Who packs for others multiplies nothing meanwhile, and waits for them.
-constexpr double kTogether = 1.75, kWaiting = 100e3;
+constexpr double kTogether = 1.5, kWaiting = 100e3;
 
 /// Of the largest part, in products for each unit of k. A B in place comes from memory, and each part of it should to
 /// one thread alone.
