@@ -133,6 +133,24 @@ Part LargestPart(const GemmProblem& problem, const TileConfig& config) {
   return {problem.m, share(columns, nr)};
 }
 
+/// Threads that share rows pack several panels together, or each the whole of B; those that share columns, each all of
+/// A. Copies of single panels are near, and cost them little.
+void SetPacking(const GemmProblem& problem, const TileConfig& config, const Part& part, TileShape& shape) {
+  const CpuMathInfo& math = Info(ConfiguredMath(config));
+  const double b_share = problem.b_layout == Layout::kPacked     ? 0
+                         : problem.b_layout == Layout::kColMajor ? 1
+                         : math.group > 1                        ? kJoinedB
+                                                                 : kPackedB;
+  const bool packs = static_cast<CpuPath>(config[kPath]) == CpuPath::kPacked, one_panel = problem.n <= config[kNr];
+  const bool together = packs && !one_panel && part.rows < problem.m;
+  const int workers = problem.batch >= shape.workers ? 1 : shape.workers;
+  const double rows = packs ? static_cast<double>(part.rows * workers) : 0;
+  const double columns = packs && !together ? std::min(part.columns, problem.n) * workers : problem.n;
+  const double part_of_unit = math.unit_bytes / static_cast<double>(math.group);
+  shape.packed_bytes = 2 * part_of_unit * problem.batch * problem.k * (rows + b_share * columns);
+  shape.packs_together = together && workers > 1;
+}
+
 /// Integer sums become f32 before a C with fractions is added, so they must be complete: k in one block, and fewer rows
 /// and columns in theirs.
 void CompleteSumsAtOnce(const GemmProblem& problem, CpuGemmParams& p) {
@@ -380,23 +398,7 @@ TileShape CpuFamily::Shape(const GemmProblem& asked, const TileConfig& config, c
   shape.issue_efficiency *= ProductsOfLane(ConfiguredMath(config));
   if ((path == CpuPath::kDirect || path == CpuPath::kStream) && IsWorthPacking(problem, spec))
     shape.issue_efficiency *= kUnpackedEfficiency;
-  if (path == CpuPath::kPacked || path == CpuPath::kPanels) {
-    const bool joins = Info(ConfiguredMath(config)).group > 1;
-    const double b_share = problem.b_layout == Layout::kPacked     ? 0
-                           : problem.b_layout == Layout::kColMajor ? 1
-                           : joins                                 ? kJoinedB
-                                                                   : kPackedB;
-    // Threads that share rows pack several panels together, or each the whole of B; those that share columns, each all
-    // of A. Copies of single panels are near, and cost them little.
-    const bool packs = path == CpuPath::kPacked, one_panel = problem.n <= nr;
-    const bool together = packs && !one_panel && part.rows < problem.m;
-    const int workers = problem.batch >= shape.workers ? 1 : shape.workers;
-    const double rows = packs ? static_cast<double>(part.rows * workers) : 0;
-    const double columns = packs && !together ? std::min(part.columns, problem.n) * workers : problem.n;
-    const double part_of_unit = unit / static_cast<double>(Info(ConfiguredMath(config)).group);
-    shape.packed_bytes = 2 * part_of_unit * problem.batch * problem.k * (rows + b_share * columns);
-    shape.packs_together = together && workers > 1;
-  }
+  if (path == CpuPath::kPacked || path == CpuPath::kPanels) SetPacking(problem, config, part, shape);
   return shape;
 }
 

@@ -26,14 +26,14 @@ namespace gemmsmith {
 struct TileShape {
   std::int64_t block_m = 1, block_n = 1;  ///< One CTA's, or one thread's, part of D.
   std::int64_t micro_m = 1,
-               micro_n = 1;          ///< What is held in registers at once: one GPU thread's, or one micro-kernel's.
-  int workers = 1;                   ///< CPU: threads. GPU: CTAs that are resident on one SM together.
-  int threads = 32;                  ///< GPU: of one CTA.
-  double issue_efficiency = 1;       ///< Share of the FMA peak the inner loop reaches on full tiles.
-  double packed_bytes = 0;           ///< Extra bytes moved to pack operands.
-  bool packs_together = false;       ///< CPU: threads wait for what each packs for all.
-  double flops_per_clock = 0;        ///< GPU: of one SM at the best; 0: what its FMA units do.
-  double busy_warps = 8;             ///< GPU: that must be resident on an SM to keep its units busy.
+               micro_n = 1;     ///< What is held in registers at once: one GPU thread's, or one micro-kernel's.
+  int workers = 1;              ///< CPU: threads. GPU: CTAs that are resident on one SM together.
+  int threads = 32;             ///< GPU: of one CTA.
+  double issue_efficiency = 1;  ///< Share of the FMA peak the inner loop reaches on full tiles.
+  double packed_bytes = 0;      ///< Extra bytes moved to pack operands, if all workers moved as many as the busiest.
+  bool packs_together = false;  ///< CPU: threads wait for what each packs for all.
+  double flops_per_clock = 0;   ///< GPU: of one SM at the best; 0: what its FMA units do.
+  double busy_warps = 8;        ///< GPU: that must be resident on an SM to keep its units busy.
   int cluster_m = 1, cluster_n = 1;  ///< GPU: CTAs that load together what they share: B of those below each other.
   /// GPU: how tiles of operands come into shared memory. Bulk copies leave threads free, so that such kernels store
   /// one tile of D while they multiply the next.

@@ -143,11 +143,9 @@ class GemmCall {
 
   /// Of the sums of a sweep. Rows that lie a power of 2 apart would share few sets of L1.
   std::int64_t SweptRowBytes() const { return RoundUp(nc_, kSweepColumns) * sum_size_ + kLine; }
-  bool PacksB() const { return p_.path == CpuPath::kPacked && !p_.packed_b; }
-  /// Whether the threads of a group pack B for each other. A single panel each packs for itself: all would wait for
-  /// one.
-  bool PacksTogether() const { return PacksB() && grid_.m_parts > 1 && p_.n > p_.nr * grid_.n_parts; }
-  bool PacksAlone() const { return PacksB() && !PacksTogether(); }
+  bool PacksTogether() const { return gemmsmith::PacksTogether(p_, grid_); }
+  /// Whether each thread packs the blocks of B that it multiplies, and no others.
+  bool PacksAlone() const { return p_.path == CpuPath::kPacked && !p_.packed_b && !PacksTogether(); }
   int PlacesOfB() const { return PacksTogether() ? grid_.groups() : grid_.threads(); }
   /// Whether the whole of A is copied before B is read in place.
   bool CopiesA() const {

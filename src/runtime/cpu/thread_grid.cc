@@ -3,7 +3,6 @@
 #include <algorithm>
 
 namespace gemmsmith {
-
 namespace {
 
 // Of one column of B or one row of A, packed, in products.
@@ -17,7 +16,7 @@ double CostOf(const CpuGemmParams& p, int n_parts, int m_parts) {
   const auto rows = static_cast<double>(std::min(p.m, DivideUp(DivideUp(p.m, p.mr), m_parts) * p.mr));
   const auto columns = static_cast<double>(std::min(p.n, DivideUp(DivideUp(p.n, p.nr), n_parts) * p.nr));
   const bool copies_a = p.path != CpuPath::kDirect && p.path != CpuPath::kPanels;
-  double cost = rows * columns + (copies_a ? kPackCost * rows : 0);
+  const double cost = rows * columns + (copies_a ? kPackCost * rows : 0);
   if (p.path != CpuPath::kPacked) return cost + kPackCost * columns;
   if (p.packed_b) return cost;
   if (!PacksTogether(p, {1, n_parts, m_parts})) return cost + kPackCost * columns;
