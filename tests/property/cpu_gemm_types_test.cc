@@ -341,6 +341,13 @@ TEST_P(CpuGemmTypes, MoreRowsByABThatIsPackedAPanelAtATimeAreRight) {
       }
 }
 
+TEST_P(CpuGemmTypes, ABThatThreadsPackForThemselvesOrForEachOtherIsRight) {
+  for (const bool b_columns : {false, true})
+    for (const auto& [m, n] : {std::pair{150, 5}, {150, 16}, {150, 70}, {7, 150}})
+      for (const std::int64_t k : {67, 1101})  // One block of k, and several.
+        Check({.m = m, .n = n, .k = k, .b_columns = b_columns, .alpha = 2, .beta = k == 67 ? 1.0 : 0.0});
+}
+
 TEST_P(CpuGemmTypes, AFewRowsByABThatFitsNoCacheAreRight) {
   DeviceSpec spec = SpecFor(GetParam().target);
   spec.l2_bytes = spec.l3_bytes = 512;  // So that small ones do not.
