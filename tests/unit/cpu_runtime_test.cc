@@ -285,13 +285,19 @@ TEST(ThreadGrid, EveryThreadBeginsWithAWholeTileWhereItsUnitsOfBAreKept) {
     }
 }
 
-TEST(ThreadGrid, ThreadsPackTheirOwnColumnsOfBForFewRows) {
+/// A product of 1024 x 1024 x 1024 that packs B.
+CpuGemmParams PacksB() {
   CpuGemmParams p{};
   p.path = CpuPath::kPacked;
   p.mr = 6, p.nr = 64;
   p.kc = 512;
-  p.n = p.k = 1024;
+  p.m = p.n = p.k = 1024;
   p.batch = 1;
+  return p;
+}
+
+TEST(ThreadGrid, ThreadsPackTheirOwnColumnsOfBForFewRows) {
+  CpuGemmParams p = PacksB();
   for (p.m = 1; p.m < 100; ++p.m)
     for (const int threads : {2, 4}) EXPECT_EQ(ChooseGrid(p, threads).m_parts, 1) << p.m << " rows on " << threads;
   p.m = 2048, p.n = 96;
@@ -301,12 +307,7 @@ TEST(ThreadGrid, ThreadsPackTheirOwnColumnsOfBForFewRows) {
 }
 
 TEST(ThreadGrid, NobodyWaitsForASinglePanelOfB) {
-  CpuGemmParams p{};
-  p.path = CpuPath::kPacked;
-  p.mr = 6, p.nr = 64;
-  p.kc = 512;
-  p.m = p.k = 1024;
-  p.batch = 1;
+  CpuGemmParams p = PacksB();
   for (const auto& [n, together] : {std::pair{1, false}, {64, false}, {96, true}}) {
     p.n = n;
     const Grid grid = ChooseGrid(p, 2);
