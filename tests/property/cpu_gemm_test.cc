@@ -238,6 +238,7 @@ TEST_P(CpuGemm, LargeEnoughToBeBlockedAndSharedIsRight) {
   Check({.m = 13, .n = 135, .k = 1201, .a_columns = true, .b_columns = true, .beta = 1});
   Check({.m = 150, .n = 64, .k = 333, .batch = 3, .packed_b = true});
   Check({.m = 1600, .n = 80, .k = 136, .beta = 0.5});  // Many tiles of rows read each panel of B.
+  Check({.m = 800, .n = 128, .k = 136, .gap = 896});   // Rows of B lie a page apart.
 }
 
 TEST_P(CpuGemm, FlatProductsAreRightWhetherTilesShareLinesOfDOrNot) {

@@ -24,8 +24,8 @@ inline constexpr std::int64_t kBytesAhead = 12288;
 inline constexpr std::int64_t kSlabRows = 8;  // Of B, packed together: a multiple of every group.
 // Of rows: for more of them a panel of B is worth copying.
 inline constexpr std::int64_t kFewTiles = 16;
-// For so many more of them, any panel is that L1 does not hold. Bytes.
-inline constexpr std::int64_t kManyTiles = 256, kFarPanel = 32 << 10;
+// For so many more of them, any panel is that L1 does not hold; for fewer, if its rows lie whole pages apart. Bytes.
+inline constexpr std::int64_t kManyTiles = 256, kManyTilesOfPages = 128, kFarPanel = 32 << 10;
 
 // Of dot products: more rows of A are copied, lest they share few sets of L1, if so many columns of B pay for it.
 inline constexpr std::int64_t kRowsInPlace = 4, kColumnsOfCopy = 256;
@@ -161,7 +161,8 @@ class GemmCall {
     if (p_.path == CpuPath::kPanels) return true;
     const bool in_place = p_.path == CpuPath::kDirect || p_.path == CpuPath::kStream;
     if (!in_place || p_.packed_b || math_.group != 1 || p_.m <= kFewTiles * p_.mr || p_.k < kLine) return false;
-    if (p_.m > kManyTiles * p_.mr && std::min<std::int64_t>(p_.kc, p_.k) * p_.nr * unit_ >= kFarPanel) return true;
+    const std::int64_t many = p_.b_row * b_size_ % kPage == 0 ? kManyTilesOfPages : kManyTiles;
+    if (p_.m > many * p_.mr && std::min<std::int64_t>(p_.kc, p_.k) * p_.nr * unit_ >= kFarPanel) return true;
     return ((reinterpret_cast<std::uintptr_t>(p_.b) | static_cast<std::uintptr_t>(p_.b_row * b_size_)) % kLine) != 0;
   }
 
