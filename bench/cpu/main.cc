@@ -116,14 +116,16 @@ void SetEnvironment(int threads, const std::string& libraries) {
 }
 
 /// Of each contestant the better pass: what disturbs a shared machine for seconds had better not decide a row. Who was
-/// left out of one is left out.
+/// left out of one is left out. Configs that the model holds for equal may come in another order.
 void MergePass(json& row, const json& again) {
   row["rounds"] = row["rounds"].get<int>() + again["rounds"].get<int>();
-  for (std::size_t i = 0; i < row["results"].size(); ++i) {
-    json& best = row["results"][i];
-    const json& other = again["results"][i];
-    if (best.contains("seconds") && (!other.contains("seconds") || other["seconds"] < best["seconds"])) best = other;
-  }
+  for (json& best : row["results"])
+    for (json other : again["results"]) {
+      if (other["name"] != best["name"] || !best.contains("seconds")) continue;
+      other["role"] = best["role"];
+      if (!other.contains("seconds") || other["seconds"] < best["seconds"]) best = std::move(other);
+      break;
+    }
 }
 
 void AddRow(json& rows, const json& row) {
